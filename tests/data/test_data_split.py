@@ -1,0 +1,152 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xfernas_jax.data import DataConfig
+from xfernas_jax.data.split import Part, apply_config, build_dataset, make_part, path_stem
+from xfernas_jax.errors import DatasetError
+
+NAMES = ("a", "b", "c", "d")
+
+
+def part_of(ids: list[int] | np.ndarray, labels: list[int] | np.ndarray) -> Part:
+    """One 2x2 image for each id: equal ids are exact copies."""
+    ids = np.asarray(ids)
+    images = np.zeros((len(ids), 2, 2, 1), np.uint8)
+    images[:, 0, 0, 0], images[:, 1, 1, 0] = ids % 256, ids // 256
+    return make_part(images, np.asarray(labels, np.int32))
+
+
+def ids_of(images: np.ndarray) -> list[int]:
+    return (images[:, 0, 0, 0].astype(int) + 256 * images[:, 1, 1, 0].astype(int)).tolist()
+
+
+@st.composite
+def ids_and_labels(draw: st.DrawFn) -> tuple[list[int], list[int]]:
+    """Groups of one to three copies; copies may differ in label."""
+    sizes = draw(st.lists(st.integers(1, 3), min_size=20, max_size=40))
+    ids = np.repeat(np.arange(len(sizes)), sizes).tolist()
+    classes = st.integers(0, len(NAMES) - 1)
+    return ids, draw(st.lists(classes, min_size=len(ids), max_size=len(ids)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(ids_and_labels(), st.booleans())
+def test_split_is_complete_disjoint_and_keeps_copies_together(
+    examples: tuple[list[int], list[int]], has_test: bool
+) -> None:
+    part = part_of(*examples)
+    given_test = {"test": part_of([999], [0])} if has_test else {}
+    dataset = build_dataset("toy", {"train": part, **given_test}, NAMES)
+    drawn = {
+        key: Counter(zip(ids_of(split.images), split.labels.tolist(), strict=True))
+        for key, split in dataset.parts().items()
+        if key != "test" or not has_test
+    }
+    every = Counter(zip(ids_of(part.split.images), part.split.labels.tolist(), strict=True))
+    assert sum(drawn.values(), Counter()) == every
+    images = [{identity for identity, _ in counts} for counts in drawn.values()]
+    assert sum(len(found) for found in images) == len(set().union(*images))
+
+
+@settings(max_examples=20, deadline=None)
+@given(ids_and_labels(), st.integers(0, 2**32 - 1))
+def test_split_does_not_depend_on_the_order_of_examples(
+    examples: tuple[list[int], list[int]], seed: int
+) -> None:
+    part = part_of(*examples)
+    order = np.random.default_rng(seed).permutation(len(part.split))
+    one = build_dataset("toy", {"train": part}, NAMES)
+    two = build_dataset("toy", {"train": part.take(order)}, NAMES)
+    for key in ("train", "valid", "test"):
+        assert sorted(ids_of(one.parts()[key].images)) == sorted(ids_of(two.parts()[key].images))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(5, 90), min_size=2, max_size=4))
+def test_split_without_copies_is_stratified(class_sizes: list[int]) -> None:
+    labels = np.repeat(np.arange(len(class_sizes)), class_sizes)
+    total = len(labels)
+    part = part_of(np.arange(total), labels)
+    dataset = build_dataset("toy", {"train": part}, NAMES)
+    count = round(0.2 * total)
+    assert len(dataset.test) == len(dataset.valid) == count
+    found = np.bincount(dataset.test.labels, minlength=len(class_sizes))
+    # By largest remainders a class is less than one example away from its exact share.
+    assert (abs(found - count * np.array(class_sizes) / total) < 1).all()
+
+
+def test_split_is_the_same_in_every_version() -> None:
+    part = part_of(np.arange(20), np.arange(20) % 2)
+    dataset = build_dataset("toy", {"train": part}, NAMES[:2])
+    # Recorded once: another split under the same words would make old histories lie.
+    assert ids_of(dataset.test.images) == [0, 1, 6, 11]
+    assert ids_of(dataset.valid.images) == [4, 7, 13, 18]
+
+
+def test_given_parts_stay_as_they_are() -> None:
+    parts = {
+        "train": part_of(np.arange(30), np.arange(30) % 2),
+        "valid": part_of([101, 100], [0, 1]),
+        "test": part_of([203, 201, 202], [1, 0, 1]),
+    }
+    dataset = build_dataset("toy", parts, NAMES[:2])
+    assert dataset.task.split == "train/valid/test as given"
+    for key, part in parts.items():
+        np.testing.assert_array_equal(dataset.parts()[key].images, part.split.images)
+
+    del parts["valid"]
+    dataset = build_dataset("toy", parts, NAMES[:2])
+    assert (len(dataset.train), len(dataset.valid)) == (27, 3)
+    assert ids_of(dataset.test.images) == [203, 201, 202]
+
+    parts["valid"] = parts.pop("test")
+    dataset = build_dataset("toy", parts, NAMES[:2])
+    assert (len(dataset.train), len(dataset.test)) == (24, 6)
+    assert ids_of(dataset.valid.images) == [203, 201, 202]
+
+
+@pytest.mark.parametrize("ids", [[1], [1, 1, 1, 1, 1], [1, 2]])
+def test_too_few_distinct_images_are_refused(ids: list[int]) -> None:
+    with pytest.raises(DatasetError, match="toy: too few distinct images"):
+        build_dataset("toy", {"train": part_of(ids, np.arange(len(ids)) % 2)}, NAMES)
+
+
+def test_subset_is_stratified_deterministic_and_leaves_task_and_test_alone() -> None:
+    labels = np.repeat([0, 1, 2], [100, 200, 300])
+    whole = build_dataset("toy", {"train": part_of(np.arange(600), labels)}, NAMES[:3])
+    config = DataConfig(train_examples=60, valid_examples=30)
+    small, again = apply_config(whole, config), apply_config(whole, config)
+    assert np.bincount(small.train.labels).tolist() == [10, 20, 30]
+    assert np.bincount(small.valid.labels).tolist() == [5, 10, 15]
+    assert set(ids_of(small.train.images)) <= set(ids_of(whole.train.images))
+    np.testing.assert_array_equal(small.train.images, again.train.images)
+    np.testing.assert_array_equal(small.test.images, whole.test.images)
+    assert small.task == whole.task
+    assert len(apply_config(whole, DataConfig(train_examples=10**6)).train) == 360
+
+
+def test_content_names_the_task_of_a_path() -> None:
+    def name(ids: np.ndarray, classes: tuple[str, ...] = ("a", "b")) -> str:
+        parts = {"train": part_of(ids, np.arange(20) % 2)}
+        return build_dataset("toy", parts, classes, by_content=True).task.dataset
+
+    assert name(np.arange(20)).startswith("toy-")
+    assert name(np.arange(20)) == name(np.arange(20))
+    assert len({name(np.arange(20)), name(np.arange(1, 21)), name(np.arange(20), ("a", "c"))}) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "stem"),
+    [
+        ("/home/someone/my set.npz", "my_set"),
+        ("C:\\data\\usps.npz", "usps"),
+        ("photos/", "photos"),
+        ("/", "images"),
+    ],
+)
+def test_path_stem_hides_the_folder(path: str, stem: str) -> None:
+    assert path_stem(path) == stem

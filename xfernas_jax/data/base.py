@@ -1,0 +1,142 @@
+"""An image data set in memory, and how a recipe wants it."""
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+
+from xfernas_jax.errors import DatasetError, RecipeError
+from xfernas_jax.history.record import Task
+
+Augment = Literal["none", "crop", "crop_flip"]
+Standardize = Literal["dataset", "image"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """One part of a data set.
+
+    Attributes:
+      images: `[N, H, W, C]` uint8.
+      labels: `[N]` int32, class numbers from 0.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.dtype != np.uint8:
+            raise DatasetError(
+                f"Images are a [N, H, W, C] uint8 array. Got {_describe(self.images)}; add the "
+                "channel axis and scale to 0..255."
+            )
+        if self.labels.ndim != 1 or self.labels.dtype != np.int32:
+            raise DatasetError(
+                f"Labels are a [N] int32 array. Got {_describe(self.labels)}; use astype(np.int32)."
+            )
+        if len(self.images) != len(self.labels):
+            raise DatasetError(
+                f"Every image has one label. Got {len(self.images)} images and "
+                f"{len(self.labels)} labels."
+            )
+        if self.images.size == 0:
+            raise DatasetError(
+                f"A part holds at least one image of at least one pixel. Got "
+                f"{_describe(self.images)}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageDataset:
+    """A classification task with its three parts.
+
+    Attributes:
+      task: identity: name, split rule, number of classes.
+      train: what weights are fitted to.
+      valid: what architectures are compared on.
+      test: read once, at the end.
+      class_names: one for each class, in the order of the labels.
+    """
+
+    task: Task
+    train: Split
+    valid: Split
+    test: Split
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.class_names) != self.task.num_classes:
+            raise DatasetError(
+                f"{self.task.dataset}: every class has one name. Got {len(self.class_names)} names "
+                f"for {self.task.num_classes} classes."
+            )
+        for name, part in self.parts().items():
+            if part.images.shape[1:] != self.train.images.shape[1:]:
+                raise DatasetError(
+                    f"{self.task.dataset}: all parts have one image shape. Got "
+                    f"{part.images.shape[1:]} in {name}, {self.train.images.shape[1:]} in train."
+                )
+            low, high = int(part.labels.min()), int(part.labels.max())
+            if low < 0 or high >= self.task.num_classes:
+                raise DatasetError(
+                    f"{self.task.dataset}: labels lie in 0..{self.task.num_classes - 1}. Got "
+                    f"{low}..{high} in {name}."
+                )
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """`(H, W, C)` of every image."""
+        height, width, channels = self.train.images.shape[1:]
+        return height, width, channels
+
+    def parts(self) -> dict[str, Split]:
+        """Returns the parts by name, `train` first."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """What a recipe asks of the data; none of it changes the task.
+
+    Attributes:
+      train_examples: at most so many training examples, a stratified draw; None for all.
+      valid_examples: the same for the validation part. The test part is always whole.
+      image_size: images are shrunk until no side is longer; None leaves them (`resize.py`).
+      augment: of training images. "crop" pads and crops, "crop_flip" also mirrors left-right.
+      crop_padding: pixels of padding on each side before a crop.
+      cutout: side in pixels of the square that is erased; 0 erases nothing.
+      standardize: "dataset" uses channel statistics of the training part, "image" those of each
+        image.
+    """
+
+    train_examples: int | None = None
+    valid_examples: int | None = None
+    image_size: int | None = None
+    augment: Augment = "none"
+    crop_padding: int = 4
+    cutout: int = 0
+    standardize: Standardize = "dataset"
+
+    def __post_init__(self) -> None:
+        for name in ("train_examples", "valid_examples", "image_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise RecipeError(f"{name} is at least 1, or None for no limit. Got {value}.")
+        for name in ("crop_padding", "cutout"):
+            if getattr(self, name) < 0:
+                raise RecipeError(f"{name} is a number of pixels. Got {getattr(self, name)}.")
+        for name, known in (
+            ("augment", ("none", "crop", "crop_flip")),
+            ("standardize", ("dataset", "image")),
+        ):
+            if getattr(self, name) not in known:
+                raise RecipeError(
+                    f"{name} is one of {', '.join(known)}. Got {getattr(self, name)!r}."
+                )
+
+
+def _describe(array: np.ndarray) -> str:
+    return f"shape {list(array.shape)}, dtype {array.dtype}"

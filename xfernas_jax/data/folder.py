@@ -1,0 +1,132 @@
+"""Data sets in a folder of image files.
+
+`FOLDER/CLASS/FILE`, or `FOLDER/train|valid|test/CLASS/FILE` (`train` must be there; `val` and
+`validation` also name the validation part). Classes are the folder names in sorted order.
+Images are grey where all files are, else RGB. All are brought to the size that most files have
+(of equally frequent sizes the first in the order of the files) by Pillow's bilinear filter.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from xfernas_jax.data.base import Split
+from xfernas_jax.data.resize import resize_image, shrink, shrunk_shape
+from xfernas_jax.data.split import Part, as_digests, digest_image
+from xfernas_jax.errors import DatasetError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+_PART_FOLDERS = {
+    "train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test",
+}  # fmt: skip
+_GREY_MODES = ("1", "L", "LA")
+_DEEP_MODES = ("I", "F")
+
+
+def load_folder(path: str, image_size: int | None) -> tuple[dict[str, Part], tuple[str, ...]]:
+    """Reads the parts and class names of a folder of images.
+
+    Args:
+      path: the folder.
+      image_size: images are shrunk to it as they are read; None leaves them.
+
+    Raises:
+      DatasetError: for a folder that is missing or breaks the rules above, or a file that is no
+        readable image.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise DatasetError(f"{path}: there is no such folder; check the path.")
+    files = {key: _class_files(folder) for key, folder in _part_folders(root).items()}
+    names = tuple(sorted(files["train"]))
+    for key, classes in files.items():
+        unknown = sorted(set(classes) - set(names))
+        if unknown or not classes:
+            raise DatasetError(
+                f"{path}: every part holds folders named after the classes of train, with images "
+                f"({', '.join(SUFFIXES)}). In {key}: {unknown[0] if unknown else 'no images'}."
+            )
+    every = [file for classes in files.values() for name in names for file in classes.get(name, [])]
+    headers = [_read_header(file) for file in every]
+    size = Counter(size for size, _ in headers).most_common(1)[0][0]
+    mode = "L" if all(grey for _, grey in headers) else "RGB"
+    return {
+        key: _read_part(classes, names, size, mode, image_size) for key, classes in files.items()
+    }, names
+
+
+def _part_folders(root: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for folder in sorted(root.iterdir()):
+        part = _PART_FOLDERS.get(folder.name)
+        if part and folder.is_dir():
+            if part in found:
+                raise DatasetError(
+                    f"{root}: {found[part].name} and {folder.name} both name the validation part; "
+                    "keep one."
+                )
+            found[part] = folder
+    return found if "train" in found else {"train": root}
+
+
+def _class_files(folder: Path) -> dict[str, list[Path]]:
+    classes = {
+        child.name: sorted(file for file in child.iterdir() if file.suffix.lower() in SUFFIXES)
+        for child in sorted(folder.iterdir())
+        if child.is_dir() and not child.name.startswith(".")
+    }
+    return {name: files for name, files in classes.items() if files}
+
+
+def _read_header(file: Path) -> tuple[tuple[int, int], bool]:
+    """Returns (height, width) and whether the image is grey."""
+    try:
+        with Image.open(file) as image:
+            (width, height), mode = image.size, image.mode
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _unreadable(file, error) from error
+    if mode.startswith(_DEEP_MODES):
+        raise DatasetError(
+            f"{file}: images have 8 bits a channel. Got Pillow's mode {mode}; convert it."
+        )
+    return (height, width), mode in _GREY_MODES
+
+
+def _read_part(
+    classes: Mapping[str, list[Path]],
+    names: tuple[str, ...],
+    size: tuple[int, int],
+    mode: str,
+    image_size: int | None,
+) -> Part:
+    labeled = [(file, label) for label, name in enumerate(names) for file in classes.get(name, [])]
+    shape = shrunk_shape(*size, image_size) if image_size else size
+    images = np.empty((len(labeled), *shape, 1 if mode == "L" else 3), np.uint8)
+    digests = []
+    for row, (file, _) in enumerate(labeled):
+        image = _read_image(file, mode)
+        digests.append(digest_image(image))
+        if image.shape[:2] != size:
+            image = resize_image(image, *size, Image.Resampling.BILINEAR)
+        images[row] = shrink(image[None], image_size)[0]
+    labels = np.array([label for _, label in labeled], np.int32)
+    return Part(Split(images, labels), as_digests(digests))
+
+
+def _read_image(file: Path, mode: str) -> np.ndarray:
+    try:
+        with Image.open(file) as image:
+            if image.mode == "P":  # a palette may hold transparency, which RGB cannot
+                image = image.convert("RGBA")
+            pixels = np.asarray(image.convert(mode))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _unreadable(file, error) from error
+    return pixels[..., None] if mode == "L" else pixels
+
+
+def _unreadable(file: Path, error: Exception) -> DatasetError:
+    reason = (str(error).splitlines() or ["no reason given"])[0]
+    return DatasetError(f"{file}: is not a readable image ({reason}); repair or remove it.")

@@ -1,0 +1,120 @@
+"""Data sets in one `.npz` file.
+
+Keys: `x_train, y_train` and, if given, `x_valid, y_valid` and `x_test, y_test`; or `x, y` alone.
+`class_names` is optional; without it every class 0..K-1 must occur. Images are `[N, H, W]` or
+`[N, H, W, C]`: whole numbers 0..255, or floating point 0..1. Nothing in the file is executed.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from xfernas_jax.data.split import Part, make_part
+from xfernas_jax.errors import DatasetError
+
+
+def load_npz(path: str) -> tuple[dict[str, Part], tuple[str, ...]]:
+    """Reads the parts and class names of an `.npz` file.
+
+    Raises:
+      DatasetError: for a file that is missing, unreadable or breaks the rules above.
+    """
+    arrays = _read_arrays(path)
+    suffixes = {"train": "_train", "valid": "_valid", "test": "_test"}
+    if "x" in arrays and "x_train" not in arrays:
+        suffixes = {"train": ""}
+    parts = {}
+    for key, suffix in suffixes.items():
+        x, y = f"x{suffix}", f"y{suffix}"
+        if (x in arrays) != (y in arrays) or (key == "train" and x not in arrays):
+            raise DatasetError(
+                f"{path}: has keys x_train and y_train (also x_valid, y_valid, x_test, y_test in "
+                f"pairs), or x and y. Got {', '.join(sorted(arrays)) or 'none'}."
+            )
+        if x in arrays:
+            images, labels = _images(arrays[x], path, x), _labels(arrays[y], path, y)
+            if len(images) != len(labels) or not len(images):
+                raise DatasetError(
+                    f"{path}: {x} and {y} hold the same number of examples, at least 1. Got "
+                    f"{len(images)} and {len(labels)}."
+                )
+            parts[key] = make_part(images, labels)
+    return parts, _class_names(path, arrays, [part.split.labels for part in parts.values()])
+
+
+def _read_arrays(path: str) -> dict[str, np.ndarray]:
+    if not Path(path).is_file():
+        raise DatasetError(f"{path}: there is no such file; check the path.")
+    try:
+        with zipfile.ZipFile(path):
+            pass
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, EOFError, KeyError, MemoryError) as error:
+        reason = str(error).splitlines()[0]
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        reason = str(error)
+    raise DatasetError(
+        f"{path}: is not a whole .npz file of plain arrays ({reason}); write it with "
+        "numpy.savez, without object arrays."
+    )
+
+
+def _images(array: np.ndarray, path: str, key: str) -> np.ndarray:
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4 or array.dtype.kind not in "uif" or not array.size:
+        raise DatasetError(
+            f"{path}: {key} is [N, H, W] or [N, H, W, C], numbers. Got shape "
+            f"{list(array.shape)}, dtype {array.dtype}."
+        )
+    top = 1 if array.dtype.kind == "f" else 255
+    low, high = array.min(), array.max()
+    if not (low >= 0 and high <= top):  # also for NaN
+        raise DatasetError(
+            f"{path}: {key} holds whole numbers 0..255 or floating point 0..1. Got {array.dtype} "
+            f"from {low} to {high}; rescale it."
+        )
+    if array.dtype.kind == "f":
+        array = np.round(array * 255)
+    return np.ascontiguousarray(array.astype(np.uint8))
+
+
+def _labels(array: np.ndarray, path: str, key: str) -> np.ndarray:
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1 or array.dtype.kind not in "ui":
+        raise DatasetError(
+            f"{path}: {key} is [N], whole class numbers from 0. Got shape {list(array.shape)}, "
+            f"dtype {array.dtype}."
+        )
+    if array.size and not 0 <= int(array.min()) <= int(array.max()) < 2**31:
+        raise DatasetError(
+            f"{path}: {key} holds class numbers from 0. Got {array.min()} to {array.max()}."
+        )
+    return array.astype(np.int32)
+
+
+def _class_names(
+    path: str, arrays: Mapping[str, np.ndarray], labels: Sequence[np.ndarray]
+) -> tuple[str, ...]:
+    present = np.unique(np.concatenate(labels))
+    if "class_names" in arrays:
+        names = arrays["class_names"]
+        if names.ndim != 1 or names.dtype.kind not in "US" or len(names) <= present[-1]:
+            raise DatasetError(
+                f"{path}: class_names is a [K] array of text, one for each label 0..K-1. Got shape "
+                f"{list(names.shape)}, dtype {names.dtype}, for labels up to {present[-1]}."
+            )
+        names = names.tolist()
+        return tuple(n.decode("utf-8", "replace") if isinstance(n, bytes) else n for n in names)
+    if len(present) != present[-1] + 1:
+        missing = int(np.flatnonzero(~np.isin(np.arange(len(present) + 1), present))[0])
+        raise DatasetError(
+            f"{path}: without class_names every class from 0 to {present[-1]} occurs. Class "
+            f"{missing} does not; renumber the labels or add class_names."
+        )
+    return tuple(str(label) for label in range(len(present)))

@@ -1,0 +1,201 @@
+"""Which example belongs to which part.
+
+The rule: a part that is given stays as it is. A missing validation part is a tenth of the
+training part. A missing test part is a fifth of the training part, and then a validation part
+that is missing as well is another fifth (60/20/20). Every draw is stratified by class, keeps
+exact copies of an image together, and depends on the images and a fixed seed alone, not on
+their order.
+"""
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from xfernas_jax.data.base import DataConfig, ImageDataset, Split
+from xfernas_jax.data.resize import shrink
+from xfernas_jax.errors import DatasetError
+from xfernas_jax.history.record import Task
+
+SPLIT_SEED = 0
+SUBSET_SEED = 1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """Examples as a source delivers them.
+
+    Attributes:
+      split: images and labels.
+      digests: `[N]` 16-byte digests of the images before any resizing; equal for exact copies.
+    """
+
+    split: Split
+    digests: np.ndarray
+
+    def take(self, indices: np.ndarray) -> "Part":
+        """Returns the examples at `indices`, in that order."""
+        split = Split(self.split.images[indices], self.split.labels[indices])
+        return Part(split, self.digests[indices])
+
+
+def digest_image(image: np.ndarray) -> bytes:
+    """Returns 16 bytes that tell the shape and pixels of one image."""
+    head = repr((image.shape, image.dtype.str)).encode()
+    return hashlib.blake2b(head + image.tobytes(), digest_size=16).digest()
+
+
+def digest_images(images: np.ndarray) -> np.ndarray:
+    """Returns `[N]` digests of `[N, H, W, C]` images."""
+    return as_digests([digest_image(image) for image in images])
+
+
+def as_digests(digests: Sequence[bytes]) -> np.ndarray:
+    """Packs 16-byte digests into a `[N]` array that NumPy can sort and compare."""
+    return np.array([value.hex() for value in digests], dtype="U32")
+
+
+def make_part(images: np.ndarray, labels: np.ndarray) -> Part:
+    """Makes a part of `[N, H, W, C]` uint8 images and `[N]` int32 labels."""
+    return Part(Split(images, labels), digest_images(images))
+
+
+def draw(part: Part, count: int, seed: int, *, keep_copies: bool) -> np.ndarray:
+    """Draws about `count` examples, stratified by class.
+
+    A class gets its share of `count` by largest remainders. With `keep_copies` a group of
+    exact copies (classed by its lowest label) is taken whole or not at all, so that a class may
+    fall short of its share, never exceed it.
+
+    Args:
+      part: what is drawn from.
+      count: at most `len(part)`.
+      seed: of the draw.
+      keep_copies: whether copies stay together.
+
+    Returns:
+      `[N]` bool, True for what is drawn. The order of the examples does not matter.
+    """
+    labels = part.split.labels
+    singles = np.lexsort((labels, part.digests))[:, None]
+    groups = _groups(part) if keep_copies else list(singles)
+    classes = np.array([labels[group].min() for group in groups])
+    sizes = np.bincount(classes, weights=[len(group) for group in groups])
+    quotas = _largest_remainders(sizes, count)
+    chosen = np.zeros(len(labels), bool)
+    for position in np.random.default_rng(seed).permutation(len(groups)):
+        group, label = groups[position], classes[position]
+        if len(group) <= quotas[label]:
+            quotas[label] -= len(group)
+            chosen[group] = True
+    return chosen
+
+
+def _groups(part: Part) -> list[np.ndarray]:
+    """Returns the indices of exact copies, group by group, in the order of their digests."""
+    order = np.argsort(part.digests, kind="stable")
+    edges = np.flatnonzero(part.digests[order][1:] != part.digests[order][:-1]) + 1
+    return np.split(order, edges)
+
+
+def _largest_remainders(sizes: np.ndarray, count: int) -> np.ndarray:
+    """Shares `count` among classes in proportion to `sizes`; ties go to the lower class."""
+    exact = count * sizes / sizes.sum()
+    quotas = np.floor(exact).astype(int)
+    order = np.argsort(quotas - exact, kind="stable")
+    quotas[order[: count - quotas.sum()]] += 1
+    return quotas
+
+
+def complete_parts(name: str, parts: Mapping[str, Part]) -> tuple[dict[str, Part], str]:
+    """Draws the parts that are missing.
+
+    Args:
+      name: of the data set, for messages.
+      parts: "train" and whichever of "valid" and "test" are given.
+
+    Returns:
+      The three parts, and the rule in words.
+
+    Raises:
+      DatasetError: for too few distinct images.
+    """
+    whole = dict(parts)
+    given = [key for key in ("train", "valid", "test") if key in parts]
+    tenth = "test" in parts
+    drawn = []
+    count = max(1, round(len(parts["train"].split) * (0.1 if tenth else 0.2)))
+    for key in ("test", "valid"):
+        if key in whole:
+            continue
+        chosen = draw(whole["train"], count, SPLIT_SEED, keep_copies=True)
+        if not chosen.any() or chosen.all():
+            raise DatasetError(
+                f"{name}: too few distinct images to draw a {key} part from "
+                f"{len(parts['train'].split)} training images; give more, or give that part."
+            )
+        whole[key] = whole["train"].take(np.flatnonzero(chosen))
+        whole["train"] = whole["train"].take(np.flatnonzero(~chosen))
+        drawn.append(key)
+    if not drawn:
+        return whole, "train/valid/test as given"
+    share = "10 %" if tenth else "20 %"
+    rule = f"stratified, copies together, seed {SPLIT_SEED}"
+    if len(drawn) == 2:
+        return whole, f"60/20/20 train/valid/test, {rule}"
+    return whole, f"{'/'.join(given)} as given; {share} of train for {drawn[0]}, {rule}"
+
+
+def build_dataset(
+    name: str, parts: Mapping[str, Part], class_names: Sequence[str], *, by_content: bool = False
+) -> ImageDataset:
+    """Makes a data set of what a source delivers.
+
+    Args:
+      name: of the data set.
+      parts: "train" and whichever of "valid" and "test" are given.
+      class_names: in the order of the labels.
+      by_content: whether the task's name gets a digest of the content, for sets named by a path.
+
+    Raises:
+      DatasetError: for labels, shapes or counts that do not fit.
+    """
+    if len(class_names) < 2:
+        raise DatasetError(f"{name}: there are at least 2 classes. Got {len(class_names)}.")
+    if by_content:
+        name = f"{name}-{_content_digest(parts, class_names)}"
+    whole, rule = complete_parts(name, parts)
+    train, valid, test = (whole[key].split for key in ("train", "valid", "test"))
+    return ImageDataset(Task(name, rule, len(class_names)), train, valid, test, tuple(class_names))
+
+
+def path_stem(path: str) -> str:
+    """Returns the last piece of a path without suffix, as letters, digits, `_`, `.` and `-`."""
+    last = re.split(r"[/\\]", path.rstrip("/\\"))[-1]
+    return re.sub(r"[^\w.-]+", "_", last.removesuffix(".npz"), flags=re.ASCII) or "images"
+
+
+def _content_digest(parts: Mapping[str, Part], class_names: Sequence[str]) -> str:
+    content = hashlib.sha256(repr(tuple(class_names)).encode())
+    for key in sorted(parts):
+        content.update(key.encode())
+        content.update("".join(parts[key].digests).encode())
+        content.update(parts[key].split.labels.astype("<i4").tobytes())
+    return content.hexdigest()[:8]
+
+
+def apply_config(dataset: ImageDataset, config: DataConfig) -> ImageDataset:
+    """Subsamples and shrinks a data set as a recipe asks; the task stays the same."""
+    limits = {"train": config.train_examples, "valid": config.valid_examples, "test": None}
+    parts = {}
+    for key, split in dataset.parts().items():
+        limit = limits[key]
+        if limit is not None and limit < len(split):
+            part = make_part(split.images, split.labels)
+            split = part.take(
+                np.flatnonzero(draw(part, limit, SUBSET_SEED, keep_copies=False))
+            ).split
+        parts[key] = Split(shrink(split.images, config.image_size), split.labels)
+    return dataclasses.replace(dataset, **parts)
