@@ -1,0 +1,109 @@
+import importlib
+import os
+import pathlib
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+
+import pytest
+from history_space import get_space
+
+from xfernas_jax.history.storage import Storage
+
+
+def _find_postgres() -> pathlib.Path | None:
+    """Returns the folder of the server's programs."""
+    found = shutil.which("initdb")
+    folders = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))
+    candidates = [pathlib.Path(found).parent] if found else folders
+    return candidates[-1] if candidates else None
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Starts a server of our own on loopback; yields its URL without a database name."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed (make setup EXTRAS=postgres)")
+    programs = _find_postgres()
+    if programs is None:
+        pytest.skip("no PostgreSQL server programs (initdb) on this machine")
+    user = "nobody" if os.geteuid() == 0 else None  # the server refuses to run as root
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="xfernas_pg_"))
+    if user:
+        os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
+    data = folder / "data"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    def call(program: str, *arguments: str) -> None:
+        command = [str(programs / program), "-D", str(data), *arguments]
+        subprocess.run(
+            command, check=True, user=user, cwd=folder, timeout=60, stdout=subprocess.DEVNULL
+        )
+
+    call("initdb", "-U", "tester", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
+    call("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
+    try:
+        yield f"postgresql+psycopg://tester@127.0.0.1:{port}"
+    finally:
+        call("pg_ctl", "-m", "immediate", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def storage_url(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
+    """A new, empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'new' / 'history.db'}"
+    server = request.getfixturevalue("postgres_server")
+    psycopg = importlib.import_module("psycopg")
+    name = f"test_{secrets.token_hex(6)}"
+    admin = server.replace("+psycopg", "") + "/postgres"
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"{server}/{name}"
+
+
+@pytest.fixture
+def open_storage(storage_url: str) -> Iterator[Callable[[], Storage]]:
+    """Opens the test's database as often as asked, and closes all of it at the end."""
+    opened: list[Storage] = []
+
+    def open_one() -> Storage:
+        opened.append(Storage(storage_url, get_space=get_space))
+        return opened[-1]
+
+    yield open_one
+    for storage in opened:
+        storage.close()
+
+
+@pytest.fixture
+def start_child(storage_url: str) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `history_child.py` on the test's database; kills what is left at the end."""
+    script = pathlib.Path(__file__).with_name("history_child.py")
+    root = script.parents[2]
+    path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+    children: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        children.append(
+            subprocess.Popen(
+                [sys.executable, str(script), storage_url, *arguments],
+                env={**os.environ, "PYTHONPATH": path},
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.kill()
+        child.communicate()

@@ -1,0 +1,296 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import optuna
+import pytest
+from history_space import CHAIN, DIGITS, MNIST, Chain, make_evaluation, make_failure, make_spec
+
+from xfernas_jax.errors import HistoryError, SpaceError, StorageError, StudyError
+from xfernas_jax.history import serialize
+from xfernas_jax.history.storage import append_all, study_summaries
+
+
+def raw_study(storage, name="study"):
+    return optuna.load_study(study_name=name, storage=storage._database)
+
+
+def test_evaluations_come_back_equal_and_in_order(open_storage):
+    written = (make_evaluation(4), make_failure(0), make_evaluation(2, purpose="confirm", seed=9))
+    storage = open_storage()
+    storage.create_or_open(make_spec())
+    for evaluation in written:
+        storage.append("study", evaluation)
+    assert storage.evaluations("study") == written
+    assert open_storage().evaluations("study") == written  # as another process sees them
+
+
+def test_description_comes_back_equal(open_storage):
+    spec = make_spec(config={"weights": [0.1, None, True], "name": "Größe", "nested": {"a": {}}})
+    open_storage().create_or_open(spec)
+    assert open_storage().spec("study") == spec
+    assert open_storage().studies() == (spec,)
+
+
+def test_same_network_recipe_seed_and_purpose_is_kept_once(open_storage):
+    storage = open_storage()
+    storage.create_or_open(make_spec())
+    first = make_evaluation(0, genotype=Chain((0, 1, 2, 3, 0, 1, 2, 3)))
+    renumbered = make_evaluation(1, genotype=Chain((3, 2, 1, 0, 3, 2, 1, 0)))
+    storage.append("study", first)
+    storage.append("study", renumbered)
+    assert storage.evaluations("study") == (first,)
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"purpose": "confirm"}])
+def test_another_seed_or_purpose_is_another_evaluation(open_storage, change):
+    storage = open_storage()
+    storage.create_or_open(make_spec())
+    storage.append("study", make_evaluation(0))
+    storage.append("study", make_evaluation(0, **change))
+    assert len(storage.evaluations("study")) == 2
+
+
+def test_studies_of_one_database_do_not_mix(open_storage):
+    storage = open_storage()
+    for name in ("one", "two"):
+        storage.create_or_open(make_spec(name))
+    storage.append("one", make_evaluation(0))
+    storage.append("two", make_evaluation(0))
+    storage.append("two", make_evaluation(1))
+    assert len(storage.evaluations("one")) == 1
+    assert len(storage.evaluations("two")) == 2
+
+
+def test_evaluation_of_another_recipe_is_refused(open_storage):
+    storage = open_storage()
+    storage.create_or_open(make_spec())
+    with pytest.raises(StudyError, match=r"'recipe01' only\. Got 'other'"):
+        storage.append("study", make_evaluation(0, recipe="other"))
+    assert storage.evaluations("study") == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"config": {"optimizer": "random", "seed": 2}}, "config.recipe"),
+        ({"task": MNIST}, "task.dataset='digits'"),
+        ({"space": "nao5"}, "space='chain'"),
+        ({"recipe": "other"}, "recipe='recipe01'"),
+        ({"kind": "collect"}, "kind='search'"),
+    ],
+)
+def test_another_description_of_the_same_name_is_refused(open_storage, change, named):
+    storage = open_storage()
+    storage.create_or_open(make_spec())
+    storage.create_or_open(make_spec())  # the same again is no error
+    with pytest.raises(StudyError, match=named):
+        open_storage().create_or_open(make_spec(**change))
+    assert storage.studies() == (make_spec(),)
+
+
+@pytest.mark.parametrize("name", ["", "all", "none", "../up", "a/b", "a,b", ".hidden", "x" * 129])
+def test_unsafe_study_names_are_refused(open_storage, name):
+    with pytest.raises(StudyError, match="Study name"):
+        open_storage().create_or_open(make_spec(name))
+
+
+def test_unknown_study_is_refused_with_the_near_names(open_storage):
+    storage = open_storage()
+    with pytest.raises(StudyError, match="no study is recorded yet"):
+        storage.spec("mnist")
+    storage.create_or_open(make_spec("mnist-1"))
+    with pytest.raises(StudyError, match="did you mean 'mnist-1'"):
+        storage.evaluations("mnist-2")
+    with pytest.raises(StudyError, match="known: mnist-1"):
+        storage.append("zzz", make_evaluation(0))
+
+
+def test_studies_of_other_programs_are_left_alone(open_storage):
+    storage = open_storage()
+    foreign = optuna.create_study(study_name="foreign", storage=storage._database)
+    foreign.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    storage.create_or_open(make_spec())
+    assert [spec.name for spec in storage.studies()] == ["study"]
+    with pytest.raises(StudyError, match="made by another program"):
+        storage.create_or_open(make_spec("foreign"))
+    with pytest.raises(StudyError, match="made by another program"):
+        storage.evaluations("foreign")
+
+
+def test_trials_of_other_programs_in_our_study_are_left_alone(open_storage):
+    storage = open_storage()
+    storage.create_or_open(make_spec())
+    storage.append("study", make_evaluation(0))
+    raw_study(storage).ask()  # a running trial for ever
+    storage.append("study", make_evaluation(1))
+    assert storage.evaluations("study") == (make_evaluation(0), make_evaluation(1))
+
+
+def test_creation_that_was_killed_half_way_is_completed(open_storage):
+    storage = open_storage()
+    optuna.create_study(study_name="study", storage=storage._database, direction="maximize")
+    storage.create_or_open(make_spec())
+    assert storage.spec("study") == make_spec()
+
+
+def test_later_schema_is_refused_with_the_way_out(open_storage):
+    storage = open_storage()
+    optuna.create_study(study_name="later", storage=storage._database)
+    value = {"schema": 2, "something": "else"}
+    raw_study(storage, "later").set_user_attr("xfernas_jax:spec", value)
+    for call in (storage.studies, lambda: storage.spec("later")):
+        with pytest.raises(StorageError, match=r"'later'.*schema 2.*update xfernas_jax"):
+            call()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"seed": -1},
+        {"valid_accuracy": 1.5},
+        {"valid_accuracy": None},
+        {"status": "done"},
+        {"curve": "long"},
+        {"unknown": 1},
+    ],
+)
+def test_damaged_evaluation_is_one_clear_line(open_storage, damage):
+    storage = open_storage()
+    storage.create_or_open(make_spec())
+    record = serialize.evaluation_to_json(CHAIN, make_evaluation(0))
+    genotype = record.pop("genotype")
+    trial = optuna.create_trial(
+        value=0.5,
+        user_attrs={
+            "xfernas_jax:key": "study:x",
+            "xfernas_jax:genotype": genotype,
+            "xfernas_jax:evaluation": {**record, **damage},
+        },
+    )
+    raw_study(storage).add_trial(trial)
+    with pytest.raises(HistoryError, match=r"Study 'study' in .*, evaluation 0: ") as caught:
+        storage.evaluations("study")
+    assert "\n" not in str(caught.value)
+
+
+def test_space_that_is_not_known_here_is_refused_by_name_but_listed(open_storage):
+    storage = open_storage()
+    storage.create_or_open(make_spec(space="elsewhere"))
+    attrs = {"xfernas_jax:key": "k", "xfernas_jax:evaluation": {"status": "complete"}}
+    raw_study(storage).add_trial(optuna.create_trial(value=0.5, user_attrs=attrs))
+    with pytest.raises(SpaceError, match="elsewhere"):
+        storage.evaluations("study")
+    assert study_summaries(storage)[0].num_evaluations == 1
+
+
+def test_only_new_evaluations_are_parsed(open_storage, monkeypatch):
+    storage = open_storage()
+    storage.create_or_open(make_spec())
+    for index in range(5):
+        storage.append("study", make_evaluation(index))
+    assert len(storage.evaluations("study")) == 5
+    storage.append("study", make_evaluation(5))
+    parsed = []
+    original = CHAIN.from_json
+    monkeypatch.setattr(CHAIN, "from_json", lambda value: parsed.append(value) or original(value))
+    assert len(storage.evaluations("study")) == 6
+    assert len(parsed) == 1
+    storage.evaluations("study")
+    assert len(parsed) == 1
+
+
+def test_new_evaluations_of_another_process_are_seen(open_storage):
+    writer, reader = open_storage(), open_storage()
+    writer.create_or_open(make_spec())
+    for index in range(3):
+        writer.append("study", make_evaluation(index))
+        assert len(reader.evaluations("study")) == index + 1
+
+
+def test_summary_counts_failures_and_leaves_confirmations_out_of_the_best(open_storage):
+    storage = open_storage()
+    spec = make_spec()
+    storage.create_or_open(spec)
+    (empty,) = study_summaries(storage)
+    assert (empty.num_evaluations, empty.best_valid_accuracy) == (0, None)
+    confirm = make_evaluation(5, purpose="confirm", valid_accuracy=0.99)
+    append_all(storage, spec, [make_evaluation(0), make_failure(1), make_evaluation(2), confirm])
+    (row,) = study_summaries(storage)
+    assert row.spec == spec
+    assert (row.num_evaluations, row.num_failed) == (4, 1)
+    assert row.best_valid_accuracy == 0.5  # evaluation 0 has 1 / 2
+
+
+def test_result_is_kept_and_replaced(open_storage):
+    storage = open_storage()
+    storage.create_or_open(make_spec())
+    assert storage.result("study") is None
+    storage.set_result("study", {"best_valid_accuracy": 0.5, "sources": ["a"]})
+    storage.set_result("study", {"best_valid_accuracy": 0.75, "sources": []})
+    assert open_storage().result("study") == {"best_valid_accuracy": 0.75, "sources": []}
+    with pytest.raises(HistoryError, match="NaN"):
+        storage.set_result("study", {"best_valid_accuracy": float("nan")})
+
+
+def test_trials_show_value_curve_and_state_to_optuna_dashboard(open_storage):
+    storage = open_storage()
+    append_all(storage, make_spec(), [make_evaluation(0, seconds=90.0), make_failure(1)])
+    study = raw_study(storage)
+    good, bad = study.get_trials()
+    assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+    assert good.state == optuna.trial.TrialState.COMPLETE
+    assert good.value == 0.5
+    assert good.intermediate_values == dict(enumerate(make_evaluation(0).curve, start=1))
+    assert (good.datetime_complete - good.datetime_start).total_seconds() == pytest.approx(90.0)
+    assert bad.state == optuna.trial.TrialState.FAIL
+    assert bad.intermediate_values == {1: 0.25, 2: 0.5}
+    assert study.best_trial.number == good.number
+
+
+def test_import_of_a_whole_study_can_be_repeated(open_storage):
+    storage = open_storage()
+    evaluations = [make_evaluation(index) for index in range(6)]
+    append_all(storage, make_spec(), evaluations[:4])  # was killed here
+    append_all(storage, make_spec(), evaluations)
+    assert storage.evaluations("study") == tuple(evaluations)
+
+
+def test_numbers_of_numpy_are_recorded_as_numbers(open_storage):
+    storage = open_storage()
+    evaluation = make_evaluation(0, num_params=int(np.int64(7)), valid_accuracy=np.float64(0.25))
+    append_all(storage, make_spec(), [evaluation])
+    assert open_storage().evaluations("study")[0].valid_accuracy == 0.25
+
+
+def test_deleted_study_is_one_clear_line(open_storage):
+    storage = open_storage()
+    append_all(storage, make_spec(), [make_evaluation(0)])
+    optuna.delete_study(study_name="study", storage=storage._database)
+    with pytest.raises(StudyError, match=r"deleted|no study"):
+        storage.append("study", make_evaluation(1))
+    with pytest.raises(StudyError, match=r"deleted|no study"):
+        open_storage().evaluations("study")
+
+
+def test_nothing_is_logged_and_the_log_level_of_optuna_stays(open_storage, capfd):
+    before = optuna.logging.get_verbosity()
+    append_all(open_storage(), make_spec(), [make_evaluation(0), make_failure(1)])
+    assert capfd.readouterr().err == ""
+    assert optuna.logging.get_verbosity() == before
+
+
+def test_importing_history_loads_neither_jax_nor_tensorflow():
+    code = "import xfernas_jax.history, sys; print(*{'jax', 'tensorflow'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_attributes_are_strict_json(open_storage):
+    storage = open_storage()
+    append_all(storage, make_spec(), [make_evaluation(0)])
+    (trial,) = raw_study(storage).get_trials()
+    assert trial.user_attrs["xfernas_jax:genotype"] == CHAIN.to_json(make_evaluation(0).genotype)
+    json.dumps(trial.user_attrs, allow_nan=False)
+    assert DIGITS.dataset == raw_study(storage).user_attrs["xfernas_jax:spec"]["task"]["dataset"]

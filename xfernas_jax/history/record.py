@@ -1,0 +1,110 @@
+"""What is recorded: tasks, evaluations and the description of a study."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from xfernas_jax.errors import HistoryError
+from xfernas_jax.space.base import Genotype
+
+Status = Literal["complete", "failed"]
+Purpose = Literal["search", "collect", "confirm"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What is to be learned: a data set, how it is split, and its number of classes.
+
+    Attributes:
+      dataset: the name in the data registry.
+      split: the rule that made train, validation and test parts, in words.
+      num_classes: at least 2.
+    """
+
+    dataset: str
+    split: str
+    num_classes: int
+
+    def __post_init__(self) -> None:
+        if not self.dataset or self.num_classes < 2:
+            raise HistoryError(f"A task needs a data set name and at least 2 classes. Got {self}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """One trained architecture and what came out.
+
+    Attributes:
+      genotype: the architecture.
+      recipe: fingerprint of everything that changes the expected value.
+      seed: of initial values, batches and augmentation.
+      status: "failed" when the loss diverged; then `valid_accuracy` is None.
+      valid_accuracy: fraction in [0, 1] after the last epoch.
+      curve: validation accuracy after each finished epoch.
+      num_params: trainable parameters.
+      seconds: wall time, compilation included.
+      purpose: "confirm" marks the repeated trainings of the finalists.
+      round_index: the batch of suggestions it came from, from 0.
+      predicted: what the optimizer expected, in its own unit; None where it does not predict.
+      failure: one line that says why it failed, else empty.
+      versions: of Python, jax and what else ran it, as (name, version) pairs.
+    """
+
+    genotype: Genotype
+    recipe: str
+    seed: int
+    status: Status
+    valid_accuracy: float | None
+    curve: tuple[float, ...]
+    num_params: int
+    seconds: float
+    purpose: Purpose = "search"
+    round_index: int = 0
+    predicted: float | None = None
+    failure: str = ""
+    versions: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.status not in ("complete", "failed"):
+            raise HistoryError(f"status is 'complete' or 'failed'. Got {self.status!r}.")
+        if self.purpose not in ("search", "collect", "confirm"):
+            raise HistoryError(f"purpose is search, collect or confirm. Got {self.purpose!r}.")
+        if (self.valid_accuracy is None) != (self.status == "failed"):
+            raise HistoryError(
+                f"valid_accuracy is given exactly when status is 'complete'. Got "
+                f"{self.valid_accuracy!r} with {self.status!r}."
+            )
+        values = (*self.curve, *([] if self.valid_accuracy is None else [self.valid_accuracy]))
+        for value in values:
+            if not (math.isfinite(value) and 0.0 <= value <= 1.0):
+                raise HistoryError(f"An accuracy is a fraction in [0, 1]. Got {value!r}.")
+        if not math.isfinite(self.seconds) or self.seconds < 0 or self.num_params < 0:
+            raise HistoryError(
+                f"seconds and num_params are finite and not negative. Got {self.seconds!r} and "
+                f"{self.num_params!r}."
+            )
+        if self.predicted is not None and not math.isfinite(self.predicted):
+            raise HistoryError(f"predicted is finite or absent. Got {self.predicted!r}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class StudySpec:
+    """What a study is about; fixed when it is created.
+
+    Attributes:
+      name: unique in its storage.
+      kind: "search" or "collect".
+      task: what is learned.
+      space: name of the search space.
+      recipe: fingerprint of the recipe of all its evaluations.
+      config: JSON object of everything else that was chosen (optimizer, seed, recipe values);
+        a rerun with another config is refused.
+    """
+
+    name: str
+    kind: Literal["search", "collect"]
+    task: Task
+    space: str
+    recipe: str
+    config: Mapping[str, Any]

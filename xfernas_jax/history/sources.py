@@ -1,0 +1,236 @@
+"""Which recorded studies a search may learn from, and as what."""
+
+import dataclasses
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from xfernas_jax.errors import SpaceError, StudyError
+from xfernas_jax.history import serialize
+from xfernas_jax.history.jsonl import read_header, read_jsonl
+from xfernas_jax.history.names import near_names
+from xfernas_jax.history.record import Evaluation, StudySpec, Task
+from xfernas_jax.history.storage import Storage
+from xfernas_jax.space.base import Space
+
+# Sets that hold images of another one.
+_PART_OF = {
+    "mnist_5k": "mnist",
+    "mnist_corrupted": "mnist",
+    "cifar10_corrupted": "cifar10",
+    "cifar10_1": "cifar10",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordedStudy:
+    """A study to choose from; its evaluations are read only when it is chosen.
+
+    Attributes:
+      spec: what the study is about.
+      load: returns its evaluations in order of recording.
+    """
+
+    spec: StudySpec
+    load: Callable[[], tuple[Evaluation, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """All that is known of one source task under one recipe.
+
+    Attributes:
+      name: for logs and results, unique among the sources of a search.
+      task: what was learned there.
+      recipe: fingerprint of the one recipe of all its evaluations.
+      evaluations: each key once, failed ones and repeated seeds included.
+      studies: names of the studies it was put together from.
+    """
+
+    name: str
+    task: Task
+    recipe: str
+    evaluations: tuple[Evaluation, ...]
+    studies: tuple[str, ...]
+
+
+def recorded_studies(storage: Storage) -> tuple[RecordedStudy, ...]:
+    """Returns every study of a storage."""
+
+    def loader(name: str) -> Callable[[], tuple[Evaluation, ...]]:
+        return lambda: storage.evaluations(name)
+
+    return tuple(RecordedStudy(spec, loader(spec.name)) for spec in storage.studies())
+
+
+def recorded_file(
+    file: str | os.PathLike[str],
+    *,
+    get_space: Callable[[str], Space] = serialize.lookup_space,
+) -> RecordedStudy:
+    """Returns the study of a history file, such as a bundled one; reads its header now."""
+    return RecordedStudy(read_header(file).spec, lambda: read_jsonl(file, get_space=get_space)[1])
+
+
+def image_family(dataset: str) -> str:
+    """Returns what two data sets have in common when they may share images.
+
+    A TFDS version (`cifar10:3.0.2`) or configuration (`imagenet_resized/16x16`) does not matter,
+    nor does the split: the test images of one task may be training images of the other.
+    """
+    base = re.sub(r":\d[\w.*]*$", "", dataset).partition("/")[0].casefold()
+    return _PART_OF.get(base, base)
+
+
+def same_task(first: Task, second: Task) -> bool:
+    """Tells whether scores of the two may be compared: equal data set and split."""
+    return (first.dataset, first.split) == (second.dataset, second.split)
+
+
+def select_sources(
+    studies: Iterable[RecordedStudy],
+    space: Space,
+    task: Task,
+    wanted: str | Sequence[str],
+    *,
+    recipe: str | None = None,
+    reuse_target: bool = False,
+    own_study: str | None = None,
+) -> tuple[Source, ...]:
+    """Chooses the sources of a search.
+
+    Each (task, recipe) becomes one source; studies that agree in both are joined, equal keys
+    kept once. A study whose images the target shares joins only with `reuse_target`, so that no
+    comparison leaks; one of the very task and recipe then gives no source but
+    `target_observations`. The order depends on tasks, recipes and names alone.
+
+    Args:
+      studies: all that are recorded.
+      space: of the search; only studies in it can be used.
+      task: the target.
+      wanted: "all" (those of other tasks in this space), "none", or names of studies, as a
+        sequence or joined by commas.
+      recipe: the fingerprint of the search's recipe.
+      reuse_target: whether studies of the target's images may join.
+      own_study: the study of this search; its evaluations are no source.
+
+    Raises:
+      StudyError: an unknown name, or a study of the target without `reuse_target`.
+      SpaceError: a named study is of another space.
+    """
+    chosen = _choose(list(studies), space, task, wanted, reuse_target, own_study)
+    groups: dict[tuple[str, str, str], list[RecordedStudy]] = {}
+    for study in sorted(chosen, key=lambda study: study.spec.name):
+        spec = study.spec
+        if same_task(spec.task, task) and spec.recipe == recipe:
+            continue  # these are observations of the target itself
+        groups.setdefault((spec.task.dataset, spec.task.split, spec.recipe), []).append(study)
+    sources = []
+    for key in sorted(groups):
+        evaluations = _join(groups[key], space)
+        if evaluations:
+            name = _source_name(key, groups)
+            names = tuple(dict.fromkeys(study.spec.name for study in groups[key]))
+            sources.append(Source(name, groups[key][0].spec.task, key[2], evaluations, names))
+    return tuple(sources)
+
+
+def target_observations(
+    studies: Iterable[RecordedStudy],
+    space: Space,
+    task: Task,
+    recipe: str,
+    wanted: str | Sequence[str] = "all",
+    *,
+    own_study: str | None = None,
+) -> tuple[Evaluation, ...]:
+    """Returns what earlier studies know of the target itself, under the same recipe.
+
+    To be used with `reuse_target` only; raises as `select_sources` does. Evaluations of
+    another recipe or split are left out: their scores do not mix.
+    """
+    chosen = _choose(list(studies), space, task, wanted, True, own_study)
+    fitting = [
+        study
+        for study in sorted(chosen, key=lambda study: study.spec.name)
+        if same_task(study.spec.task, task) and study.spec.recipe == recipe
+    ]
+    return _join(fitting, space)
+
+
+def _choose(
+    studies: list[RecordedStudy],
+    space: Space,
+    task: Task,
+    wanted: str | Sequence[str],
+    reuse_target: bool,
+    own_study: str | None,
+) -> list[RecordedStudy]:
+    """Applies the rules to every study; those that `wanted` names must pass them."""
+    if wanted == "none":
+        return []
+    if wanted == "all":
+        return [
+            study
+            for study in studies
+            if study.spec.space == space.name
+            and study.spec.name != own_study
+            and (reuse_target or not _shares_images(study.spec.task, task))
+        ]
+    names = _parse_names(wanted)
+    known = {study.spec.name for study in studies}
+    for name in names:
+        if name == own_study:
+            raise StudyError(f"Study {name!r} is this search itself and no source; leave it out.")
+        if name not in known:
+            raise StudyError(
+                f"There is no study {name!r} for --sources; {near_names(name, known)}."
+            )
+    chosen = [study for study in studies if study.spec.name in names]
+    for study in chosen:
+        _check_named(study.spec, space, task, reuse_target)
+    return chosen
+
+
+def _check_named(spec: StudySpec, space: Space, task: Task, reuse_target: bool) -> None:
+    if spec.space != space.name:
+        raise SpaceError(
+            f"Source study {spec.name!r} is of space {spec.space!r}, the search of {space.name!r}; "
+            f"leave it out of --sources or pass --space={spec.space}."
+        )
+    if _shares_images(spec.task, task) and not reuse_target:
+        raise StudyError(
+            f"Source study {spec.name!r} is of data set {spec.task.dataset!r}, which shares images "
+            f"with the target {task.dataset!r}; pass --reuse_target if you want that."
+        )
+
+
+def _parse_names(wanted: str | Sequence[str]) -> list[str]:
+    names = wanted.split(",") if isinstance(wanted, str) else list(wanted)
+    names = [name.strip() for name in names]
+    if not names or "" in names or "all" in names or "none" in names:
+        raise StudyError(
+            f"--sources={','.join(names)}: give all, none, or names of studies joined by commas."
+        )
+    return names
+
+
+def _shares_images(first: Task, second: Task) -> bool:
+    return image_family(first.dataset) == image_family(second.dataset)
+
+
+def _join(studies: Sequence[RecordedStudy], space: Space) -> tuple[Evaluation, ...]:
+    joined: dict[str, Evaluation] = {}
+    for study in studies:
+        for evaluation in study.load():
+            joined.setdefault(serialize.evaluation_key(space, evaluation), evaluation)
+    return tuple(joined.values())
+
+
+def _source_name(key: tuple[str, str, str], keys: Iterable[tuple[str, str, str]]) -> str:
+    """Returns `dataset@recipe`; where two splits of one data set occur, marks the split."""
+    dataset, split, recipe = key
+    if len({other[1] for other in keys if other[0] == dataset}) > 1:
+        dataset = f"{dataset}#{hashlib.sha256(split.encode()).hexdigest()[:6]}"
+    return f"{dataset}@{recipe}"

@@ -1,0 +1,363 @@
+"""The record: an Optuna storage that holds one Optuna study for each study of ours.
+
+What lies where, so that `optuna-dashboard` and other readers find it: the description of a study
+and its result are JSON user attributes of the Optuna study; an evaluation is a finished trial
+(COMPLETE, or FAIL without a value) with the validation accuracy as value, the learning curve as
+intermediate values and three user attributes: `xfernas_jax:key` (unique in the database),
+`xfernas_jax:genotype` and `xfernas_jax:evaluation` (the rest). Trials never run: a result is
+written whole, in one transaction, or not at all.
+"""
+
+import dataclasses
+import datetime
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any
+
+import optuna
+import sqlalchemy.exc
+from optuna.trial import FrozenTrial, TrialState
+
+from xfernas_jax.errors import HistoryError, StorageError, StudyError
+from xfernas_jax.history import serialize
+from xfernas_jax.history.database import open_database, parse_url, quiet_optuna, storage_errors
+from xfernas_jax.history.names import near_names
+from xfernas_jax.history.record import Evaluation, StudySpec
+from xfernas_jax.space.base import Space
+
+SCHEMA_VERSION = 1
+_SPEC = "xfernas_jax:spec"
+_RESULT = "xfernas_jax:result"
+_KEY = "xfernas_jax:key"
+_GENOTYPE = "xfernas_jax:genotype"
+_EVALUATION = "xfernas_jax:evaluation"
+_LONGEST_SECONDS = 1e9  # more than a timeline can show
+
+
+@dataclasses.dataclass(frozen=True)
+class StudySummary:
+    """One row of `history list`.
+
+    Attributes:
+      spec: what the study is about.
+      num_evaluations: recorded evaluations of any status and purpose.
+      num_failed: those of them that failed.
+      best_valid_accuracy: the best of all but the repeated trainings of the finalists, as a
+        fraction; None where there is none.
+    """
+
+    spec: StudySpec
+    num_evaluations: int
+    num_failed: int
+    best_valid_accuracy: float | None
+
+
+@dataclasses.dataclass
+class _OpenStudy:
+    """A study in use: what was read of it stays here, so that only new trials are parsed."""
+
+    spec: StudySpec
+    study: optuna.Study
+    num_trials_seen: int = 0
+    keys: set[str] = dataclasses.field(default_factory=set)
+    records: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    evaluations: list[Evaluation] = dataclasses.field(default_factory=list)
+
+
+class Storage:
+    """Reads and writes studies in a SQLite file or a PostgreSQL database.
+
+    Several processes may use one database, and several threads one object. Use it as a context
+    manager or call `close`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        create: bool = True,
+        get_space: Callable[[str], Space] = serialize.lookup_space,
+    ) -> None:
+        """Opens the database.
+
+        Args:
+          url: `sqlite:///FILE` (relative to the current folder; missing folders are made) or
+            `postgresql+psycopg://USER:PASSWORD@HOST/DATABASE`.
+          create: False where a SQLite file that does not exist is a mistake.
+          get_space: finds the space of a study, to read its genotypes.
+
+        Raises:
+          StorageError: the database cannot be opened.
+          MissingExtraError: PostgreSQL without its driver.
+        """
+        parsed = parse_url(url)
+        self.url = parsed.render_as_string()  # without the password
+        self._database = open_database(parsed, create=create)
+        self._get_space = get_space
+        self._open_studies: dict[str, _OpenStudy] = {}
+        self._lock = threading.RLock()
+        self._finalizer = weakref.finalize(self, self._database.engine.dispose)
+
+    def close(self) -> None:
+        """Closes the connections; the object is of no use afterwards."""
+        self._database.remove_session()
+        self._finalizer()
+
+    def __enter__(self) -> "Storage":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def create_or_open(self, spec: StudySpec) -> None:
+        """Creates the study, or checks that the recorded one has the same description.
+
+        Raises:
+          StudyError: the name is taken by a study of another description, or is not allowed.
+        """
+        wanted = serialize.spec_to_json(spec)
+        found = self._find(spec.name)
+        if found is None:
+            with self._errors(), quiet_optuna():
+                study = optuna.create_study(
+                    study_name=spec.name,
+                    storage=self._database,
+                    direction="maximize",
+                    sampler=optuna.samplers.RandomSampler(),
+                    load_if_exists=True,
+                )
+                if _SPEC not in study.user_attrs:  # another process may be faster
+                    study.set_user_attr(_SPEC, {"schema": SCHEMA_VERSION, **wanted})
+            found = self._find(spec.name)
+            if found is None:
+                raise StudyError(f"Study {spec.name!r} was deleted while it was created; rerun.")
+        _check_same(spec.name, serialize.spec_to_json(found), wanted)
+
+    def spec(self, study: str) -> StudySpec:
+        """Returns the description of a study; `StudyError` names the known ones."""
+        return self._opened(study).spec
+
+    def studies(self) -> tuple[StudySpec, ...]:
+        """Returns all studies of ours in order of creation; those of others are left out.
+
+        Raises:
+          StorageError: a study was written by a later version of xfernas_jax.
+          HistoryError: a description is damaged.
+        """
+        return tuple(spec for _, spec in self._iterate_specs())
+
+    def append(self, study: str, evaluation: Evaluation) -> None:
+        """Records an evaluation; it is on disk when this returns.
+
+        A second evaluation with the same network, recipe, seed and purpose is dropped, also if
+        another process recorded the first.
+
+        Raises:
+          StudyError: no such study, or the evaluation has another recipe.
+          StorageError: the database did not take it.
+        """
+        with self._lock:
+            opened = self._opened(study)
+            if evaluation.recipe != opened.spec.recipe:
+                raise StudyError(
+                    f"Study {study!r} holds evaluations of recipe {opened.spec.recipe!r} only. "
+                    f"Got {evaluation.recipe!r}; use another study for another recipe."
+                )
+            space = self._get_space(opened.spec.space)
+            key = f"{study}:{serialize.evaluation_key(space, evaluation)}"
+            if key in opened.keys:
+                return
+            trial = _to_trial(key, serialize.evaluation_to_json(space, evaluation))
+            try:
+                with self._errors():
+                    opened.study.add_trial(trial)
+            except sqlalchemy.exc.IntegrityError as error:  # another process was faster
+                self._refresh(opened)
+                if key not in opened.keys:
+                    raise StorageError(f"Storage {self.url}: {error.orig}; rerun.") from error
+            except KeyError as error:
+                del self._open_studies[study]
+                raise StudyError(f"Study {study!r} was deleted meanwhile; rerun.") from error
+
+    def evaluations(self, study: str) -> tuple[Evaluation, ...]:
+        """Returns the evaluations of a study in order of recording.
+
+        Only what is new since the last call is read and parsed.
+
+        Raises:
+          StudyError: no such study.
+          SpaceError: its space is not known here.
+          HistoryError: a recorded evaluation is damaged.
+        """
+        with self._lock:
+            opened = self._opened(study)
+            self._refresh(opened)
+            new = opened.records[len(opened.evaluations) :]
+            space = self._get_space(opened.spec.space) if new else None
+            for record in new:
+                where = f"Study {study!r} in {self.url}, evaluation {len(opened.evaluations)}"
+                assert space is not None
+                opened.evaluations.append(serialize.evaluation_from_json(space, record, where))
+            return tuple(opened.evaluations)
+
+    def summary(self, study: str) -> StudySummary:
+        """Returns the row of a study; genotypes are not read, so its space may be unknown."""
+        with self._lock:
+            opened = self._opened(study)
+            self._refresh(opened)
+            values = [
+                record["valid_accuracy"]
+                for record in opened.records
+                if record.get("valid_accuracy") is not None and record.get("purpose") != "confirm"
+            ]
+            return StudySummary(
+                spec=opened.spec,
+                num_evaluations=len(opened.records),
+                num_failed=sum(record.get("status") == "failed" for record in opened.records),
+                best_valid_accuracy=max(values, default=None),
+            )
+
+    def set_result(self, study: str, result: Mapping[str, Any]) -> None:
+        """Records the final summary of a study, a JSON object; replaces an earlier one."""
+        serialize.canonical_json(dict(result))  # strict, where Optuna would take NaN
+        with self._lock, self._errors():
+            self._opened(study).study.set_user_attr(_RESULT, dict(result))
+
+    def result(self, study: str) -> dict[str, Any] | None:
+        """Returns what `set_result` recorded last, None before that."""
+        with self._lock, self._errors():
+            return self._opened(study).study.user_attrs.get(_RESULT)
+
+    def _errors(self) -> AbstractContextManager[None]:
+        return storage_errors(self.url)
+
+    def _iterate_specs(self) -> Iterator[tuple[str, StudySpec]]:
+        with self._errors():
+            frozen_studies = self._database.get_all_studies()
+        for frozen in frozen_studies:
+            if _SPEC in frozen.user_attrs:
+                yield frozen.study_name, self._parse_spec(frozen.study_name, frozen.user_attrs)
+
+    def _parse_spec(self, name: str, user_attrs: Mapping[str, Any]) -> StudySpec:
+        where = f"Study {name!r} in {self.url}"
+        value = user_attrs[_SPEC]
+        schema = value.get("schema") if isinstance(value, dict) else None
+        if type(schema) is not int or schema < 1:
+            raise HistoryError(f"{where}: the description is damaged; delete it in Optuna.")
+        if schema > SCHEMA_VERSION:
+            raise StorageError(
+                f"{where} was written by a later xfernas_jax (schema {schema}; this one reads up "
+                f"to {SCHEMA_VERSION}); update xfernas_jax or use another storage."
+            )
+        fields = {key: item for key, item in value.items() if key != "schema"}
+        return dataclasses.replace(serialize.spec_from_json(fields, where), name=name)
+
+    def _find(self, name: str) -> StudySpec | None:
+        """Returns a study of ours; None where there is none or where only its name exists.
+
+        The latter is left by a process that was killed while it created the study.
+        """
+        try:
+            with self._errors():
+                study_id = self._database.get_study_id_from_name(name)
+                user_attrs = self._database.get_study_user_attrs(study_id)
+                used = bool(user_attrs) or self._database.get_n_trials(study_id) > 0
+        except KeyError:
+            return None
+        if _SPEC in user_attrs:
+            return self._parse_spec(name, user_attrs)
+        if used:
+            raise StudyError(
+                f"Study {name!r} in {self.url} was made by another program; choose another --study."
+            )
+        return None
+
+    def _opened(self, name: str) -> _OpenStudy:
+        with self._lock:
+            if name not in self._open_studies:
+                spec = self._find(name)
+                if spec is None:
+                    known = [known for known, _ in self._iterate_specs()]
+                    raise StudyError(
+                        f"There is no study {name!r} in {self.url}; {near_names(name, known)}."
+                    )
+                with self._errors(), quiet_optuna():
+                    study = optuna.load_study(
+                        study_name=name,
+                        storage=self._database,
+                        sampler=optuna.samplers.RandomSampler(),
+                    )
+                self._open_studies[name] = _OpenStudy(spec, study)
+            return self._open_studies[name]
+
+    def _refresh(self, opened: _OpenStudy) -> None:
+        """Takes in the trials that were added since the last call, ours only, keys once."""
+        with self._errors():
+            trials = opened.study.get_trials(deepcopy=False)
+        for trial in trials[opened.num_trials_seen :]:
+            attrs = trial.user_attrs
+            key = attrs.get(_KEY)
+            if key is not None and key not in opened.keys:
+                opened.keys.add(key)
+                rest = attrs.get(_EVALUATION)
+                rest = rest if isinstance(rest, dict) else {}
+                opened.records.append({"genotype": attrs.get(_GENOTYPE), **rest})
+        opened.num_trials_seen = len(trials)
+
+
+def study_summaries(storage: Storage) -> tuple[StudySummary, ...]:
+    """Returns a row for each study, in order of creation."""
+    return tuple(storage.summary(spec.name) for spec in storage.studies())
+
+
+def append_all(storage: Storage, spec: StudySpec, evaluations: Iterable[Evaluation]) -> None:
+    """Records a whole study, such as an imported one; run again, it completes what is missing."""
+    storage.create_or_open(spec)
+    storage.evaluations(spec.name)  # what is there already is skipped without a question
+    for evaluation in evaluations:
+        storage.append(spec.name, evaluation)
+
+
+def _to_trial(key: str, record: dict[str, Any]) -> FrozenTrial:
+    """Returns the finished trial of an evaluation; it began `seconds` ago."""
+    genotype = record["genotype"]
+    rest = {name: value for name, value in record.items() if name != "genotype"}
+    trial = optuna.create_trial(
+        state=TrialState.COMPLETE if record["status"] == "complete" else TrialState.FAIL,
+        value=record["valid_accuracy"],
+        user_attrs={_KEY: key, _GENOTYPE: genotype, _EVALUATION: rest},
+        intermediate_values={epoch + 1: value for epoch, value in enumerate(record["curve"])},
+    )
+    assert trial.datetime_complete is not None
+    duration = datetime.timedelta(seconds=min(record["seconds"], _LONGEST_SECONDS))
+    trial.datetime_start = trial.datetime_complete - duration
+    return trial
+
+
+def _check_same(name: str, recorded: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raises with the first difference between two descriptions, if there is one."""
+    for field in ("kind", "task", "space", "recipe", "config"):
+        old, new = recorded[field], wanted[field]
+        if serialize.canonical_json(old) == serialize.canonical_json(new):
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            keys = sorted(old.keys() | new.keys())
+            part = next(key for key in keys if _differs(old, new, key))
+            field, old, new = f"{field}.{part}", old.get(part), new.get(part)
+        raise StudyError(
+            f"Study {name!r} was begun with {field}={old!r:.80}, now it is {new!r:.80}; choose "
+            "another --study, or repeat the old values."
+        )
+
+
+def _differs(old: Mapping[str, Any], new: Mapping[str, Any], key: str) -> bool:
+    missing = (key in old) != (key in new)
+    return missing or serialize.canonical_json(old[key]) != serialize.canonical_json(new[key])
