@@ -1,0 +1,44 @@
+# `make` lists the targets. ARGS goes to the program that a target runs; EXTRAS is a list such as
+# bench,ray; PYTHON names the interpreter for .venv (3.11 to 3.13; default: the first on PATH).
+
+ARGS ?=
+EXTRAS ?=
+PYTHON ?=
+export PYTHON
+export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
+
+PY := .venv/bin/python
+comma := ,
+SETUP := .ci/setup $(subst $(comma), ,$(EXTRAS))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check fix lock
+
+help: ## List the targets
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 16
+
+setup: ## Make or update .venv from the locks (EXTRAS=bench,ray adds extras)
+	@$(SETUP)
+
+run: ## Run run.py; without ARGS, the demo
+	@$(SETUP)
+	@$(PY) run.py $(ARGS)
+
+test: ## Run the tests (ARGS="-k name", ARGS="-m 'not slow'")
+	@$(SETUP) dev postgres
+	@$(PY) -m pytest $(ARGS)
+
+check: ## Check format, lint and types
+	@$(SETUP) dev
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m pyright --pythonpath $(PY)
+
+fix: ## Format, and repair what the linter can
+	@$(SETUP) dev
+	$(PY) -m ruff check --fix-only .
+	$(PY) -m ruff format .
+
+lock: ## Make requirements.txt and .ci/locks anew (ARGS=--upgrade takes the newest)
+	@$(SETUP) dev
+	@.ci/lock $(ARGS)

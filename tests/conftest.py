@@ -1,0 +1,75 @@
+"""What every test may rely on: CPU, four devices, no rank promotion, no network."""
+
+import ipaddress
+import os
+import pathlib
+import socket
+import tempfile
+from collections.abc import Iterator
+
+import hypothesis
+import jax
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+# Programs that are identical within one run compile once. The folder lasts for one run: a cache
+# that outlives it could hide a program that no longer compiles. Child processes share it.
+_COMPILE_CACHE = tempfile.TemporaryDirectory(prefix="xfernas_tests_", ignore_cleanup_errors=True)
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILE_CACHE.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+jax.config.update("jax_platforms", "cpu")  # a plugin may have imported jax before this file
+jax.config.update("jax_compilation_cache_dir", _COMPILE_CACHE.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+hypothesis.settings.register_profile(
+    "local", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile(
+    "ci", hypothesis.settings.get_profile("local"), derandomize=True, print_blob=True
+)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_unconfigure() -> None:
+    """Removes the compile cache of this run."""
+    _COMPILE_CACHE.cleanup()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    """Refuses connections that leave this machine; loopback and Unix sockets stay open."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: tuple) -> None:
+        inet = self.family in (socket.AF_INET, socket.AF_INET6)
+        if inet and not _is_loopback(str(address[0])):
+            raise AssertionError(f"A test tried to reach {address[0]}; tests use no network.")
+        return connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> pathlib.Path:
+    """The folder with `benchmarks/` and `images/` that a checkout may have beside it."""
+    named = os.environ.get("XFERNAS_SHARED")
+    folder = pathlib.Path(named) if named else ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"no data folder {'$XFERNAS_SHARED' if named else '../shared'}")
+    return folder

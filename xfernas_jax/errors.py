@@ -1,0 +1,63 @@
+"""One class for each kind of user mistake.
+
+`run.py` prints the message of a `UserError` as one line and exits with code 2. A message
+names the place, the rule and the way out.
+"""
+
+
+class UserError(Exception):
+    """A mistake in what the user gave us; never a defect of ours."""
+
+
+class FlagError(UserError):
+    """A command, flag or flag value that does not exist or does not fit the others."""
+
+
+class GenotypeError(UserError):
+    """A genotype, token sequence or genotype file that breaks its space's rules."""
+
+
+class SpaceError(UserError):
+    """An unknown search space, or two spaces where one is needed."""
+
+
+class DatasetError(UserError):
+    """A data set that is unknown, missing, unreadable or malformed."""
+
+
+class RecipeError(UserError):
+    """An unknown recipe, or a recipe value out of range."""
+
+
+class StorageError(UserError):
+    """A storage that cannot be opened, read or written."""
+
+
+class StudyError(UserError):
+    """A study that is unknown, or whose configuration differs from the one asked for."""
+
+
+class HistoryError(UserError):
+    """A history file or record that is malformed."""
+
+
+class DeviceError(UserError):
+    """Devices that do not fit the request, such as a batch that they do not divide."""
+
+
+class MissingExtraError(UserError):
+    """An optional dependency that is not installed; the message names the extra."""
+
+
+class TrainingDivergedError(Exception):
+    """The loss became NaN or infinite: the evaluation fails, the search goes on.
+
+    Attributes:
+      epoch: the epoch, counted from 1, in which it happened.
+      curve: validation accuracies of the epochs finished before it.
+    """
+
+    def __init__(self, epoch: int, curve: tuple[float, ...] = ()) -> None:
+        super().__init__(f"The loss is not finite in epoch {epoch}.")
+        self.epoch = epoch
+        self.curve = curve

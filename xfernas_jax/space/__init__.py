@@ -1,0 +1,40 @@
+"""Search spaces: genotypes, their tokens, and the cells that they stand for."""
+
+from xfernas_jax.space.base import Genotype, Space
+from xfernas_jax.space.canonical import canonical_graph, prune
+from xfernas_jax.space.genotype_file import read_genotype, write_genotype
+from xfernas_jax.space.graph import CellGraph, Edge, NetworkPlan
+from xfernas_jax.space.nasbench201 import (
+    NasBench201Space,
+    TopologyCell,
+    format_official,
+    parse_official,
+)
+from xfernas_jax.space.published import NAONET, NAONET_B, NASBENCH201_BEST
+from xfernas_jax.space.registry import SPACES, get_space
+from xfernas_jax.space.two_cell import Block, Cell, TwoCell, TwoCellSpace
+
+__all__ = [
+    "NAONET",
+    "NAONET_B",
+    "NASBENCH201_BEST",
+    "SPACES",
+    "Block",
+    "Cell",
+    "CellGraph",
+    "Edge",
+    "Genotype",
+    "NasBench201Space",
+    "NetworkPlan",
+    "Space",
+    "TopologyCell",
+    "TwoCell",
+    "TwoCellSpace",
+    "canonical_graph",
+    "format_official",
+    "get_space",
+    "parse_official",
+    "prune",
+    "read_genotype",
+    "write_genotype",
+]

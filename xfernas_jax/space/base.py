@@ -1,0 +1,98 @@
+"""The `Space` base class: what search, history and compiler need to know of a search space."""
+
+import abc
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from xfernas_jax.errors import GenotypeError, SpaceError
+from xfernas_jax.space.graph import NetworkPlan
+
+Genotype = Any  # a frozen, hashable value whose class belongs to its space
+
+
+class Space(abc.ABC):
+    """A search space over token sequences of one fixed length.
+
+    To add a space, subclass this in one file and give its instance a line in
+    `space/registry.py`, or name it from your own package with `--space=my_package.my_file:NAME`
+    where `NAME` is the instance. A subclass sets `name`, `vocabulary` and `choices` and writes
+    `encode`, `decode`, `plan`, `canonical`, `to_json` and `from_json`; sampling and mutation
+    follow from the choices.
+
+    Attributes:
+      name: unique, stored with every study.
+      vocabulary: symbol of each token; token 0 is the decoder's start symbol and never part of
+        a sequence.
+      choices: for each position the tokens that may stand there. Every combination decodes.
+    """
+
+    name: str
+    vocabulary: tuple[str, ...]
+    choices: tuple[tuple[int, ...], ...]
+
+    @abc.abstractmethod
+    def encode(self, genotype: Genotype) -> tuple[int, ...]:
+        """Returns the tokens of a genotype; `GenotypeError` where it is not of this space."""
+
+    @abc.abstractmethod
+    def decode(self, tokens: Sequence[int]) -> Genotype:
+        """Inverts `encode`; `GenotypeError` names position and rule of a bad token."""
+
+    @abc.abstractmethod
+    def plan(self, genotype: Genotype) -> NetworkPlan:
+        """Returns the cells that the compiler builds."""
+
+    @abc.abstractmethod
+    def canonical(self, genotype: Genotype) -> Genotype:
+        """Returns the one representative of all genotypes that give the same network.
+
+        Same means equal up to a permutation of channels: swapped branches, renumbered nodes,
+        parts that cannot reach the output.
+        """
+
+    @abc.abstractmethod
+    def to_json(self, genotype: Genotype) -> dict[str, Any]:
+        """Returns a JSON object that `from_json` reads; it holds `"space": name`."""
+
+    @abc.abstractmethod
+    def from_json(self, value: Mapping[str, Any]) -> Genotype:
+        """Reads `to_json`'s object; `SpaceError` for another space, else `GenotypeError`."""
+
+    def key(self, genotype: Genotype) -> str:
+        """Returns a short text that is equal for equal networks; used against duplicates."""
+        text = json.dumps(self.to_json(self.canonical(genotype)), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def sample(self, rng: np.random.Generator) -> Genotype:
+        """Draws every position uniformly and independently from its choices."""
+        return self.decode([int(rng.choice(options)) for options in self.choices])
+
+    def mutate(self, genotype: Genotype, rng: np.random.Generator) -> Genotype:
+        """Changes one random position to another of its choices (uniform over both)."""
+        tokens = list(self.encode(genotype))
+        free = [i for i, options in enumerate(self.choices) if len(options) > 1]
+        position = int(rng.choice(free))
+        others = [t for t in self.choices[position] if t != tokens[position]]
+        tokens[position] = int(rng.choice(others))
+        return self.decode(tokens)
+
+    def mask(self) -> np.ndarray:
+        """Returns `[L, V]` bool: which tokens may stand at each position."""
+        mask = np.zeros((len(self.choices), len(self.vocabulary)), dtype=bool)
+        for position, options in enumerate(self.choices):
+            mask[position, list(options)] = True
+        return mask
+
+    def check_json_space(self, value: Mapping[str, Any], where: str) -> None:
+        """Raises unless `value` is an object of this space; `where` opens the message."""
+        if not isinstance(value, Mapping):
+            raise GenotypeError(f"{where}: a genotype is a JSON object. Got {value!r:.80}.")
+        if value.get("space") != self.name:
+            raise SpaceError(
+                f"{where}: the genotype is of space {value.get('space')!r}, but space "
+                f"{self.name!r} is needed; pass the matching --space."
+            )

@@ -1,0 +1,97 @@
+"""The known search spaces by name, and how a user's own is found."""
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from xfernas_jax.errors import SpaceError
+from xfernas_jax.space import ops
+from xfernas_jax.space.base import Space
+from xfernas_jax.space.nasbench201 import NasBench201Space
+from xfernas_jax.space.two_cell import TwoCellSpace
+
+SPACES: Mapping[str, Space] = MappingProxyType(
+    {
+        space.name: space
+        for space in (
+            TwoCellSpace("nao5", ops.NAO5),
+            TwoCellSpace("nao11", ops.NAO11),
+            TwoCellSpace("nasnet", ops.NASNET),
+            NasBench201Space(),
+        )
+    }
+)
+
+_loaded: dict[str, Space] = {}  # users' spaces by their own names, for histories that name them
+
+
+def get_space(name: str) -> Space:
+    """Returns a space.
+
+    Args:
+      name: one of `SPACES`, or `module:NAME` for the instance `NAME` in a module of your own
+        that Python can import. Once loaded, a space of your own is also found by its `name`.
+
+    Raises:
+      SpaceError: there is no such space, or it breaks the rules of `Space`.
+    """
+    if ":" in name:
+        return _load(name)
+    known = {**SPACES, **_loaded}
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=2)
+    hint = f"Did you mean {' or '.join(near)}? " if near else ""
+    raise SpaceError(
+        f"Unknown search space {name!r}. {hint}Known: {', '.join(known)}; a space of your own "
+        "is --space=module:NAME."
+    )
+
+
+def _load(address: str) -> Space:
+    module_name, _, attribute = address.partition(":")
+    parts = [*module_name.split("."), attribute]
+    if not all(part.isidentifier() for part in parts):
+        raise SpaceError(
+            f"A space of your own is module:NAME, such as my_package.my_file:MY_SPACE. "
+            f"Got {address!r}."
+        )
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise SpaceError(
+            f"Space {address!r}: module {module_name!r} cannot be imported ({reason:.200}); is "
+            "its folder on PYTHONPATH?"
+        ) from error
+    space = getattr(module, attribute, None)
+    if not isinstance(space, Space):
+        instances = sorted(n for n, value in vars(module).items() if isinstance(value, Space))
+        near = difflib.get_close_matches(attribute, instances, n=1) or instances
+        found = "nothing" if space is None else f"{space!r:.80}"
+        raise SpaceError(
+            f"Space {address!r}: {attribute} must be an instance of "
+            f"xfernas_jax.space.Space. Found {found}; instances there: {', '.join(near) or 'none'}."
+        )
+    _check(space, address)
+    _loaded[space.name] = space
+    return space
+
+
+def _check(space: Space, address: str) -> None:
+    """Raises `SpaceError` where the attributes of a user's space break the rules of `Space`."""
+    missing = [field for field in ("name", "vocabulary", "choices") if not hasattr(space, field)]
+    if missing:
+        raise SpaceError(f"Space {address!r} must set {', '.join(missing)}; see `Space`.")
+    if {**SPACES, **_loaded}.get(space.name, space) is not space:
+        raise SpaceError(
+            f"Space {address!r} has the name {space.name!r}, which another space has; rename it."
+        )
+    size = len(space.vocabulary)
+    for position, options in enumerate(space.choices):
+        if not options or not all(0 < token < size for token in options):
+            raise SpaceError(
+                f"Space {address!r}: choices[{position}] is not empty and holds tokens in "
+                f"1..{size - 1}. Got {options!r:.80}."
+            )

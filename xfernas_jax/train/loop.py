@@ -1,0 +1,194 @@
+"""The training loop: epochs, evaluation, divergence, checkpoints."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xfernas_jax.errors import TrainingDivergedError
+from xfernas_jax.train.config import TrainConfig
+from xfernas_jax.train.parallel import (
+    AXIS,
+    check_divides,
+    parallel,
+    replicate,
+    shard_table,
+    unreplicate,
+)
+from xfernas_jax.train.schedule import make_optimizer
+from xfernas_jax.train.state import PyTree, TaskFunctions, TrainState, initial_state
+from xfernas_jax.train.step import eval_step, train_step
+
+EpochTable = Callable[[int, int], np.ndarray]  # (seed, epoch) -> [steps, B] int32 indices
+EvalTables = tuple[np.ndarray, np.ndarray]  # [steps, B] int32 indices, [steps, B] bool counted
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A part of a data set: images `[N, H, W, C]` uint8 and labels `[N]` int32."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochReport:
+    """What an epoch gave: number from 1, mean loss in nats, accuracy, seconds so far."""
+
+    epoch: int
+    loss: float
+    valid_accuracy: float
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """Outcome of a training: final variables on the host and the learning curve."""
+
+    variables: PyTree
+    curve: tuple[float, ...]
+    losses: tuple[float, ...]
+
+
+class Checkpointer(Protocol):
+    """Saves the state after an epoch and gives the latest back; see `train/checkpoint.py`."""
+
+    def restore(self, like: TrainState) -> tuple[TrainState, dict[str, list[float]]] | None: ...
+
+    def save(self, epoch: int, state: TrainState, curves: dict[str, list[float]]) -> None: ...
+
+
+class Trainer:
+    """Trains one network on one data set, any number of times with one compilation.
+
+    Both sets live on every device. `fit` with another seed reuses the compiled steps.
+    """
+
+    def __init__(
+        self,
+        task: TaskFunctions,
+        config: TrainConfig,
+        train: Part,
+        epoch_table: EpochTable,
+        eval_tables: Callable[[int, int], EvalTables],
+        devices: Sequence[jax.Device],
+    ) -> None:
+        """Prepares the steps; they compile on first use.
+
+        Args:
+          task: network and data functions.
+          config: of the training.
+          train: the training part.
+          epoch_table: indices of an epoch's batches by (seed, epoch).
+          eval_tables: indices and mask that cover `num_examples` in batches of `batch_size`.
+          devices: that share each batch.
+
+        Raises:
+          DeviceError: when the devices do not divide a batch size.
+        """
+        check_divides(config.batch_size, devices, "train.batch_size")
+        check_divides(config.eval_batch_size, devices, "train.eval_batch_size")
+        self._config, self._devices = config, tuple(devices)
+        self._epoch_table, self._eval_tables = epoch_table, eval_tables
+        self._images = replicate(train.images, self._devices)
+        self._labels = replicate(train.labels, self._devices)
+        self._steps_per_epoch = epoch_table(0, 0).shape[0]
+        self._optimizer = make_optimizer(config, self._steps_per_epoch)
+        self._train_step = parallel(
+            partial(
+                train_step, task=task, config=config, optimizer=self._optimizer, axis_name=AXIS
+            ),
+            self._devices,
+            donate=(0,),
+        )
+        self._eval_step = parallel(partial(eval_step, task=task, axis_name=AXIS), self._devices)
+
+    def fit(
+        self,
+        variables: PyTree,
+        valid: Part,
+        seed: int,
+        on_epoch: Callable[[EpochReport], None] | None = None,
+        checkpointer: Checkpointer | None = None,
+    ) -> TrainResult:
+        """Trains from initial values and evaluates `valid` after every epoch.
+
+        Args:
+          variables: `params` and `batch_stats`; not changed.
+          valid: the part whose accuracy makes the learning curve.
+          seed: of batches and augmentation.
+          on_epoch: called after every epoch.
+          checkpointer: saves after epochs; training goes on after the latest saved one.
+
+        Raises:
+          TrainingDivergedError: when an epoch's loss is not finite.
+        """
+        start = time.monotonic()
+        state = initial_state(variables["params"], variables["batch_stats"], self._optimizer)
+        losses: list[float] = []
+        curve: list[float] = []
+        if checkpointer is not None and (saved := checkpointer.restore(state)) is not None:
+            state, curves = saved
+            losses, curve = list(curves["losses"]), list(curves["curve"])
+        state = replicate(state, self._devices)
+        key = replicate(jax.random.key(seed), self._devices)
+        valid_on_device = self.place(valid)
+        for epoch in range(len(curve), self._config.epochs):
+            state, loss = self._run_epoch(state, key, seed, epoch)
+            if not math.isfinite(loss):
+                raise TrainingDivergedError(epoch + 1, tuple(curve))
+            losses.append(loss)
+            curve.append(self._accuracy(state.params, state.batch_stats, valid_on_device))
+            if checkpointer is not None:
+                curves = {"losses": losses, "curve": curve}
+                checkpointer.save(epoch + 1, unreplicate(state), curves)
+            if on_epoch is not None:
+                seconds = time.monotonic() - start
+                on_epoch(EpochReport(epoch + 1, loss, curve[-1], seconds))
+        final = unreplicate({"params": state.params, "batch_stats": state.batch_stats})
+        return TrainResult(final, tuple(curve), tuple(losses))
+
+    def evaluate(self, variables: PyTree, part: Part) -> float:
+        """Returns the accuracy (a fraction) over every example of `part`."""
+        placed = replicate(variables, self._devices)
+        return self._accuracy(placed["params"], placed["batch_stats"], self.place(part))
+
+    def place(self, part: Part) -> tuple[jax.Array, ...]:
+        """Puts a part and its evaluation tables on the devices."""
+        table, counted = self._eval_tables(len(part.labels), self._config.eval_batch_size)
+        return (
+            replicate(part.images, self._devices),
+            replicate(part.labels, self._devices),
+            shard_table(table, self._devices),
+            shard_table(counted, self._devices),
+        )
+
+    def _run_epoch(
+        self, state: TrainState, key: jax.Array, seed: int, epoch: int
+    ) -> tuple[TrainState, float]:
+        table = shard_table(self._epoch_table(seed, epoch), self._devices)
+        state = state.replace(loss_sum=replicate(np.zeros((), np.float32), self._devices))
+        for _ in range(self._steps_per_epoch):
+            state = self._train_step(state, self._images, self._labels, table, key)
+        loss_sum = float(np.asarray(state.loss_sum.addressable_data(0))[0])
+        return state, loss_sum / self._steps_per_epoch
+
+    def _accuracy(
+        self, params: PyTree, batch_stats: PyTree, placed: tuple[jax.Array, ...]
+    ) -> float:
+        images, labels, table, counted = placed
+        variables = {"params": params, "batch_stats": batch_stats}
+        zero = np.zeros((), np.int32)
+        correct, step = replicate((zero, zero), self._devices)
+        for _ in range(table.shape[1]):
+            correct, step = self._eval_step(
+                correct, step, variables, images, labels, table, counted
+            )
+        total = int(np.asarray(correct.addressable_data(0))[0])
+        return total / int(jnp.shape(labels)[1])

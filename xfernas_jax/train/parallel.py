@@ -1,0 +1,64 @@
+"""Data parallelism over local devices by `jax.pmap`: the one file that knows of it.
+
+A step is written for one device plus an axis name (`train/step.py`); a move to `jit` or
+`shard_map` changes this file alone.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xfernas_jax.errors import DeviceError
+
+AXIS = "devices"
+
+
+def check_divides(batch_size: int, devices: Sequence[jax.Device], what: str) -> None:
+    """Raises `DeviceError` unless the devices divide a batch evenly."""
+    if batch_size % len(devices):
+        raise DeviceError(
+            f"{what} is {batch_size}, which {len(devices)} devices do not divide; choose a "
+            f"multiple of {len(devices)} or fewer devices."
+        )
+
+
+def parallel(
+    step: Callable[..., Any], devices: Sequence[jax.Device], donate: tuple[int, ...] = ()
+) -> Callable[..., Any]:
+    """Compiles a step for the devices; every argument has a leading device axis."""
+    return jax.pmap(step, axis_name=AXIS, devices=devices, donate_argnums=donate)
+
+
+def _sharding(devices: Sequence[jax.Device]) -> jax.NamedSharding:
+    """Returns the sharding that `pmap` gives its results: an equal one never recompiles."""
+    return jax.NamedSharding(jax.sharding.Mesh(np.array(devices), (AXIS,)), jax.P(AXIS))
+
+
+def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
+    """Puts a copy of every array (NumPy, JAX or key) on every device."""
+
+    def copies(x: Any) -> Any:
+        if isinstance(x, jax.Array):
+            return jnp.broadcast_to(x[None], (len(devices), *x.shape))
+        return np.broadcast_to(np.asarray(x)[None], (len(devices), *np.shape(x)))
+
+    return jax.device_put(jax.tree.map(copies, tree), _sharding(devices))
+
+
+def unreplicate(tree: Any) -> Any:
+    """Takes the first device's copy to the host as NumPy arrays."""
+    return jax.tree.map(lambda x: np.asarray(x.addressable_data(0))[0], tree)
+
+
+def shard_table(table: np.ndarray, devices: Sequence[jax.Device]) -> jax.Array:
+    """Divides a `[steps, B]` table into `[devices, steps, B / devices]` on the devices.
+
+    Device `d` gets the columns from `d * B / devices` on, so position in the global batch is
+    device index times local size plus local position.
+    """
+    steps, batch = table.shape
+    shares = table.reshape(steps, len(devices), batch // len(devices)).swapaxes(0, 1)
+    return jax.device_put(np.ascontiguousarray(shares), _sharding(devices))

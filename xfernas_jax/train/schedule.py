@@ -1,0 +1,50 @@
+"""Learning rate and Optax optimizer of a training."""
+
+import importlib
+
+import optax
+
+from xfernas_jax.errors import RecipeError
+from xfernas_jax.train.config import TrainConfig
+
+
+def cosine_schedule(config: TrainConfig, steps_per_epoch: int) -> optax.Schedule:
+    """Returns the learning rate by step: a cosine from `learning_rate` to 0, no restart."""
+    period = config.schedule_epochs or config.epochs
+    return optax.cosine_decay_schedule(config.learning_rate, period * steps_per_epoch)
+
+
+def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> optax.GradientTransformation:
+    """Builds clipping, weight decay, momentum and schedule.
+
+    Raises:
+      RecipeError: for an optimizer that Optax does not have or that fails to build.
+    """
+    schedule = cosine_schedule(config, steps_per_epoch)
+    clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    if config.optimizer == "sgd":
+        decay = [optax.add_decayed_weights(config.weight_decay)] if config.weight_decay else []
+        chain = optax.chain(*clip, *decay, optax.sgd(schedule, config.momentum))
+    else:
+        chain = optax.chain(*clip, _named_optimizer(config, schedule))
+    return optax.flatten(chain)  # one long vector: a fraction of the operations to compile
+
+
+def _named_optimizer(
+    config: TrainConfig, schedule: optax.Schedule
+) -> optax.GradientTransformation:
+    where, _, name = config.optimizer.rpartition(":")
+    try:
+        module = importlib.import_module(where) if where else optax
+        built = getattr(module, name)(schedule)
+    except Exception as error:
+        raise RecipeError(
+            f"train.optimizer {config.optimizer!r} cannot be built ({error}); name an Optax "
+            "optimizer that takes a learning rate, such as 'adamw', or 'module:FUNCTION'."
+        ) from error
+    if not isinstance(built, optax.GradientTransformation):
+        raise RecipeError(
+            f"train.optimizer {config.optimizer!r} is no Optax optimizer; name one, such as "
+            "'adamw', or 'module:FUNCTION' that returns one."
+        )
+    return built

@@ -1,0 +1,113 @@
+"""One training step and one evaluation step, written for one device plus an axis name.
+
+Both read their batch from the whole set on the device by a table of indices, so an epoch needs
+no transfer from the host.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jaxtyping import Array, Bool, Int, UInt8
+
+from xfernas_jax.train.config import TrainConfig
+from xfernas_jax.train.losses import cross_entropy, num_correct
+from xfernas_jax.train.state import PyTree, TaskFunctions, TrainState
+
+
+def train_step(
+    state: TrainState,
+    images: UInt8[Array, "N H W C"],
+    labels: Int[Array, " N"],
+    table: Int[Array, "steps local"],
+    key: jax.Array,
+    *,
+    task: TaskFunctions,
+    config: TrainConfig,
+    optimizer: optax.GradientTransformation,
+    axis_name: str,
+) -> TrainState:
+    """Takes one step on this device's share of the batch.
+
+    Args:
+      state: equal on all devices.
+      images: the whole training part.
+      labels: its labels.
+      table: rows of the epoch: indices of this device's examples in each step.
+      key: of the training; the step folds its number in.
+      task: network and data functions.
+      config: of the training.
+      optimizer: whose state `state` holds.
+      axis_name: of the devices; gradients and statistics are averaged over it.
+
+    Returns:
+      The next state, equal on all devices.
+    """
+    steps_per_epoch, local = table.shape
+    rows = lax.dynamic_index_in_dim(table, state.step % steps_per_epoch, keepdims=False)
+    positions = lax.axis_index(axis_name) * local + jnp.arange(local, dtype=jnp.int32)
+    augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
+    batch = task.augment(images[rows], augment_key, positions)
+    targets = labels[rows]
+    progress = state.step / (config.epochs * steps_per_epoch)
+
+    def loss_of(params: PyTree) -> tuple[jax.Array, PyTree]:
+        variables = {"params": params, "batch_stats": state.batch_stats}
+        logits, auxiliary, batch_stats = task.apply(
+            variables, batch, positions, progress, True, dropout_key
+        )
+        loss = cross_entropy(logits, targets, config.label_smoothing)
+        if auxiliary is not None:
+            extra = cross_entropy(auxiliary, targets, config.label_smoothing)
+            loss = loss + task.auxiliary_weight * extra
+        return loss, batch_stats
+
+    (loss, batch_stats), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+    grads, loss = lax.pmean((grads, loss), axis_name)
+    if not config.sync_batch_norm:  # synchronised statistics are equal already
+        batch_stats = lax.pmean(batch_stats, axis_name)
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    return TrainState(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        batch_stats=batch_stats,
+        opt_state=opt_state,
+        loss_sum=state.loss_sum + loss,
+    )
+
+
+def eval_step(
+    correct: Int[Array, ""],
+    step: Int[Array, ""],
+    variables: PyTree,
+    images: UInt8[Array, "N H W C"],
+    labels: Int[Array, " N"],
+    table: Int[Array, "steps local"],
+    counted: Bool[Array, "steps local"],
+    *,
+    task: TaskFunctions,
+    axis_name: str,
+) -> tuple[Int[Array, ""], Int[Array, ""]]:
+    """Adds one batch's correct answers, over all devices, to the count.
+
+    Args:
+      correct: answers so far, equal on all devices.
+      step: row of `table` to evaluate.
+      variables: `params` and `batch_stats`.
+      images: the whole part.
+      labels: its labels.
+      table: indices of this device's examples in each step; padded rows repeat an index.
+      counted: False at padding.
+      task: network and data functions.
+      axis_name: of the devices.
+
+    Returns:
+      The new count and the next step.
+    """
+    take = partial(lax.dynamic_index_in_dim, index=step, keepdims=False)
+    rows = take(table)
+    logits, _, _ = task.apply(variables, task.normalize(images[rows]), None, 1.0, False, None)
+    right = num_correct(logits, labels[rows], take(counted))
+    return correct + lax.psum(right, axis_name), step + 1
