@@ -40,11 +40,11 @@ def check_fields(value: Any, fields: Collection[str], where: str) -> None:
     if not isinstance(value, dict):
         raise GenotypeError(f"{where} is a JSON object. Got {value!r:.80}.")
     missing = [field for field in fields if field not in value]
-    unknown = [field for field in value if field not in fields]
+    unknown = [f"{field!r:.40}" for field in value if field not in fields][:5]
     if missing or unknown:
         raise GenotypeError(
             f"{where} has the fields {', '.join(fields)}. Missing: {', '.join(missing) or 'none'}; "
-            f"unknown: {', '.join(str(field) for field in unknown) or 'none'}."
+            f"unknown: {', '.join(unknown) or 'none'}."
         )
 
 

@@ -26,9 +26,10 @@ NAONET = TwoCell(
 """NAONet, the cell pair that NAO found on CIFAR-10; of space `nao11`.
 
 Source: github renqianluo/NAO, `NAO/cnn/dag.NAONet.json` at
-db751a0fde0890b501efab64527e44d7906c94d5. The same cells stand as NAONet-A in
-github renqianluo/NAO_pytorch, `NAO_V1/train_NAONet_A_36_cifar10.sh` at
-43870038cb159d19c59f7672b228112ebbdcb866.
+db751a0fde0890b501efab64527e44d7906c94d5. NAONet-A of the PyTorch repository
+(github renqianluo/NAO_pytorch, `NAO_V1/train_NAONet_A_36_cifar10.sh` at
+43870038cb159d19c59f7672b228112ebbdcb866) is not quite the same: in block 2 of its reduction cell
+the convolution reads input 0 and the pooling input 1.
 """
 
 NAONET_B = TwoCell(

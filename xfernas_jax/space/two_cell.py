@@ -185,7 +185,7 @@ class TwoCellSpace(Space):
                 for op in block.ops:
                     if op not in self._op_tokens:
                         raise GenotypeError(
-                            f"The {name} cell has operation {op!r} in block {b}; space "
+                            f"The {name} cell has operation {op!r:.40} in block {b}; space "
                             f"{self.name!r} has {', '.join(self.ops)}."
                         )
 

@@ -1,0 +1,1 @@
+"""Training of one network, data parallel over local devices."""

@@ -1,0 +1,56 @@
+"""xfernas_jax: transfer neural architecture search.
+
+  run.py                    the demo: a search for `digits` that learns from bundled histories
+  run.py search             a search for --dataset
+  run.py collect            random architectures of --dataset, as a source for later searches
+  run.py history list|import|export
+"""
+
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import jax
+from absl import app
+
+from xfernas_jax.cli import commands, flags
+from xfernas_jax.errors import UserError
+
+
+def use_compile_cache(folder: str) -> None:
+    """Keeps compiled programs across runs."""
+    jax.config.update("jax_compilation_cache_dir", os.path.abspath(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def main(argv: list[str]) -> None:
+    use_compile_cache(os.path.join(flags.WORKDIR.value, "compile_cache"))
+    commands.run(tuple(argv[1:]))
+
+
+def parse(argv: list[str]) -> list[str]:
+    try:
+        return flags.parse(argv)
+    except UserError as error:
+        fail(error)
+
+
+def fail(error: UserError):
+    print(f"run.py: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def guarded(argv: list[str]) -> None:
+    try:
+        main(argv)
+    except UserError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        print("run.py: stopped; the same command goes on from here.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    app.run(guarded, flags_parser=parse)

@@ -1,0 +1,129 @@
+"""Recipes: network size, data handling and training that together define a score.
+
+`proxy` and `final` follow the settings of NAO's public TensorFlow code (25 epochs of a cosine
+period of 100 with 32 filters; 600 epochs with 128 filters and cutout); `cpu` is ours, small
+enough for a search on two cores.
+"""
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from xfernas_jax.data.base import DataConfig
+from xfernas_jax.errors import RecipeError
+from xfernas_jax.nn.network import NetworkConfig
+from xfernas_jax.train.config import TrainConfig
+
+# Fields that change speed or memory, never the expected value.
+_NEUTRAL = {("network", "depthwise"), ("train", "eval_batch_size")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How architectures are trained and scored.
+
+    Attributes:
+      name: of the preset that it started from.
+      network: size and regularisation.
+      data: subsampling, size and augmentation of images.
+      train: optimisation.
+    """
+
+    name: str
+    network: NetworkConfig
+    data: DataConfig
+    train: TrainConfig
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns every value as a JSON object."""
+        return dataclasses.asdict(self)
+
+    def fingerprint(self) -> str:
+        """Returns a hash of everything that changes the expected score, and nothing else."""
+        value = self.to_json()
+        del value["name"]
+        for part, field in _NEUTRAL:
+            del value[part][field]
+        text = json.dumps(value, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+RECIPES: dict[str, Recipe] = {
+    "cpu": Recipe(
+        "cpu",
+        NetworkConfig(filters=8, num_cells=1, num_stages=2, stem_multiplier=1, bn_momentum=0.8),
+        DataConfig(train_examples=1024, valid_examples=2000, image_size=8),
+        TrainConfig(epochs=4, batch_size=64, learning_rate=0.05, weight_decay=5e-4),
+    ),
+    "proxy": Recipe(
+        "proxy",
+        NetworkConfig(
+            filters=32, num_cells=3, num_stages=3, drop_path_keep=0.7, auxiliary_weight=0.4
+        ),
+        DataConfig(augment="crop_flip", crop_padding=4, standardize="image"),
+        TrainConfig(epochs=25, schedule_epochs=100),
+    ),
+    "final": Recipe(
+        "final",
+        NetworkConfig(
+            filters=128,
+            num_cells=6,
+            num_stages=3,
+            drop_path_keep=0.7,
+            dropout_keep=0.6,
+            auxiliary_weight=0.4,
+        ),
+        DataConfig(augment="crop_flip", crop_padding=4, cutout=16, standardize="image"),
+        TrainConfig(epochs=600),
+    ),
+}
+
+
+def get_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
+    """Returns a preset with changed values.
+
+    Args:
+      name: a key of `RECIPES`.
+      changes: texts such as "train.epochs=10" or "network.filters=16"; "null" is None.
+
+    Raises:
+      RecipeError: for an unknown preset or field, or a value of the wrong type or range.
+    """
+    if name not in RECIPES:
+        raise RecipeError(f"--recipe={name}: unknown. Known: {', '.join(RECIPES)}.")
+    recipe = RECIPES[name]
+    for change in changes:
+        place, equals, text = change.partition("=")
+        part, _, field = place.partition(".")
+        known = getattr(recipe, part, None)
+        if not equals or not dataclasses.is_dataclass(known) or not hasattr(known, field):
+            raise RecipeError(
+                f"--set={change}: no such recipe value; the form is PART.FIELD=VALUE with part "
+                "network, data or train, such as train.epochs=10."
+            )
+        value = _parse(text, typing.get_type_hints(type(known))[field], change)
+        new_part = dataclasses.replace(known, **{field: value})  # type: ignore[type-var]
+        recipe = dataclasses.replace(recipe, **{part: new_part})
+    return recipe
+
+
+def _parse(text: str, hint: Any, change: str) -> Any:
+    """Reads a value of the field's declared type."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        if text in ("null", "None"):
+            return None
+        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    if hint is bool:
+        if text not in ("true", "false"):
+            raise RecipeError(f"--set={change}: the value is true or false.")
+        return text == "true"
+    if hint in (int, float):
+        try:
+            return hint(text)
+        except ValueError:
+            raise RecipeError(f"--set={change}: the value is a number ({hint.__name__}).") from None
+    return text

@@ -1,0 +1,1 @@
+"""The command line: flags to configuration to one call."""

@@ -1,0 +1,71 @@
+"""All flags of `run.py`, and the rule that a usage error exits with code 2."""
+
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from xfernas_jax.errors import FlagError
+
+DATASET = flags.DEFINE_string(
+    "dataset",
+    "digits",
+    "Data set of the task: digits, fashion_mnist, mnist_5k, a TFDS name, npz:FILE, folder:PATH or "
+    "module:FUNCTION of your own.",
+)
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS sets.")
+SPACE = flags.DEFINE_string(
+    "space",
+    "nasbench201",
+    "Search space: nao5, nao11, nasnet, nasbench201, or module:NAME of your own.",
+)
+OPTIMIZER = flags.DEFINE_string(
+    "optimizer", "xfer_nao", "Search optimizer: random, evolution, nao or xfer_nao."
+)
+ENCODER = flags.DEFINE_string(
+    "encoder", "mlp", "Encoder of the predictor: mlp, or lstm as in NAO."
+)
+SOURCES = flags.DEFINE_string(
+    "sources",
+    "all",
+    "Histories to learn from: all (every other task in this space), none, or study names "
+    "separated by commas.",
+)
+REUSE_TARGET = flags.DEFINE_bool(
+    "reuse_target", False, "Also learn from earlier studies of the same task."
+)
+BUDGET = flags.DEFINE_integer(
+    "budget_evaluations", 24, "Architectures to evaluate in all.", lower_bound=1
+)
+BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 4, "Architectures that are suggested at once.", lower_bound=1
+)
+RECIPE = flags.DEFINE_string(
+    "recipe", "cpu", "How architectures are trained: cpu, proxy or final."
+)
+SET = flags.DEFINE_multi_string(
+    "set", [], "Changes one recipe value, as in --set=train.epochs=10. May be repeated."
+)
+STORAGE = flags.DEFINE_string(
+    "storage", None, "URL of the record; by default a SQLite file in --workdir."
+)
+STUDY = flags.DEFINE_string("study", None, "Name of the study; by default task and a hash.")
+SEED = flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
+WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder for everything that is written.")
+OUTPUT = flags.DEFINE_string("output", None, "JSON file for the result of a search.")
+CONFIRM_SEEDS = flags.DEFINE_integer(
+    "confirm_seeds", 3, "Trainings of each of the three finalists at the end.", lower_bound=1
+)
+NUM_ARCHITECTURES = flags.DEFINE_integer(
+    "num_architectures", 60, "Architectures that `collect` evaluates in all.", lower_bound=1
+)
+FILE = flags.DEFINE_string("file", None, "JSON Lines file of `history import` and `export`.")
+
+
+def parse(argv: Sequence[str]) -> list[str]:
+    """Parses flags as absl does, with every mistake a `FlagError`."""
+    try:
+        return flags.FLAGS(list(argv))
+    except flags.Error as error:
+        text = " ".join(str(error).split())
+        raise FlagError(f"{text} `{sys.argv[0]} --help` lists the flags.") from error

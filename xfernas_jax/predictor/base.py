@@ -1,0 +1,80 @@
+"""What a surrogate takes and what it answers: `TaskHistory`, `Surrogate` and `Posterior`."""
+
+import dataclasses
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from xfernas_jax.errors import HistoryError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TaskHistory:
+    """Architectures that one task has scored.
+
+    Attributes:
+      name: of the task, for messages only; no result depends on it.
+      tokens: `[N, L]` int32 as `Space.encode` gives them; N may be 0.
+      scores: `[N]` float64; larger is better, in any unit (surrogates standardise by task).
+    """
+
+    name: str
+    tokens: np.ndarray
+    scores: np.ndarray
+
+    def __post_init__(self) -> None:
+        tokens = np.asarray(self.tokens, dtype=np.int32)
+        scores = np.asarray(self.scores, dtype=np.float64)
+        if tokens.ndim != 2 or scores.shape != tokens.shape[:1]:
+            raise HistoryError(
+                f"History {self.name!r} needs tokens [N, L] and scores [N]. Got shapes "
+                f"{tokens.shape} and {scores.shape}."
+            )
+        if not np.isfinite(scores).all():
+            row = int(np.flatnonzero(~np.isfinite(scores))[0])
+            raise HistoryError(
+                f"History {self.name!r}: scores are finite numbers. Row {row} holds "
+                f"{scores[row]!r}; leave failed evaluations out."
+            )
+        object.__setattr__(self, "tokens", tokens)
+        object.__setattr__(self, "scores", scores)
+
+
+@runtime_checkable
+class Posterior(Protocol):
+    """A surrogate that has seen the target's observations."""
+
+    def predict(self, tokens: np.ndarray) -> np.ndarray:
+        """Predicts the target's standardised score by each ensemble member.
+
+        Args:
+          tokens: `[N, L]`.
+
+        Returns:
+          `[E, N]`; their mean is the prediction, their standard deviation its spread.
+        """
+        ...
+
+    def ascend(self, rng: np.random.Generator, starts: np.ndarray) -> np.ndarray:
+        """Moves architectures uphill in the latent space and decodes what it passes.
+
+        Args:
+          rng: consumed for the decoder's noise.
+          starts: `[C, L]` tokens, C at least 1.
+
+        Returns:
+          `[M, L]` tokens, possibly with duplicates and with the starts among them.
+        """
+        ...
+
+
+@runtime_checkable
+class Surrogate(Protocol):
+    """Learns the sources once and is then conditioned on the target as often as needed."""
+
+    def condition(self, target: TaskHistory) -> Posterior:
+        """Returns the posterior given the target's observations (none is allowed).
+
+        It depends on sources, configuration and `target` alone, never on earlier calls.
+        """
+        ...

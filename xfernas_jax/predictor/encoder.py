@@ -1,0 +1,118 @@
+"""Encoders: token sequences to a latent `[B, S, D]`. NAO's LSTM, and a parallel one."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+Mask = tuple[tuple[bool, ...], ...]  # [L, V]; a tuple because a module's fields are hashed
+
+
+def rms_normalize(x: Array, axes: tuple[int, ...] = (-1,)) -> Array:
+    """Scales `x` to a root mean square of 1 over `axes`."""
+    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=axes, keepdims=True) + 1e-12)
+
+
+def l2_normalize(x: Array) -> Array:
+    """Scales the last axis to length 1."""
+    return x * jax.lax.rsqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True) + 1e-12)
+
+
+class Encoder(Protocol):
+    """What every encoder module offers; it is built as `encoder(mask, latent_size, hidden_size)`.
+
+    Calling it turns `[B, L]` tokens into a normalised latent `[B, S, D]`.
+    """
+
+    def __call__(self, tokens: Array) -> Array: ...
+
+    @staticmethod
+    def normalize(latent: Array) -> Array:
+        """Puts any `[..., S, D]` back on the surface where latents lie."""
+        ...
+
+    @staticmethod
+    def pool(latent: Array) -> Array:
+        """Returns the architecture embedding `[..., D]` of a latent `[..., S, D]`."""
+        ...
+
+
+class MlpEncoder(nn.Module):
+    """One-hot tokens, one hidden layer, a linear latent of one step (S = 1), rms 1.
+
+    The one-hot features of a position are centred over its allowed tokens, and the whole
+    input has an rms of about 1, so no position counts more for having more choices.
+    """
+
+    mask: Mask
+    latent_size: int
+    hidden_size: int
+
+    @nn.compact
+    def __call__(self, tokens: Array) -> Array:
+        hidden = nn.silu(nn.Dense(self.hidden_size)(_one_hot_features(tokens, self.mask)))
+        return self.normalize(nn.Dense(self.latent_size)(hidden)[:, None, :])
+
+    @staticmethod
+    def normalize(latent: Array) -> Array:
+        return rms_normalize(latent)
+
+    @staticmethod
+    def pool(latent: Array) -> Array:
+        return latent[..., 0, :]
+
+
+class LstmEncoder(nn.Module):
+    """NAO's encoder: embedded tokens, LSTM, every output L2-normalised.
+
+    The `tokens_per_step` tokens of a branch enter as one step where they divide L, else one
+    token a step. The embedding is the mean over steps, normalised again. The latent size is
+    the LSTM's own (`hidden_size`), as in NAO; `latent_size` is not used.
+
+    Source: NAO (Luo et al. 2018), official code, encoder.py. Deviates: no dropout.
+    """
+
+    mask: Mask
+    latent_size: int
+    hidden_size: int
+    tokens_per_step: int = 2
+    token_embedding_size: int = 32
+
+    @nn.compact
+    def __call__(self, tokens: Array) -> Array:
+        num_rows, length = tokens.shape
+        per_step = self.tokens_per_step if length % self.tokens_per_step == 0 else 1
+        embedded = nn.Embed(len(self.mask[0]), self.token_embedding_size)(tokens)
+        steps = embedded.reshape(num_rows, length // per_step, -1)
+        cell = nn.OptimizedLSTMCell(self.hidden_size)
+        return self.normalize(nn.RNN(cell)(steps))
+
+    @staticmethod
+    def normalize(latent: Array) -> Array:
+        return l2_normalize(latent)
+
+    @staticmethod
+    def pool(latent: Array) -> Array:
+        return l2_normalize(jnp.mean(latent, axis=-2))
+
+
+def _one_hot_features(tokens: Array, mask: Mask) -> Array:
+    """Returns `[B, F]`: a centred one-hot feature for each allowed (position, token)."""
+    allowed = np.asarray(mask)
+    positions, symbols = np.nonzero(allowed)  # [F]
+    num_choices = allowed.sum(1)  # [L]
+    share = (1.0 / num_choices)[positions].astype(np.float32)
+    # The features of a position with k choices have the summed variance 1 - 1/k.
+    scale = np.float32(np.sqrt(len(positions) / max((1.0 - 1.0 / num_choices).sum(), 1e-6)))
+    hot = (tokens[:, positions] == symbols[None, :]).astype(jnp.float32)
+    return (hot - share[None, :]) * scale
+
+
+ENCODERS: Mapping[str, type[MlpEncoder] | type[LstmEncoder]] = MappingProxyType(
+    {"mlp": MlpEncoder, "lstm": LstmEncoder}
+)

@@ -1,0 +1,131 @@
+"""The fit of the ensemble: one jitted program for the sources and for every round."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from xfernas_jax.predictor.losses import squared_error, token_cross_entropy
+from xfernas_jax.predictor.network import JointNetwork, Params
+
+TARGET = 0  # row of the target in every array over tasks
+
+
+class FitData(NamedTuple):
+    """Labelled rows of all tasks, padded; no result depends on the padding.
+
+    Attributes:
+      tokens: `[N, L]` int32.
+      scores: `[N]` standardised by task.
+      first_row: `[T]` where each task's rows begin.
+      num_rows: `[T]` how many it has; 0 marks padding.
+      cumulative_share: `[T]` cumulative shares of the tasks in a labelled batch; all 0 where
+        there are no labels.
+      is_source: `[T]` 1.0 for sources.
+      unlabelled: `[U, L]` random architectures.
+    """
+
+    tokens: np.ndarray
+    scores: np.ndarray
+    first_row: np.ndarray
+    num_rows: np.ndarray
+    cumulative_share: np.ndarray
+    is_source: np.ndarray
+    unlabelled: np.ndarray
+
+
+class _Batch(NamedTuple):
+    tokens: Array  # [B + U, L], labelled rows first
+    scores: Array  # [B]
+    task_ids: Array  # [B]
+    keep_embedding: Array  # [B]
+    noise_key: Array
+
+
+@functools.partial(jax.jit, static_argnames="network")
+def fit_ensemble(
+    network: JointNetwork,
+    params: Params,
+    data: FitData,
+    num_steps: Array,
+    learning_rate: Array,
+    key: Array,
+) -> Params:
+    """Trains every member for `num_steps` steps of AdamW (warm-up, then cosine to 0).
+
+    Steps and rate are traced, so the fit on the sources and all rounds share one program.
+
+    Args:
+      network: its config names batch sizes and weights of the loss.
+      params: `[E, ...]` initial values.
+      data: rows of all tasks.
+      num_steps: scalar int.
+      learning_rate: scalar, the peak.
+      key: consumed.
+    """
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(5.0),
+        optax.scale_by_adam(),
+        optax.add_decayed_weights(network.config.weight_decay),
+    )
+
+    def train(member_params: Params, member_key: Array) -> Params:
+        def step(i: Array, carry: tuple[Params, Any]) -> tuple[Params, Any]:
+            values, state = carry
+            batch = _draw_batch(network, data, jax.random.fold_in(member_key, i))
+            grads = jax.grad(_loss, argnums=1)(network, values, data, batch)
+            updates, state = optimizer.update(grads, state, values)
+            done = i / num_steps
+            rate = learning_rate * jnp.minimum(1.0, (i + 1) / (0.1 * num_steps))
+            rate = rate * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
+            return jax.tree.map(lambda v, u: v - rate * u, values, updates), state
+
+        start = (member_params, optimizer.init(member_params))
+        return jax.lax.fori_loop(0, num_steps, step, start)[0]
+
+    return jax.vmap(train)(params, jax.random.split(key, network.config.num_members))
+
+
+def _draw_batch(network: JointNetwork, data: FitData, key: Array) -> _Batch:
+    """Draws tasks by their shares and rows within a task uniformly, with replacement."""
+    size, unlabelled_size = network.config.batch_size, network.config.unlabelled_size
+    draw_key, noise_key = jax.random.split(key)
+    uniform = jax.random.uniform(draw_key, (3 * size + unlabelled_size,))
+    which_task, which_row, keep = uniform[: 3 * size].reshape(3, size)
+    task_ids = jnp.searchsorted(data.cumulative_share, which_task, side="right")
+    task_ids = jnp.minimum(task_ids, network.num_tasks - 1)
+    num_rows = jnp.asarray(data.num_rows)[task_ids]
+    offset = jnp.minimum((which_row * num_rows).astype(jnp.int32), jnp.maximum(num_rows - 1, 0))
+    rows = jnp.asarray(data.first_row)[task_ids] + offset
+    others = (uniform[3 * size :] * len(data.unlabelled)).astype(jnp.int32)
+    tokens = [jnp.asarray(data.tokens)[rows], jnp.asarray(data.unlabelled)[others]]
+    keep_embedding = (keep >= network.config.embedding_dropout).astype(jnp.float32)
+    scores = jnp.asarray(data.scores)[rows]
+    return _Batch(jnp.concatenate(tokens), scores, task_ids, keep_embedding, noise_key)
+
+
+def _loss(network: JointNetwork, params: Params, data: FitData, batch: _Batch) -> Array:
+    c = network.config
+    size = c.batch_size
+    latent = network.apply({"params": params}, batch.tokens, method="encode")
+    rms = jnp.sqrt(jnp.mean(jnp.square(latent), axis=(1, 2), keepdims=True))
+    noise = jax.random.normal(batch.noise_key, latent.shape)
+    latent = latent + c.latent_noise * jax.lax.stop_gradient(rms) * noise
+
+    embeddings = network.apply({"params": params}, data.is_source, method="embeddings")
+    e = embeddings[batch.task_ids] * batch.keep_embedding[:, None]
+    u, r = network.apply({"params": params}, latent[:size], e, method="score")
+    has_labels = (data.cumulative_share[-1] > 0.0).astype(jnp.float32)
+    labelled = jnp.full(size, has_labels)
+    score_loss = squared_error(u + r, batch.scores, labelled)
+    penalty = jnp.mean(jnp.square(r)) + jnp.mean(jnp.square(embeddings))
+
+    logits = network.apply({"params": params}, latent, batch.tokens, method="reconstruct")
+    weights = jnp.concatenate([labelled, jnp.ones(c.unlabelled_size)])
+    reconstruction = token_cross_entropy(logits, batch.tokens, weights)
+    fit = c.score_weight * score_loss + (1.0 - c.score_weight) * reconstruction
+    return fit + c.residual_penalty * has_labels * penalty

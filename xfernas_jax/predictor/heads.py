@@ -1,0 +1,42 @@
+"""The score: a universal head u(z) shared by all tasks and a residual r(z, e) for one task."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+
+class ScoreHeads(nn.Module):
+    """Computes u(z) and r(z, e) from the architecture embedding z and task embedding e.
+
+    The residual is linear in e with no bias anywhere behind e, so r(z, 0) is exactly 0: a task
+    of which nothing is known is served by u alone.
+
+    Source: our reading of XferNAS (Wistuba 2019); the paper's own wiring is not known to us.
+    """
+
+    hidden_size: int
+    task_embedding_size: int
+
+    @nn.compact
+    def __call__(
+        self, z: Float[Array, "batch d"], e: Float[Array, "batch k"]
+    ) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
+        """Returns `[B]` universal score and `[B]` residual, in standardised units."""
+        hidden = nn.silu(nn.Dense(self.hidden_size, name="hidden")(z))
+        features = jnp.concatenate([hidden, z], axis=-1)
+        universal = nn.Dense(1, name="universal")(features)[:, 0]
+        loadings = nn.Dense(self.task_embedding_size, name="residual")(features)
+        return universal, jnp.sum(loadings * e, axis=-1)
+
+
+def center_embeddings(
+    embeddings: Float[Array, "tasks k"], is_source: Float[Array, " tasks"]
+) -> Float[Array, "tasks k"]:
+    """Subtracts the mean over the sources from every row, the target's included.
+
+    So e = 0 stands for the average source, and u cannot hide what the sources share in e.
+    """
+    count = jnp.maximum(jnp.sum(is_source), 1.0)
+    mean = jnp.sum(embeddings * is_source[:, None], axis=0, keepdims=True) / count
+    return embeddings - mean

@@ -1,0 +1,250 @@
+"""The surrogate: one network fitted jointly on all sources and the target's observations."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xfernas_jax.errors import HistoryError
+from xfernas_jax.predictor import cache
+from xfernas_jax.predictor.ascent import ascend_and_decode, predict_scores, reconstruct_tokens
+from xfernas_jax.predictor.base import TaskHistory
+from xfernas_jax.predictor.config import PredictorConfig
+from xfernas_jax.predictor.fit import TARGET, FitData, fit_ensemble
+from xfernas_jax.predictor.network import JointNetwork, Params, build_network, draw_params
+from xfernas_jax.predictor.scaling import rank_to_normal, standardize_clipped
+
+_MIN_SOURCE_ROWS, _MIN_TARGET_ROWS, _MIN_TASKS, _MIN_QUERY = 64, 128, 4, 64
+_MAX_QUERY = 8192
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class JointPosterior:
+    """An ensemble fitted on sources and target; see `Posterior`.
+
+    Attributes:
+      network: shared by all members.
+      params: `[E, ...]`.
+      is_source: `[T]` 1.0 for sources.
+      use_embedding: 1.0, or 0.0 without target observations: then u alone predicts.
+    """
+
+    network: JointNetwork
+    params: Params
+    is_source: np.ndarray
+    use_embedding: np.float32
+
+    def predict(self, tokens: np.ndarray) -> np.ndarray:
+        """Returns `[E, N]`; see `Posterior.predict`."""
+        parts = [
+            self._predict_part(tokens[i : i + _MAX_QUERY])
+            for i in range(0, len(tokens), _MAX_QUERY)
+        ]
+        empty = np.zeros((self.network.config.num_members, 0), np.float32)
+        return np.concatenate([empty, *parts], axis=1)
+
+    def ascend(self, rng: np.random.Generator, starts: np.ndarray) -> np.ndarray:
+        """Returns decoded tokens; see `Posterior.ascend`.
+
+        The starts are repeated until they fill a fixed number of rows, so that any number of
+        them uses one program; the repeats are decoded with noise of their own.
+        """
+        size = _capacity(len(starts), 2 * self.network.config.num_starts)
+        key = jax.random.key(int(rng.integers(2**31)))
+        padded = np.resize(starts, (size, starts.shape[1])).astype(np.int32)
+        args = (self.network, self.params, self.is_source, self.use_embedding, padded, key)
+        return np.asarray(ascend_and_decode(*args))
+
+    def reconstruct(self, tokens: np.ndarray) -> np.ndarray:
+        """Encodes and decodes `[N, L]` without noise."""
+        padded = _pad_rows(tokens, _capacity(len(tokens), _MIN_QUERY))
+        return np.asarray(reconstruct_tokens(self.network, self.params, padded))[: len(tokens)]
+
+    def _predict_part(self, tokens: np.ndarray) -> np.ndarray:
+        padded = _pad_rows(tokens, _capacity(len(tokens), _MIN_QUERY))
+        args = (self.network, self.params, self.is_source, self.use_embedding, padded)
+        return np.asarray(predict_scores(*args))[:, : len(tokens)]
+
+
+class JointSurrogate:
+    """Score = u(z) + r(z, e_task), learned with a decoder of z; see `Surrogate`.
+
+    The sources are fitted once, lazily, and cached by content. Every `condition` starts from
+    that fit and continues on sources and target together, so its result depends on what it is
+    given and not on earlier rounds. Neither the order of the sources, nor their names, nor the
+    order of the target's observations matters. Without sources the first fit only learns to
+    reconstruct random architectures; this is then NAO.
+    """
+
+    def __init__(
+        self, mask: np.ndarray, sources: Sequence[TaskHistory], config: PredictorConfig
+    ) -> None:
+        """Prepares the data; nothing is fitted yet.
+
+        Args:
+          mask: `[L, V]` bool, `Space.mask()`.
+          sources: histories of other tasks in the same space; empty ones are left out.
+          config: see there.
+
+        Raises:
+          HistoryError: a source's tokens break the mask.
+          FlagError: the encoder's name is unknown.
+        """
+        for source in sources:
+            _check_tokens(source, mask)
+        used = [source for source in sources if len(source.scores)]
+        self._sources = sorted(used, key=_history_digest)
+        self._mask = mask
+        self._config = config
+        self._num_tasks = _capacity(len(used) + 1, _MIN_TASKS)
+        self._network = build_network(mask, config, self._num_tasks)
+
+    @functools.cached_property
+    def source_posterior(self) -> JointPosterior:
+        """The fit on the sources alone: u of the sources' network, e = 0."""
+        return self._posterior(self._source_params, np.float32(0.0))
+
+    def condition(self, target: TaskHistory) -> JointPosterior:
+        """Fits sources and target jointly, from the sources' fit; see `Surrogate`."""
+        _check_tokens(target, self._mask)
+        if not len(target.scores):
+            return self.source_posterior
+        order = np.lexsort((target.scores, *target.tokens.T))
+        tokens, raw = target.tokens[order], target.scores[order]
+        scores = standardize_clipped(raw)
+        if self._sources:
+            # The target's observations are better than random ones as the search goes on; the
+            # sources' network says by how much, which puts them on the sources' scale.
+            scores = scores + self.source_posterior.predict(tokens).mean()
+        params = _center_target(self._source_params, self._is_source)
+        params = self._fit(params, (tokens, scores.astype(np.float32)))
+        return self._posterior(params, np.float32(1.0))
+
+    @functools.cached_property
+    def _source_params(self) -> Params:
+        digest = cache.content_digest(
+            self._mask.tobytes(),
+            repr(dataclasses.replace(self._config, cache_dir=None)).encode(),
+            f"{jax.__version__} {jax.default_backend()} {self._num_tasks}".encode(),
+            *(_history_digest(source).encode() for source in self._sources),
+        )
+        start = draw_params(self._network, self._config.seed)
+        params = cache.load(digest, self._config.cache_dir, start)
+        if params is None:
+            params = self._fit(start, None)
+            cache.save(digest, self._config.cache_dir, params)
+        return params
+
+    @functools.cached_property
+    def _is_source(self) -> np.ndarray:
+        slots = np.arange(self._num_tasks)
+        return ((slots > TARGET) & (slots <= len(self._sources))).astype(np.float32)
+
+    @functools.cached_property
+    def _unlabelled(self) -> np.ndarray:
+        """Random architectures `[U, L]`: every position uniform over its allowed tokens."""
+        rng = np.random.default_rng([self._config.seed, 1])
+        choices = [np.flatnonzero(row) for row in self._mask]
+        columns = [rng.choice(options, self._config.num_unlabelled) for options in choices]
+        return np.stack(columns, axis=1).astype(np.int32)
+
+    def _fit(self, params: Params, target: tuple[np.ndarray, np.ndarray] | None) -> Params:
+        c = self._network.config
+        steps, rate = (
+            (c.source_steps, c.source_learning_rate)
+            if target is None
+            else (c.target_steps, c.target_learning_rate)
+        )
+        key = jax.random.key(self._config.seed)
+        fitted = fit_ensemble(
+            self._network,
+            params,
+            self._data(target),
+            jnp.asarray(steps, jnp.int32),
+            jnp.asarray(rate, jnp.float32),
+            jax.random.fold_in(key, 0 if target is None else 1),
+        )
+        return jax.tree.map(np.asarray, fitted)
+
+    def _data(self, target: tuple[np.ndarray, np.ndarray] | None) -> FitData:
+        """Joins all rows: sources first, then the target's, each part padded."""
+        counts = [len(source.scores) for source in self._sources]
+        source_capacity = _capacity(sum(counts), _MIN_SOURCE_ROWS)
+        num_target = 0 if target is None else len(target[1])
+        capacity = source_capacity + _capacity(num_target, _MIN_TARGET_ROWS)
+        tokens = np.tile(self._unlabelled[:1], (capacity, 1))
+        scores = np.zeros(capacity, np.float32)
+        first_row = np.zeros(self._num_tasks, np.int32)
+        num_rows = np.zeros(self._num_tasks, np.int32)
+        share = np.zeros(self._num_tasks)
+        row = 0
+        for slot, source in enumerate(self._sources, start=1):
+            first_row[slot], num_rows[slot] = row, len(source.scores)
+            tokens[row : row + num_rows[slot]] = source.tokens
+            scores[row : row + num_rows[slot]] = rank_to_normal(source.scores)
+            share[slot] = 1.0 / len(self._sources)
+            row += num_rows[slot]
+        if target is not None:
+            first_row[TARGET], num_rows[TARGET] = source_capacity, num_target
+            tokens[source_capacity : source_capacity + num_target] = target[0]
+            scores[source_capacity : source_capacity + num_target] = target[1]
+            share *= 1.0 - self._config.target_share
+            share[TARGET] = self._config.target_share if self._sources else 1.0
+        return FitData(
+            tokens,
+            scores,
+            first_row,
+            num_rows,
+            np.cumsum(share).astype(np.float32),
+            self._is_source,
+            self._unlabelled,
+        )
+
+    def _posterior(self, params: Params, use_embedding: np.float32) -> JointPosterior:
+        return JointPosterior(self._network, params, self._is_source, use_embedding)
+
+
+def _center_target(params: Params, is_source: np.ndarray) -> Params:
+    """Puts the target's task embedding at the sources' mean, so that its e is 0."""
+    embeddings = np.array(params["task_embedding"])  # [E, T, K]
+    weights = is_source / max(is_source.sum(), 1.0)
+    embeddings[:, TARGET] = np.einsum("etk,t->ek", embeddings, weights)
+    return {**params, "task_embedding": embeddings}
+
+
+def _check_tokens(history: TaskHistory, mask: np.ndarray) -> None:
+    tokens = history.tokens
+    if not len(tokens):
+        return
+    if tokens.shape[1] != mask.shape[0]:
+        raise HistoryError(
+            f"History {history.name!r} has {tokens.shape[1]} tokens a row, its space "
+            f"{mask.shape[0]}; was it recorded in another space?"
+        )
+    inside = (tokens >= 0) & (tokens < mask.shape[1])
+    allowed = inside & mask[np.arange(mask.shape[0]), np.where(inside, tokens, 0)]
+    if not allowed.all():
+        row, position = (int(i) for i in np.argwhere(~allowed)[0])
+        raise HistoryError(
+            f"History {history.name!r}, row {row}: token {tokens[row, position]} may not stand "
+            f"at position {position}; was it recorded in another space?"
+        )
+
+
+def _history_digest(history: TaskHistory) -> str:
+    parts = (np.ascontiguousarray(history.tokens), np.ascontiguousarray(history.scores))
+    return cache.content_digest(*(part.tobytes() for part in parts))
+
+
+def _capacity(count: int, minimum: int) -> int:
+    """Returns the power of two that holds `count` and `minimum`."""
+    return 1 << (max(count, minimum) - 1).bit_length()
+
+
+def _pad_rows(tokens: np.ndarray, size: int) -> np.ndarray:
+    padded = np.ones((size, tokens.shape[1]), np.int32)
+    padded[: len(tokens)] = tokens
+    return padded

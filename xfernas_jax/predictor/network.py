@@ -1,0 +1,135 @@
+"""The joint network: encoder, decoder and heads, with initial values drawn by NumPy."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from xfernas_jax.errors import FlagError
+from xfernas_jax.predictor.config import PredictorConfig
+from xfernas_jax.predictor.decoder import DECODERS
+from xfernas_jax.predictor.encoder import ENCODERS, Mask, rms_normalize
+from xfernas_jax.predictor.heads import ScoreHeads, center_embeddings
+
+Params = Mapping[str, Any]
+
+
+class JointNetwork(nn.Module):
+    """One member of the ensemble.
+
+    Attributes:
+      mask: `[L][V]`, which tokens may stand at each position.
+      config: resolved (no None in it).
+      num_tasks: rows of the task embedding; row 0 is the target, the rest sources (or padding).
+    """
+
+    mask: Mask
+    config: PredictorConfig
+    num_tasks: int
+
+    def setup(self) -> None:
+        c = self.config
+        assert c.latent_size is not None and c.hidden_size is not None  # noqa: PT018
+        self.encoder = ENCODERS[c.encoder](self.mask, c.latent_size, c.hidden_size)
+        self.decoder = DECODERS[c.encoder](self.mask, c.hidden_size)
+        self.heads = ScoreHeads(c.hidden_size, c.task_embedding_size)
+        self.task_embedding = self.param(
+            "task_embedding",
+            nn.initializers.normal(0.1),
+            (self.num_tasks, c.task_embedding_size),
+        )
+
+    def __call__(self, tokens: Array, task_ids: Array, is_source: Array) -> Array:
+        """Touches every parameter; used for their shapes only."""
+        latent = self.encode(tokens)
+        universal, residual = self.score(latent, self.embeddings(is_source)[task_ids])
+        return universal + residual + jnp.sum(self.reconstruct(latent, tokens), axis=(1, 2))
+
+    def encode(self, tokens: Array) -> Array:
+        """`[B, L]` tokens to a normalised latent `[B, S, D]`."""
+        return self.encoder(tokens)
+
+    def score(self, latent: Array, e: Array) -> tuple[Array, Array]:
+        """Returns u and r, `[B]` each; the heads see an embedding of rms 1 from any encoder."""
+        return self.heads(rms_normalize(self.encoder.pool(latent)), e)
+
+    def embeddings(self, is_source: Array) -> Array:
+        """Returns the centred task embeddings `[T, K]`."""
+        return center_embeddings(self.task_embedding, is_source)
+
+    def reconstruct(self, latent: Array, tokens: Array) -> Array:
+        """Returns teacher-forced logits `[B, L, V]`."""
+        return self.decoder(latent, self.encoder.pool(latent), tokens)
+
+    def start_decoding(self, latent: Array) -> Any:
+        """Returns the decoder's carry before position 0."""
+        return self.decoder.start(latent, self.encoder.pool(latent))
+
+    def decode_step(self, carry: Any, latent: Array, previous: Array, position: Array) -> Any:
+        """Returns the next carry and the logits `[B, V]` of `position`."""
+        return self.decoder.step(carry, latent, previous, position)
+
+
+def build_network(mask: np.ndarray, config: PredictorConfig, num_tasks: int) -> JointNetwork:
+    """Builds the network of a space.
+
+    Raises:
+      FlagError: the encoder's name is unknown.
+    """
+    if config.encoder not in ENCODERS:
+        raise FlagError(
+            f"Unknown encoder {config.encoder!r} (--encoder). Known: {', '.join(ENCODERS)}."
+        )
+    rows = tuple(tuple(bool(x) for x in row) for row in mask)
+    # A seed is no part of the program: another one must not compile it again.
+    config = dataclasses.replace(config.resolve(len(rows)), seed=0)
+    return JointNetwork(rows, config, num_tasks)
+
+
+def draw_params(network: JointNetwork, seed: int) -> Params:
+    """Draws the ensemble's initial values with NumPy: compiling `init` would cost seconds.
+
+    Kernels are normal with variance 1 / fan-in, biases 0, the score's last layers a tenth of
+    that, the token embeddings normal. The target's task embedding is left to `fit`. More rows
+    in the task embedding do not change the other values, so padding changes no result.
+
+    Returns:
+      Parameters with a leading member axis `[E, ...]`, float32.
+    """
+    sizes = (1, len(network.mask))
+    shapes = jax.eval_shape(
+        lambda: network.init(
+            jax.random.key(0),
+            jnp.ones(sizes, jnp.int32),
+            jnp.zeros(1, jnp.int32),
+            jnp.ones(network.num_tasks),
+        )
+    )["params"]
+    num_members = network.config.num_members
+
+    def draw(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+        names = [str(entry.key) for entry in path]
+        words = [int.from_bytes("/".join(names).encode(), "little") % (2**61 - 1)]
+        members = []
+        for member in range(num_members):
+            rng = np.random.default_rng([seed, member, *words])
+            members.append(rng.normal(0.0, _scale(names, leaf.shape), leaf.shape))
+        return np.stack(members).astype(np.float32)
+
+    return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+def _scale(names: list[str], shape: tuple[int, ...]) -> float:
+    if names[-1] == "bias":
+        return 0.0
+    if names[-1] == "task_embedding":
+        return 0.1
+    if names[-1] == "embedding":
+        return 1.0
+    fan_in = float(np.prod(shape[:-1]))
+    return (0.1 if "heads" in names and "hidden" not in names else 1.0) / fan_in**0.5

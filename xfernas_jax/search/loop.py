@@ -1,0 +1,232 @@
+"""The search loop: joins an optimizer to a benchmark and a study.
+
+Every finished evaluation is durable before the next one starts, and everything random is derived
+from (seed, round) or (seed, architecture), so a killed search that is started again goes on as if
+it had never stopped.
+"""
+
+import dataclasses
+import zlib
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from xfernas_jax.benchmarks.base import Benchmark
+from xfernas_jax.history.record import Evaluation, Purpose
+from xfernas_jax.history.storage import Storage
+from xfernas_jax.search.base import SearchOptimizer
+from xfernas_jax.space.base import Genotype, Space
+
+
+class Listener(Protocol):
+    """Is told of progress; the command line draws it."""
+
+    def started(self, genotype: Genotype, purpose: Purpose, number: int) -> None: ...
+
+    def finished(self, evaluation: Evaluation, number: int) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopConfig:
+    """Size of a search.
+
+    Attributes:
+      budget_evaluations: architectures in all.
+      batch_size: architectures that the optimizer suggests at once.
+      seed: of everything random in the search.
+      confirm_seeds: trainings of each finalist at the end, under other seeds than the search's.
+      num_finalists: best architectures that are trained again.
+    """
+
+    budget_evaluations: int = 24
+    batch_size: int = 4
+    seed: int = 0
+    confirm_seeds: int = 3
+    num_finalists: int = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a search found.
+
+    Attributes:
+      genotype: of the best mean validation accuracy over the confirming trainings.
+      valid_accuracy: that mean, a fraction.
+      test_accuracy: of one of its trainings, read once; None when nothing was read.
+      num_params: trainable parameters.
+      incumbent_curve: best validation accuracy of the search after each evaluation.
+      num_evaluations: of the search, confirmations left out.
+      num_confirmations: trainings of the finalists.
+      seconds: of all trainings together.
+    """
+
+    genotype: Genotype
+    valid_accuracy: float
+    test_accuracy: float
+    num_params: int
+    incumbent_curve: tuple[float, ...]
+    num_evaluations: int
+    num_confirmations: int
+    seconds: float
+
+
+def run_search(
+    optimizer: SearchOptimizer,
+    benchmark: Benchmark,
+    storage: Storage,
+    study: str,
+    config: LoopConfig,
+    listener: Listener,
+) -> Outcome | None:
+    """Searches until the budget is spent, confirms the best and reads the test part once.
+
+    Args:
+      optimizer: new; it is shown what the study holds already.
+      benchmark: that scores architectures.
+      storage: where the study is open.
+      study: its name.
+      config: size of the search.
+      listener: told of progress.
+
+    Returns:
+      The outcome, or None when every evaluation failed.
+    """
+    done = [e for e in storage.evaluations(study) if e.purpose == "search"]
+    rounds = -(-config.budget_evaluations // config.batch_size)
+    first = len(done) // config.batch_size
+    optimizer.observe(done[: first * config.batch_size])
+    for round_index in range(first, rounds):
+        start = round_index * config.batch_size
+        count = min(config.batch_size, config.budget_evaluations - start)
+        if count <= 0:
+            break
+        rng = np.random.default_rng([config.seed, round_index])
+        suggestions = optimizer.suggest(rng, count)
+        if not suggestions:
+            break
+        batch = list(done[start : start + count])
+        known = {benchmark.space.key(e.genotype) for e in batch}
+        for suggestion in suggestions:
+            if benchmark.space.key(suggestion.genotype) in known:
+                continue
+            number = start + len(batch)
+            listener.started(suggestion.genotype, "search", number)
+            seed = training_seed(benchmark.space, suggestion.genotype, config.seed)
+            scored = benchmark.evaluate(suggestion.genotype, seed)
+            evaluation = dataclasses.replace(
+                scored.evaluation, round_index=round_index, predicted=suggestion.predicted
+            )
+            storage.append(study, evaluation)
+            batch.append(evaluation)
+            listener.finished(evaluation, number)
+        optimizer.observe(batch)
+        done = [*done[:start], *batch]
+    return _confirm(benchmark, storage, study, done, config, listener)
+
+
+def training_seed(space: Space, genotype: Genotype, seed: int) -> int:
+    """Returns the seed of an architecture's training; equal networks get an equal one."""
+    return zlib.crc32(f"{seed}/{space.key(genotype)}".encode()) >> 1
+
+
+def incumbent_curve(evaluations: Sequence[Evaluation]) -> tuple[float, ...]:
+    """Returns the best validation accuracy after each evaluation (0 while all failed)."""
+    scores = [e.valid_accuracy or 0.0 for e in evaluations]
+    return tuple(float(x) for x in np.maximum.accumulate(scores)) if scores else ()
+
+
+def _confirm(
+    benchmark: Benchmark,
+    storage: Storage,
+    study: str,
+    done: Sequence[Evaluation],
+    config: LoopConfig,
+    listener: Listener,
+) -> Outcome | None:
+    """Trains the finalists under new seeds; the best mean wins and is tested once."""
+    complete = [e for e in done if e.valid_accuracy is not None]
+    if not complete:
+        return None
+    finalists = sorted(complete, key=lambda e: -(e.valid_accuracy or 0.0))
+    recorded = [e for e in storage.evaluations(study) if e.purpose == "confirm"]
+    by_key = {(benchmark.space.key(e.genotype), e.seed): e for e in recorded}
+    results: list[tuple[float, Evaluation, Any]] = []
+    confirmations: list[Evaluation] = []
+    for finalist in finalists[: config.num_finalists]:
+        scores, variables, key = [], None, benchmark.space.key(finalist.genotype)
+        for extra in range(config.confirm_seeds):
+            seed = finalist.seed + 1 + extra
+            evaluation = by_key.get((key, seed))
+            if evaluation is None:
+                listener.started(finalist.genotype, "confirm", len(confirmations))
+                scored = benchmark.evaluate(finalist.genotype, seed, "confirm")
+                evaluation = scored.evaluation
+                storage.append(study, evaluation)
+                listener.finished(evaluation, len(confirmations))
+                if extra == 0:
+                    variables = scored.variables
+            confirmations.append(evaluation)
+            scores.append(evaluation.valid_accuracy or 0.0)
+        mean = float(np.mean(scores)) if scores else float(finalist.valid_accuracy or 0.0)
+        results.append((mean, finalist, variables))
+    mean, best, variables = max(results, key=lambda result: result[0])
+    if variables is None:  # resumed: that training is repeated, bit for bit, to have its values
+        first_seed = best.seed + 1 if config.confirm_seeds else best.seed
+        variables = benchmark.evaluate(best.genotype, first_seed, "confirm").variables
+    return Outcome(
+        genotype=best.genotype,
+        valid_accuracy=mean,
+        test_accuracy=benchmark.test_accuracy(best.genotype, variables),
+        num_params=best.num_params,
+        incumbent_curve=incumbent_curve(done),
+        num_evaluations=len(done),
+        num_confirmations=len(confirmations),
+        seconds=sum(e.seconds for e in (*done, *confirmations)),
+    )
+
+
+def collect_random(
+    benchmark: Benchmark,
+    storage: Storage,
+    study: str,
+    num_architectures: int,
+    seed: int,
+    listener: Listener,
+) -> int:
+    """Evaluates random architectures until the study holds `num_architectures`.
+
+    The sequence of architectures depends on `seed` alone, so a rerun goes on where the last one
+    stopped. Returns the number of evaluations done now.
+    """
+    have = {benchmark.space.key(e.genotype) for e in storage.evaluations(study)}
+    rng = np.random.default_rng([seed, 0xC0])
+    seen: set[str] = set()
+    done = 0
+    while len(seen) < num_architectures:
+        genotype = benchmark.space.sample(rng)
+        key = benchmark.space.key(genotype)
+        if key in seen:
+            continue
+        seen.add(key)
+        if key in have:
+            continue
+        number = len(seen) - 1
+        listener.started(genotype, "collect", number)
+        training = training_seed(benchmark.space, genotype, seed)
+        evaluation = benchmark.evaluate(genotype, training, "collect").evaluation
+        storage.append(study, evaluation)
+        listener.finished(evaluation, number)
+        done += 1
+    return done
+
+
+__all__ = [
+    "Listener",
+    "LoopConfig",
+    "Outcome",
+    "collect_random",
+    "incumbent_curve",
+    "run_search",
+    "training_seed",
+]

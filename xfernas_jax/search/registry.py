@@ -1,0 +1,116 @@
+"""The optimizers by name, and how one is built."""
+
+import dataclasses
+import difflib
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from xfernas_jax.errors import FlagError
+from xfernas_jax.predictor.base import TaskHistory
+from xfernas_jax.predictor.config import PredictorConfig
+from xfernas_jax.predictor.joint import JointSurrogate
+from xfernas_jax.search.base import SearchOptimizer
+from xfernas_jax.search.nao import Nao
+from xfernas_jax.search.random import RandomSearch
+from xfernas_jax.search.regularized_evolution import RegularizedEvolution
+from xfernas_jax.space.base import Space
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig:
+    """Settings of all optimizers; each reads its own.
+
+    Attributes:
+      predictor: network, fit and ascent of `nao` and `xfer_nao` (the encoder's name is there).
+      num_initial: random architectures before `nao`'s first fit.
+      population_size: of `evolution`.
+      tournament_size: of `evolution`.
+    """
+
+    predictor: PredictorConfig = PredictorConfig()
+    num_initial: int = 10
+    population_size: int = 20
+    tournament_size: int = 5
+
+
+Builder = Callable[[Space, Sequence[TaskHistory], SearchConfig], SearchOptimizer]
+
+
+def _random(space: Space, sources: Sequence[TaskHistory], config: SearchConfig) -> RandomSearch:
+    del sources, config
+    return RandomSearch(space)
+
+
+def _evolution(
+    space: Space, sources: Sequence[TaskHistory], config: SearchConfig
+) -> RegularizedEvolution:
+    del sources
+    return RegularizedEvolution(space, config.population_size, config.tournament_size)
+
+
+def _xfer_nao(space: Space, sources: Sequence[TaskHistory], config: SearchConfig) -> Nao:
+    surrogate = JointSurrogate(space.mask(), sources, config.predictor)
+    return Nao(space, surrogate, sources, config.num_initial, config.predictor.num_starts)
+
+
+def _nao(space: Space, sources: Sequence[TaskHistory], config: SearchConfig) -> Nao:
+    del sources  # the whole difference between a transfer optimizer and its twin
+    return _xfer_nao(space, (), config)
+
+
+OPTIMIZERS: Mapping[str, Builder] = MappingProxyType(
+    {"random": _random, "evolution": _evolution, "nao": _nao, "xfer_nao": _xfer_nao}
+)
+
+
+def make_optimizer(
+    name: str, space: Space, sources: Sequence[TaskHistory] = (), config: SearchConfig | None = None
+) -> SearchOptimizer:
+    """Builds an optimizer without observations of the target.
+
+    Args:
+      name: one of `OPTIMIZERS`, or `module:NAME` for a builder of your own, called as
+        `NAME(space, sources, config)`.
+      space: to search in.
+      sources: histories of other tasks in this space; `xfer_` optimizers learn from them.
+      config: defaults to `SearchConfig()`.
+
+    Raises:
+      FlagError: there is no such optimizer or builder.
+      HistoryError: a source is not of this space.
+    """
+    config = SearchConfig() if config is None else config
+    if ":" in name:
+        return _load(name)(space, sources, config)
+    if name not in OPTIMIZERS:
+        near = difflib.get_close_matches(name, OPTIMIZERS, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise FlagError(
+            f"Unknown optimizer {name!r} (--optimizer). {hint}Known: {', '.join(OPTIMIZERS)}; "
+            "one of your own is module:NAME."
+        )
+    return OPTIMIZERS[name](space, sources, config)
+
+
+def _load(address: str) -> Builder:
+    module_name, _, attribute = address.partition(":")
+    if not all(part.isidentifier() for part in [*module_name.split("."), attribute]):
+        raise FlagError(
+            f"An optimizer of your own is module:NAME, such as my_package.my_file:build. "
+            f"Got {address!r}."
+        )
+    try:
+        builder = getattr(importlib.import_module(module_name), attribute, None)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise FlagError(
+            f"Optimizer {address!r}: module {module_name!r} cannot be imported ({reason:.200}); "
+            "is its folder on PYTHONPATH?"
+        ) from error
+    if not callable(builder):
+        raise FlagError(
+            f"Optimizer {address!r}: {attribute} must be callable as "
+            f"{attribute}(space, sources, config). Found {builder!r:.80}."
+        )
+    return builder

@@ -1,0 +1,61 @@
+"""Regularised evolution: tournaments in a population whose oldest member dies."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from xfernas_jax.errors import FlagError
+from xfernas_jax.history.record import Evaluation
+from xfernas_jax.search.base import Observations, Suggestion
+from xfernas_jax.space.base import Genotype, Space
+
+
+class RegularizedEvolution:
+    """Mutates the best of a random sample of the youngest evaluations; see `SearchOptimizer`.
+
+    The population is the last `population_size` complete evaluations, so aging needs no state
+    of its own. Until it is full this is random search. A failed evaluation joins no population:
+    it is no parent, and it does not push one out.
+
+    Source: Real et al. (2019), Algorithm 1. Deviates: a child that is already known is drawn
+    again, and the children of one batch do not see each other's results.
+    """
+
+    def __init__(self, space: Space, population_size: int = 20, tournament_size: int = 5) -> None:
+        """Builds an optimizer without observations.
+
+        Raises:
+          FlagError: not 1 <= tournament_size <= population_size.
+        """
+        if not 1 <= tournament_size <= population_size:
+            raise FlagError(
+                f"Evolution needs 1 <= tournament_size <= population_size. Got "
+                f"{tournament_size} and {population_size}."
+            )
+        self._observations = Observations(space)
+        self._population_size = population_size
+        self._tournament_size = tournament_size
+
+    def suggest(
+        self, rng: np.random.Generator, count: int, pending: Sequence[Genotype] = ()
+    ) -> Sequence[Suggestion]:
+        complete = self._observations.complete()
+        batch = self._observations.batch(pending)
+        if len(complete) < self._population_size:
+            return batch.fill(rng, count)
+        population = complete[-self._population_size :]
+        space = self._observations.space
+
+        def child(rng: np.random.Generator) -> Genotype:
+            rows = rng.choice(len(population), self._tournament_size, replace=False)
+            parent = max((population[i] for i in rows), key=_accuracy)
+            return space.mutate(parent.genotype, rng)
+
+        return batch.fill(rng, count, child)
+
+    def observe(self, evaluations: Sequence[Evaluation]) -> None:
+        self._observations.add(evaluations)
+
+
+def _accuracy(evaluation: Evaluation) -> float:
+    return -1.0 if evaluation.valid_accuracy is None else evaluation.valid_accuracy
