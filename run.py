@@ -1,18 +1,19 @@
 """xfernas_jax: transfer neural architecture search.
 
-  run.py                    the demo: a search for `digits` that learns from bundled histories
-  run.py search             a search for --dataset
-  run.py collect            random architectures of --dataset, as a source for later searches
-  run.py history list|import|export
+run.py                    the demo: a search for `digits` that learns from bundled histories
+run.py search             a search for --dataset
+run.py collect            random architectures of --dataset, as a source for later searches
+run.py history list|import|export
 """
 
 import os
 import sys
+from typing import NoReturn
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import jax
-from absl import app
+from absl import app, logging
 
 from xfernas_jax.cli import commands, flags
 from xfernas_jax.errors import UserError
@@ -26,6 +27,7 @@ def use_compile_cache(folder: str) -> None:
 
 
 def main(argv: list[str]) -> None:
+    logging.set_verbosity(logging.WARNING)
     use_compile_cache(os.path.join(flags.WORKDIR.value, "compile_cache"))
     commands.run(tuple(argv[1:]))
 
@@ -34,10 +36,10 @@ def parse(argv: list[str]) -> list[str]:
     try:
         return flags.parse(argv)
     except UserError as error:
-        fail(error)
+        return fail(error)
 
 
-def fail(error: UserError):
+def fail(error: UserError) -> NoReturn:
     print(f"run.py: {' '.join(str(error).split())}", file=sys.stderr)
     sys.exit(2)
 

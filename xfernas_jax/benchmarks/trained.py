@@ -22,6 +22,7 @@ from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.train.loop import Checkpointer, Part, Trainer, TrainResult
 from xfernas_jax.train.parallel import AXIS
 from xfernas_jax.train.state import TaskFunctions
+from xfernas_jax.types import Device
 
 
 class TrainedBenchmark:
@@ -32,7 +33,7 @@ class TrainedBenchmark:
         space: Space,
         dataset: ImageDataset,
         recipe: Recipe,
-        devices: Sequence[jax.Device] | None = None,
+        devices: Sequence[Device] | None = None,
     ) -> None:
         """Takes what all evaluations share.
 

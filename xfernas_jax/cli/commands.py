@@ -119,9 +119,7 @@ def collect() -> None:
         console.print(f"Study {spec.name}: {dataset.task.dataset} in {space.name}, {recipe.name}")
         benchmark = TrainedBenchmark(space, dataset, recipe)
         count = flags.NUM_ARCHITECTURES.value
-        collect_random(
-            benchmark, storage, spec.name, count, flags.SEED.value, Progress(count)
-        )
+        collect_random(benchmark, storage, spec.name, count, flags.SEED.value, Progress(count))
         console.print(f"The study {spec.name} holds {count} architectures.")
 
 

@@ -22,9 +22,7 @@ SPACE = flags.DEFINE_string(
 OPTIMIZER = flags.DEFINE_string(
     "optimizer", "xfer_nao", "Search optimizer: random, evolution, nao or xfer_nao."
 )
-ENCODER = flags.DEFINE_string(
-    "encoder", "mlp", "Encoder of the predictor: mlp, or lstm as in NAO."
-)
+ENCODER = flags.DEFINE_string("encoder", "mlp", "Encoder of the predictor: mlp, or lstm as in NAO.")
 SOURCES = flags.DEFINE_string(
     "sources",
     "all",
@@ -40,9 +38,7 @@ BUDGET = flags.DEFINE_integer(
 BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 4, "Architectures that are suggested at once.", lower_bound=1
 )
-RECIPE = flags.DEFINE_string(
-    "recipe", "cpu", "How architectures are trained: cpu, proxy or final."
-)
+RECIPE = flags.DEFINE_string("recipe", "cpu", "How architectures are trained: cpu, proxy or final.")
 SET = flags.DEFINE_multi_string(
     "set", [], "Changes one recipe value, as in --set=train.epochs=10. May be repeated."
 )

@@ -77,7 +77,7 @@ class Cell(nn.Module):
                 name = f"node{i}_edge{j}_{edge.op}"
                 op = build_op(edge.op, self.context, self.filters, stride, name)
                 branch = op(states[edge.source])
-                if drop is not None and edge.op != "identity":
+                if drop is not None and positions is not None and edge.op != "identity":
                     branch = drop(branch, positions)
                 total = branch if total is None else total + branch
             states.append(self._zeros(states[0]) if total is None else total)

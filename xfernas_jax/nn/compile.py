@@ -39,7 +39,8 @@ def variable_shapes(network: Network, image_shape: tuple[int, int, int]) -> Vari
     key = jax.eval_shape(lambda: jax.random.key(0))
 
     def init(key: jax.Array, images: jax.Array, positions: jax.Array) -> Variables:
-        return unsynchronized.init({"params": key, "dropout": key}, images, positions, train=True)
+        rngs = {"params": key, "dropout": key}
+        return dict(unsynchronized.init(rngs, images, positions, train=True))
 
     return jax.eval_shape(init, key, images, positions)
 
@@ -61,7 +62,7 @@ def initial_variables(network: Network, image_shape: tuple[int, int, int], seed:
       `{"params": ..., "batch_stats": ...}` of NumPy float32 arrays.
     """
     shapes = variable_shapes(network, image_shape)
-    flat = traverse_util.flatten_dict(shapes)
+    flat: dict[Any, Any] = dict(traverse_util.flatten_dict(shapes))
     values = {path: _initial_value(path, leaf.shape, seed) for path, leaf in flat.items()}
     nested = traverse_util.unflatten_dict(values)
     return {"params": nested["params"], "batch_stats": nested.get("batch_stats", {})}

@@ -218,7 +218,9 @@ def _pool(kind: str, size: int) -> OpBuilder:
 
 
 _OPS: dict[str, OpBuilder] = {
-    "identity": lambda context, filters, stride, name: Identity(context, filters, stride, name=name),
+    "identity": lambda context, filters, stride, name: Identity(
+        context, filters, stride, name=name
+    ),
     "conv_1x1": _conv((1, 1)),
     "conv_3x3": _conv((3, 3)),
     "conv_1x3_3x1": _conv((1, 3), (3, 1)),
@@ -246,9 +248,7 @@ def register_op(name: str, build: OpBuilder) -> None:
     _OPS[name] = build
 
 
-def build_op(
-    op: str, context: OpContext, filters: int, stride: int, name: str
-) -> nn.Module:
+def build_op(op: str, context: OpContext, filters: int, stride: int, name: str) -> nn.Module:
     """Returns the module of operation `op`, called `name`; `GenotypeError` where there is none."""
     if op not in _OPS:
         raise GenotypeError(

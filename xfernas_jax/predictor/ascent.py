@@ -122,9 +122,7 @@ def _decode(network: JointNetwork, params: Params, latent: Array, key: Array | N
         state, logits = jax.vmap(member)(params, state, latent)
         log_probs = jnp.mean(jax.nn.log_softmax(logits, axis=-1), axis=0)  # [B, V]
         if key is not None:
-            noise = jax.random.gumbel(
-                jax.random.fold_in(key, position), (num_rows, vocabulary)
-            )
+            noise = jax.random.gumbel(jax.random.fold_in(key, position), (num_rows, vocabulary))
             log_probs = log_probs + temperature * noise
         token = jnp.argmax(log_probs, axis=-1).astype(jnp.int32)
         return (state, token), token

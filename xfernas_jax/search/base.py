@@ -145,5 +145,7 @@ class NewBatch:
             if len(self) >= count:
                 return
             digits = np.unravel_index(int(index), sizes)
-            tokens = [options[int(d)] for options, d in zip(self._space.choices, digits, strict=True)]
+            tokens = [
+                options[int(d)] for options, d in zip(self._space.choices, digits, strict=True)
+            ]
             self.add_tokens(np.asarray(tokens))

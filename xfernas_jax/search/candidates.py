@@ -32,9 +32,7 @@ class Seen:
         return copy
 
 
-def random_unseen(
-    space: Space, rng: np.random.Generator, count: int, seen: Seen
-) -> list[Genotype]:
+def random_unseen(space: Space, rng: np.random.Generator, count: int, seen: Seen) -> list[Genotype]:
     """Draws up to `count` distinct unseen architectures and marks them as seen.
 
     Fewer come back when a space is all but exhausted (1,000 draws in a row gave nothing new).

@@ -24,6 +24,7 @@ from xfernas_jax.train.parallel import (
 from xfernas_jax.train.schedule import make_optimizer
 from xfernas_jax.train.state import PyTree, TaskFunctions, TrainState, initial_state
 from xfernas_jax.train.step import eval_step, train_step
+from xfernas_jax.types import Device
 
 EpochTable = Callable[[int, int], np.ndarray]  # (seed, epoch) -> [steps, B] int32 indices
 EvalTables = tuple[np.ndarray, np.ndarray]  # [steps, B] int32 indices, [steps, B] bool counted
@@ -77,7 +78,7 @@ class Trainer:
         train: Part,
         epoch_table: EpochTable,
         eval_tables: Callable[[int, int], EvalTables],
-        devices: Sequence[jax.Device],
+        devices: Sequence[Device],
     ) -> None:
         """Prepares the steps; they compile on first use.
 
@@ -176,7 +177,7 @@ class Trainer:
         state = state.replace(loss_sum=replicate(np.zeros((), np.float32), self._devices))
         for _ in range(self._steps_per_epoch):
             state = self._train_step(state, self._images, self._labels, table, key)
-        loss_sum = float(np.asarray(state.loss_sum.addressable_data(0))[0])
+        loss_sum = float(unreplicate(state.loss_sum))
         return state, loss_sum / self._steps_per_epoch
 
     def _accuracy(
@@ -190,5 +191,5 @@ class Trainer:
             correct, step = self._eval_step(
                 correct, step, variables, images, labels, table, counted
             )
-        total = int(np.asarray(correct.addressable_data(0))[0])
+        total = int(unreplicate(correct))
         return total / int(jnp.shape(labels)[1])

@@ -14,9 +14,7 @@ def cross_entropy(
     if not label_smoothing:
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
     one_hot = jnp.eye(logits.shape[-1])[labels]
-    return optax.softmax_cross_entropy(
-        logits, optax.smooth_labels(one_hot, label_smoothing)
-    ).mean()
+    return optax.softmax_cross_entropy(logits, optax.smooth_labels(one_hot, label_smoothing)).mean()
 
 
 def num_correct(

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from xfernas_jax.errors import DeviceError
+from xfernas_jax.types import Device
 
 AXIS = "devices"
 
 
-def check_divides(batch_size: int, devices: Sequence[jax.Device], what: str) -> None:
+def check_divides(batch_size: int, devices: Sequence[Device], what: str) -> None:
     """Raises `DeviceError` unless the devices divide a batch evenly."""
     if batch_size % len(devices):
         raise DeviceError(
@@ -26,18 +27,18 @@ def check_divides(batch_size: int, devices: Sequence[jax.Device], what: str) -> 
 
 
 def parallel(
-    step: Callable[..., Any], devices: Sequence[jax.Device], donate: tuple[int, ...] = ()
+    step: Callable[..., Any], devices: Sequence[Device], donate: tuple[int, ...] = ()
 ) -> Callable[..., Any]:
     """Compiles a step for the devices; every argument has a leading device axis."""
     return jax.pmap(step, axis_name=AXIS, devices=devices, donate_argnums=donate)
 
 
-def _sharding(devices: Sequence[jax.Device]) -> jax.NamedSharding:
+def _sharding(devices: Sequence[Device]) -> jax.NamedSharding:
     """Returns the sharding that `pmap` gives its results: an equal one never recompiles."""
     return jax.NamedSharding(jax.sharding.Mesh(np.array(devices), (AXIS,)), jax.P(AXIS))
 
 
-def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
+def replicate(tree: Any, devices: Sequence[Device]) -> Any:
     """Puts a copy of every array (NumPy, JAX or key) on every device."""
 
     def copies(x: Any) -> Any:
@@ -53,7 +54,7 @@ def unreplicate(tree: Any) -> Any:
     return jax.tree.map(lambda x: np.asarray(x.addressable_data(0))[0], tree)
 
 
-def shard_table(table: np.ndarray, devices: Sequence[jax.Device]) -> jax.Array:
+def shard_table(table: np.ndarray, devices: Sequence[Device]) -> jax.Array:
     """Divides a `[steps, B]` table into `[devices, steps, B / devices]` on the devices.
 
     Device `d` gets the columns from `d * B / devices` on, so position in the global batch is

@@ -30,9 +30,7 @@ def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> optax.GradientT
     return optax.flatten(chain)  # one long vector: a fraction of the operations to compile
 
 
-def _named_optimizer(
-    config: TrainConfig, schedule: optax.Schedule
-) -> optax.GradientTransformation:
+def _named_optimizer(config: TrainConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
     where, _, name = config.optimizer.rpartition(":")
     try:
         module = importlib.import_module(where) if where else optax
