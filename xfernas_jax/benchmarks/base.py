@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from xfernas_jax.history.record import Evaluation, Purpose, Task
 from xfernas_jax.space.base import Genotype, Space
@@ -22,6 +22,7 @@ class Scored:
     variables: Any = None
 
 
+@runtime_checkable
 class Benchmark(Protocol):
     """Scores architectures of one space on one task under one recipe."""
 

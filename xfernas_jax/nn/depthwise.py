@@ -83,7 +83,10 @@ def _shift_depthwise(x: jax.Array, kernel: jax.Array, stride: int, dilation: int
     out = None
     for i in range(k):
         for j in range(k):
-            term = _shifted(padded, i * dilation, j * dilation, shape, stride) * kernel[i, j, 0]
+            term = (
+                _shifted(padded, i * dilation, j * dilation, shape, stride)
+                * kernel[i, j][None, None]
+            )
             out = term if out is None else out + term
     assert out is not None
     return out
@@ -129,7 +132,7 @@ def _shift_backward(
         for j in range(k):
             at = (0, span - i * dilation + top, span - j * dilation + left, 0)
             piece = lax.slice(wide, at, (b, at[1] + height, at[2] + width, c))
-            term = piece * kernel[i, j, 0]
+            term = piece * kernel[i, j][None, None]
             dx = term if dx is None else dx + term
     assert dx is not None
 

@@ -9,20 +9,27 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from xfernas_jax.predictor.encoder import Mask
+from xfernas_jax.predictor.encoder import Mask, allowed_pairs, one_hot_pairs
 
 FORBIDDEN = -1e9  # logit of a token that its position does not allow
+LOGIT_CAP = 15.0  # of the parallel decoder
 
 
 class Decoder(Protocol):
-    """What every decoder module offers.
+    """What every decoder module offers; it is built as `decoder(mask, hidden_size)`.
 
-    Teacher-forced logits come from the call, free decoding from `start` and one `step` a
-    position; both give the same logits for the same tokens (tested).
+    The call is for the loss; free decoding is `start` and then one `step` a position. The
+    probabilities of the steps multiply to that of the call (tested).
     """
 
     def __call__(self, latent: Array, embedding: Array, tokens: Array) -> Array:
-        """Returns `[B, L, V]` logits given the true tokens `[B, L]` before each position."""
+        """Returns `[B]` the mean over tokens of the negative log-likelihood, in nats.
+
+        Args:
+          latent: `[B, S, D]`.
+          embedding: `[B, D]`, the pooled latent.
+          tokens: `[B, L]`, each allowed at its position.
+        """
         ...
 
     def start(self, latent: Array, embedding: Array) -> Any:
@@ -37,34 +44,40 @@ class Decoder(Protocol):
         ...
 
 
-def apply_mask(logits: Array, mask: Mask) -> Array:
-    """Sets the logits `[B, L, V]` of forbidden tokens to `FORBIDDEN`."""
-    return jnp.where(np.asarray(mask)[None], logits, FORBIDDEN)
-
-
 class MlpDecoder(nn.Module):
-    """All positions at once: embedding, one hidden layer, `L x V` logits."""
+    """All positions at once: embedding, one hidden layer, a logit for each allowed token."""
 
     mask: Mask
     hidden_size: int
 
     def setup(self) -> None:
         self.hidden = nn.Dense(self.hidden_size)
-        self.logits = nn.Dense(len(self.mask) * len(self.mask[0]))
+        self.logits = nn.Dense(len(allowed_pairs(self.mask)[0]))
 
     def __call__(self, latent: Array, embedding: Array, tokens: Array) -> Array:
-        del latent, tokens  # positions do not see each other
-        flat = self.logits(nn.silu(self.hidden(embedding)))
-        return apply_mask(flat.reshape(-1, len(self.mask), len(self.mask[0])), self.mask)
+        # Sums over the tokens of a position are a product with a 0/1 matrix: gathers and
+        # forbidden logits would cost more than the network itself. The cap keeps exp finite.
+        logits = self._pair_logits(embedding)  # [B, F]
+        positions, _ = allowed_pairs(self.mask)
+        member = (positions[:, None] == np.arange(len(self.mask))[None]).astype(np.float32)
+        normalizers = jnp.sum(jnp.log(jnp.exp(logits) @ member), axis=-1)
+        own = jnp.sum(logits * one_hot_pairs(tokens, self.mask), axis=-1)
+        return (normalizers - own) / len(self.mask)
 
     def start(self, latent: Array, embedding: Array) -> Array:
-        return self(latent, embedding, embedding)
+        """Returns the logits `[B, L, V]` of all positions; they do not see each other."""
+        logits = self._pair_logits(embedding)
+        shape = (logits.shape[0], len(self.mask), len(self.mask[0]))
+        return jnp.full(shape, FORBIDDEN).at[:, *allowed_pairs(self.mask)].set(logits)
 
     def step(
         self, carry: Array, latent: Array, previous: Array, position: Array
     ) -> tuple[Array, Array]:
-        del latent, previous
         return carry, carry[:, position]
+
+    def _pair_logits(self, embedding: Array) -> Array:
+        logits = self.logits(nn.silu(self.hidden(embedding)))
+        return LOGIT_CAP * jnp.tanh(logits / LOGIT_CAP)
 
 
 class LstmDecoder(nn.Module):
@@ -92,7 +105,10 @@ class LstmDecoder(nn.Module):
         previous = jnp.pad(tokens[:, :-1], ((0, 0), (1, 0)))  # the start symbol is 0
         carry = self.start(latent, embedding)
         states = self.rnn(self.embed(previous), initial_carry=carry)  # [B, L, D]
-        return apply_mask(self._attend(states, latent), self.mask)
+        logits = jnp.where(np.asarray(self.mask)[None], self._attend(states, latent), FORBIDDEN)
+        log_probs = nn.log_softmax(logits, axis=-1)
+        own = jnp.take_along_axis(log_probs, tokens[..., None], axis=-1)
+        return -jnp.mean(own[..., 0], axis=-1)
 
     def start(self, latent: Array, embedding: Array) -> tuple[Array, Array]:
         del latent

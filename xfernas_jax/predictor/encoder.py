@@ -101,16 +101,26 @@ class LstmEncoder(nn.Module):
         return l2_normalize(jnp.mean(latent, axis=-2))
 
 
+def allowed_pairs(mask: Mask) -> tuple[np.ndarray, np.ndarray]:
+    """Returns positions `[F]` and tokens `[F]` of all allowed pairs, by position."""
+    positions, tokens = np.nonzero(np.asarray(mask))
+    return positions, tokens
+
+
+def one_hot_pairs(tokens: Array, mask: Mask) -> Array:
+    """Returns `[B, F]`: 1.0 where a sequence has the allowed (position, token) pair."""
+    positions, symbols = allowed_pairs(mask)
+    return (tokens[:, positions] == symbols[None, :]).astype(jnp.float32)
+
+
 def _one_hot_features(tokens: Array, mask: Mask) -> Array:
-    """Returns `[B, F]`: a centred one-hot feature for each allowed (position, token)."""
-    allowed = np.asarray(mask)
-    positions, symbols = np.nonzero(allowed)  # [F]
-    num_choices = allowed.sum(1)  # [L]
+    """Returns `[B, F]`: the one-hot pairs, centred and scaled."""
+    positions, _ = allowed_pairs(mask)
+    num_choices = np.asarray(mask).sum(1)  # [L]
     share = (1.0 / num_choices)[positions].astype(np.float32)
     # The features of a position with k choices have the summed variance 1 - 1/k.
     scale = np.float32(np.sqrt(len(positions) / max((1.0 - 1.0 / num_choices).sum(), 1e-6)))
-    hot = (tokens[:, positions] == symbols[None, :]).astype(jnp.float32)
-    return (hot - share[None, :]) * scale
+    return (one_hot_pairs(tokens, mask) - share[None, :]) * scale
 
 
 ENCODERS: Mapping[str, type[MlpEncoder] | type[LstmEncoder]] = MappingProxyType(

@@ -32,6 +32,16 @@ class JointNetwork(nn.Module):
     config: PredictorConfig
     num_tasks: int
 
+    @property
+    def latent_entries(self) -> int:
+        """Returns S * D."""
+        shape = jax.eval_shape(
+            lambda: ENCODERS[self.config.encoder](
+                self.mask, self.config.latent_size or 0, self.config.hidden_size or 0
+            ).init_with_output(jax.random.key(0), jnp.ones((1, len(self.mask)), jnp.int32))[0]
+        ).shape
+        return shape[1] * shape[2]
+
     def setup(self) -> None:
         c = self.config
         assert c.latent_size is not None and c.hidden_size is not None  # noqa: PT018
@@ -48,7 +58,7 @@ class JointNetwork(nn.Module):
         """Touches every parameter; used for their shapes only."""
         latent = self.encode(tokens)
         universal, residual = self.score(latent, self.embeddings(is_source)[task_ids])
-        return universal + residual + jnp.sum(self.reconstruct(latent, tokens), axis=(1, 2))
+        return universal + residual + self.reconstruct(latent, tokens)
 
     def encode(self, tokens: Array) -> Array:
         """`[B, L]` tokens to a normalised latent `[B, S, D]`."""
@@ -63,7 +73,7 @@ class JointNetwork(nn.Module):
         return center_embeddings(self.task_embedding, is_source)
 
     def reconstruct(self, latent: Array, tokens: Array) -> Array:
-        """Returns teacher-forced logits `[B, L, V]`."""
+        """Returns `[B]` the mean negative log-likelihood of the tokens, in nats."""
         return self.decoder(latent, self.encoder.pool(latent), tokens)
 
     def start_decoding(self, latent: Array) -> Any:

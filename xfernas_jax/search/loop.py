@@ -8,7 +8,7 @@ it had never stopped.
 import dataclasses
 import zlib
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from xfernas_jax.search.base import SearchOptimizer
 from xfernas_jax.space.base import Genotype, Space
 
 
+@runtime_checkable
 class Listener(Protocol):
     """Is told of progress; the command line draws it."""
 

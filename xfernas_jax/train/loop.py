@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +57,7 @@ class TrainResult:
     losses: tuple[float, ...]
 
 
+@runtime_checkable
 class Checkpointer(Protocol):
     """Saves the state after an epoch and gives the latest back; see `train/checkpoint.py`."""
 

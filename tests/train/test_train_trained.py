@@ -1,0 +1,77 @@
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from xfernas_jax.benchmarks.recipes import RECIPES, get_recipe
+from xfernas_jax.benchmarks.trained import TrainedBenchmark
+from xfernas_jax.data.registry import load_dataset
+from xfernas_jax.errors import DeviceError, RecipeError
+from xfernas_jax.space import NASBENCH201_BEST, get_space
+from xfernas_jax.space.nasbench201 import TopologyCell
+
+SPACE = get_space("nasbench201")
+LIGHT = TopologyCell(("nor_conv_1x1", "none", "none", "avg_pool_3x3", "identity", "none"))
+
+
+def benchmark(changes: list[str], num_devices: int = 1) -> TrainedBenchmark:
+    common = ["train.epochs=2", "data.train_examples=130", "train.batch_size=32"]
+    recipe = get_recipe("cpu", [*common, "network.filters=4", *changes])
+    dataset = load_dataset("digits", recipe.data)
+    return TrainedBenchmark(SPACE, dataset, recipe, jax.devices()[:num_devices])
+
+
+def test_training_learns_and_is_bit_identical_for_the_same_seed() -> None:
+    bench = benchmark(["train.epochs=6", "data.train_examples=1000"])
+    first = bench.train(NASBENCH201_BEST, seed=3)
+    again = bench.train(NASBENCH201_BEST, seed=3)
+    assert first.curve == again.curve
+    jax.tree.map(np.testing.assert_array_equal, first.variables, again.variables)
+    assert first.curve[-1] > 0.6  # chance is 0.1
+    assert bench.evaluate(NASBENCH201_BEST, seed=4).evaluation.curve != first.curve
+
+
+def test_four_devices_give_the_result_of_one_with_every_random_part_on() -> None:
+    changes = [
+        "data.augment=crop_flip",
+        "data.crop_padding=1",
+        "data.cutout=2",
+        "network.drop_path_keep=0.7",
+        "network.dropout_keep=0.8",
+        "train.learning_rate=0.01",
+    ]
+    one = benchmark(changes, 1).train(LIGHT, seed=0)
+    four = benchmark(changes, 4).train(LIGHT, seed=0)
+    np.testing.assert_allclose(one.losses, four.losses, rtol=1e-4)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-3),
+        one.variables,
+        four.variables,
+    )
+
+
+def test_divergence_is_a_failed_evaluation_that_names_the_epoch() -> None:
+    bench = benchmark(["train.learning_rate=1e30", "train.clip_norm=0"])
+    evaluation = bench.evaluate(LIGHT, seed=0).evaluation
+    assert evaluation.status == "failed"
+    assert evaluation.valid_accuracy is None
+    assert "epoch 1" in evaluation.failure
+
+
+def test_a_batch_that_devices_do_not_divide_is_refused() -> None:
+    with pytest.raises(DeviceError, match="do not divide"):
+        benchmark(["train.batch_size=31"], 4).train(LIGHT, seed=0)
+
+
+def test_fingerprint_covers_what_changes_the_score_and_nothing_else() -> None:
+    base = RECIPES["cpu"].fingerprint()
+    assert get_recipe("cpu", ["network.depthwise=lax"]).fingerprint() == base
+    assert dataclasses.replace(RECIPES["cpu"], name="x").fingerprint() == base
+    assert get_recipe("cpu", ["train.epochs=5"]).fingerprint() != base
+
+
+@pytest.mark.parametrize("change", ["train.epochs", "train.nope=1", "x.y=1", "train.epochs=two"])
+def test_a_bad_recipe_change_names_itself(change: str) -> None:
+    with pytest.raises(RecipeError, match=change):
+        get_recipe("cpu", [change])
