@@ -5,6 +5,7 @@ decoders' log-probabilities are averaged over the members.
 """
 
 import functools
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -79,7 +80,9 @@ def ascend_and_decode(
 
 
 def _encode(network: JointNetwork, params: Params, tokens: Array) -> Array:
-    return jax.vmap(lambda p: network.apply({"params": p}, tokens, method="encode"))(params)
+    return jax.vmap(lambda p: cast(Any, network.apply)({"params": p}, tokens, method="encode"))(
+        params
+    )
 
 
 def _normalize(network: JointNetwork, latent: Array) -> Array:
@@ -94,9 +97,9 @@ def _scores(
     network: JointNetwork, params: Params, is_source: Array, use_embedding: Array, latent: Array
 ) -> Array:
     def score(p: Params, z: Array) -> Array:
-        e = network.apply({"params": p}, is_source, method="embeddings")[TARGET]
+        e = cast(Any, network.apply)({"params": p}, is_source, method="embeddings")[TARGET]
         e = jnp.broadcast_to(e * use_embedding, (z.shape[0], *e.shape))
-        u, r = network.apply({"params": p}, z, e, method="score")
+        u, r = cast(Any, network.apply)({"params": p}, z, e, method="score")
         return u + r
 
     return jax.vmap(score)(params, latent)
@@ -109,7 +112,7 @@ def _decode(network: JointNetwork, params: Params, latent: Array, key: Array | N
     temperature = network.config.decode_temperature or 0.0
 
     def call(method: str, *args: Array) -> Array:
-        return jax.vmap(lambda p, *a: network.apply({"params": p}, *a, method=method))(
+        return jax.vmap(lambda p, *a: cast(Any, network.apply)({"params": p}, *a, method=method))(
             params, *args
         )
 
@@ -117,7 +120,9 @@ def _decode(network: JointNetwork, params: Params, latent: Array, key: Array | N
         state, previous = carry
 
         def member(p: Params, s: Array, z: Array) -> tuple:
-            return network.apply({"params": p}, s, z, previous, position, method="decode_step")
+            return cast(Any, network.apply)(
+                {"params": p}, s, z, previous, position, method="decode_step"
+            )
 
         state, logits = jax.vmap(member)(params, state, latent)
         log_probs = jnp.mean(jax.nn.log_softmax(logits, axis=-1), axis=0)  # [B, V]

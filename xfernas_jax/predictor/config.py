@@ -45,14 +45,14 @@ class PredictorConfig:
     source_learning_rate: float = 5e-3
     target_learning_rate: float = 2e-3
     weight_decay: float = 1e-4
-    batch_size: int = 128
+    batch_size: int = 64
     unlabelled_size: int = 64
     num_unlabelled: int = 4096
     target_share: float = 0.3
     score_weight: float = 0.8
     residual_penalty: float = 3e-3
     embedding_dropout: float = 0.25
-    latent_noise: float = 0.2
+    latent_noise: float | None = None
     num_starts: int = 10
     ascent_rates: tuple[float, ...] = (0.15, 0.4)
     ascent_steps: int = 8
@@ -65,9 +65,10 @@ class PredictorConfig:
         long = num_tokens > 16
         lstm = self.encoder == "lstm"
         defaults = {
-            "latent_size": 64 if long else 32,
+            "latent_size": 128 if long else 32,
             "hidden_size": 96 if lstm else 128 if long else 64,
-            "source_steps": 800 if long else 500,
+            "source_steps": 500,
+            "latent_noise": 0.1 if long else 0.2,
             "decode_temperature": 1.0 if long else 2.0,
         }
         missing = {k: v for k, v in defaults.items() if getattr(self, k) is None}

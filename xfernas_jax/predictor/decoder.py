@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -104,7 +104,7 @@ class LstmDecoder(nn.Module):
     def __call__(self, latent: Array, embedding: Array, tokens: Array) -> Array:
         previous = jnp.pad(tokens[:, :-1], ((0, 0), (1, 0)))  # the start symbol is 0
         carry = self.start(latent, embedding)
-        states = self.rnn(self.embed(previous), initial_carry=carry)  # [B, L, D]
+        states = cast(Any, self.rnn)(self.embed(previous), initial_carry=carry)  # [B, L, D]
         logits = jnp.where(np.asarray(self.mask)[None], self._attend(states, latent), FORBIDDEN)
         log_probs = nn.log_softmax(logits, axis=-1)
         own = jnp.take_along_axis(log_probs, tokens[..., None], axis=-1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import flax.linen as nn
 import jax
@@ -90,7 +90,7 @@ class LstmEncoder(nn.Module):
         embedded = nn.Embed(len(self.mask[0]), self.token_embedding_size)(tokens)
         steps = embedded.reshape(num_rows, length // per_step, -1)
         cell = nn.OptimizedLSTMCell(self.hidden_size)
-        return self.normalize(nn.RNN(cell)(steps))
+        return self.normalize(cast(Any, nn.RNN(cell))(steps))
 
     @staticmethod
     def normalize(latent: Array) -> Array:

@@ -1,7 +1,7 @@
 """The fit of the ensemble: one jitted program for the sources and for every round."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.flatten_util
@@ -85,7 +85,7 @@ def fit_ensemble(
             updates, state = optimizer.update(grads, state, values)
             rate = learning_rate * jnp.minimum(1.0, (i + 1) / (0.1 * num_steps))
             rate = rate * 0.5 * (1.0 + jnp.cos(jnp.pi * i / num_steps))
-            return values - rate * updates, state
+            return values - rate * cast(Any, updates), state
 
         return unravel(jax.lax.fori_loop(0, num_steps, step, (start, optimizer.init(start)))[0])
 
@@ -116,21 +116,21 @@ def _draw_batch(network: JointNetwork, data: FitData, key: Array) -> _Batch:
 
 def _loss(network: JointNetwork, params: Params, data: FitData, batch: _Batch) -> Array:
     c = network.config
-    size = c.batch_size
-    latent = network.apply({"params": params}, batch.tokens, method="encode")
+    size, apply = c.batch_size, cast(Any, network.apply)
+    latent = apply({"params": params}, batch.tokens, method="encode")
     rms = jnp.sqrt(jnp.mean(jnp.square(latent), axis=(1, 2), keepdims=True))
     noise = (2.0 * batch.noise - 1.0).reshape(latent.shape) * np.float32(3.0**0.5)  # variance 1
-    latent = latent + c.latent_noise * jax.lax.stop_gradient(rms) * noise
+    latent = latent + (c.latent_noise or 0.0) * jax.lax.stop_gradient(rms) * noise
 
-    embeddings = network.apply({"params": params}, data.is_source, method="embeddings")
+    embeddings = apply({"params": params}, data.is_source, method="embeddings")
     e = embeddings[batch.task_ids] * batch.keep_embedding[:, None]
-    u, r = network.apply({"params": params}, latent[:size], e, method="score")
+    u, r = apply({"params": params}, latent[:size], e, method="score")
     has_labels = (data.cumulative_share[-1] > 0.0).astype(jnp.float32)
     labelled = jnp.full(size, has_labels)
     score_loss = squared_error(u + r, batch.scores, labelled)
     penalty = jnp.mean(jnp.square(r)) + jnp.mean(jnp.square(embeddings))
 
-    losses = network.apply({"params": params}, latent, batch.tokens, method="reconstruct")
+    losses = apply({"params": params}, latent, batch.tokens, method="reconstruct")
     weights = jnp.concatenate([labelled, jnp.ones(c.unlabelled_size)])
     reconstruction = weighted_mean(losses, weights)
     fit = c.score_weight * score_loss + (1.0 - c.score_weight) * reconstruction

@@ -5,6 +5,7 @@ import difflib
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import cast
 
 from xfernas_jax.errors import FlagError
 from xfernas_jax.predictor.base import TaskHistory
@@ -28,7 +29,7 @@ class SearchConfig:
       tournament_size: of `evolution`.
     """
 
-    predictor: PredictorConfig = PredictorConfig()
+    predictor: PredictorConfig = dataclasses.field(default_factory=PredictorConfig)
     num_initial: int = 10
     population_size: int = 20
     tournament_size: int = 5
@@ -113,4 +114,4 @@ def _load(address: str) -> Builder:
             f"Optimizer {address!r}: {attribute} must be callable as "
             f"{attribute}(space, sources, config). Found {builder!r:.80}."
         )
-    return builder
+    return cast(Builder, builder)
