@@ -1,0 +1,82 @@
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xfernas_jax.benchmarks.base import Scored
+from xfernas_jax.errors import FlagError
+from xfernas_jax.history import Storage, StudySpec, default_storage_url
+from xfernas_jax.history.record import Evaluation, Task
+from xfernas_jax.search.loop import LoopConfig, incumbent_curve, run_search
+from xfernas_jax.search.registry import make_optimizer
+from xfernas_jax.space import get_space
+
+SPACE = get_space("nasbench201")
+TASK = Task("synthetic", "none", 2)
+
+
+class Quiet:
+    def started(self, *args: Any) -> None: ...
+
+    def finished(self, *args: Any) -> None: ...
+
+
+class CountOps:
+    """Scores a cell by its number of 3x3 convolutions; stops like a kill after `limit`."""
+
+    task, space, recipe = TASK, SPACE, "r"
+
+    def __init__(self, limit: int = 1000) -> None:
+        self.limit, self.calls = limit, 0
+
+    def evaluate(self, genotype: Any, seed: int, purpose: Any = "search", on_epoch: Any = None):
+        if self.calls >= self.limit:
+            raise KeyboardInterrupt
+        self.calls += 1
+        score = genotype.ops.count("nor_conv_3x3") / 6
+        evaluation = Evaluation(genotype, "r", seed, "complete", score, (score,), 1, 0.0, purpose)
+        return Scored(evaluation, {"seed": seed})
+
+    def test_accuracy(self, genotype: Any, variables: Any) -> float:
+        return 0.5
+
+
+def search(folder: pathlib.Path, name: str, benchmark: CountOps) -> tuple[Any, list[str]]:
+    with Storage(default_storage_url(folder)) as storage:
+        spec = StudySpec("s", "search", TASK, SPACE.name, "r", {})
+        storage.create_or_open(spec)
+        optimizer = make_optimizer(name, SPACE)
+        outcome = run_search(optimizer, benchmark, storage, "s", LoopConfig(12, 4, 3, 2), Quiet())
+        keys = [SPACE.key(e.genotype) for e in storage.evaluations("s") if e.purpose == "search"]
+    return outcome, keys
+
+
+@pytest.mark.parametrize("name", ["random", "evolution"])
+def test_a_search_stopped_anywhere_goes_on_as_if_unbroken(
+    name: str, tmp_path: pathlib.Path
+) -> None:
+    whole, keys = search(tmp_path / "whole", name, CountOps())
+    assert len(set(keys)) == 12
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "broken", name, CountOps(limit=6))
+    rest = CountOps()
+    resumed, resumed_keys = search(tmp_path / "broken", name, rest)
+    assert resumed_keys == keys
+    assert resumed.genotype == whole.genotype
+    assert resumed.valid_accuracy == whole.valid_accuracy
+    assert rest.calls == 6 + 3 * 2  # the other six, then three finalists twice
+
+
+def test_incumbent_curve_never_falls() -> None:
+    space, rng = SPACE, np.random.default_rng(0)
+    scores = [0.2, 0.5, 0.4]
+    evaluations = [
+        Evaluation(space.sample(rng), "r", 0, "complete", s, (s,), 1, 0.0) for s in scores
+    ]
+    assert incumbent_curve(evaluations) == (0.2, 0.5, 0.5)
+
+
+def test_unknown_optimizer_is_refused_by_name() -> None:
+    with pytest.raises(FlagError, match="xfer_nao"):
+        make_optimizer("xfer_nap", SPACE)
