@@ -8,12 +8,27 @@ from xfernas_jax.benchmarks.base import Scored
 from xfernas_jax.errors import FlagError
 from xfernas_jax.history import Storage, StudySpec, default_storage_url
 from xfernas_jax.history.record import Evaluation, Task
+from xfernas_jax.predictor.base import TaskHistory
+from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.search.loop import LoopConfig, incumbent_curve, run_search
-from xfernas_jax.search.registry import make_optimizer
+from xfernas_jax.search.registry import SearchConfig, make_optimizer
 from xfernas_jax.space import get_space
 
 SPACE = get_space("nasbench201")
 TASK = Task("synthetic", "none", 2)
+SMALL = SearchConfig(
+    predictor=PredictorConfig(num_members=2, source_steps=20, target_steps=10), num_initial=4
+)
+
+
+def source(num_rows: int) -> TaskHistory:
+    rng = np.random.default_rng(1)
+    cells = [SPACE.sample(rng) for _ in range(num_rows)]
+    scores = np.array([cell.ops.count("nor_conv_3x3") / 6 for cell in cells])
+    return TaskHistory("other", np.array([SPACE.encode(c) for c in cells], np.int32), scores)
+
+
+SOURCES = (source(40),)
 
 
 class Quiet:
@@ -42,17 +57,21 @@ class CountOps:
         return 0.5
 
 
-def search(folder: pathlib.Path, name: str, benchmark: CountOps) -> tuple[Any, list[str]]:
+def search(
+    folder: pathlib.Path, name: str, benchmark: CountOps, budget: int = 12
+) -> tuple[Any, list[str]]:
     with Storage(default_storage_url(folder)) as storage:
         spec = StudySpec("s", "search", TASK, SPACE.name, "r", {})
         storage.create_or_open(spec)
-        optimizer = make_optimizer(name, SPACE)
-        outcome = run_search(optimizer, benchmark, storage, "s", LoopConfig(12, 4, 3, 2), Quiet())
+        optimizer = make_optimizer(name, SPACE, SOURCES, SMALL)
+        outcome = run_search(
+            optimizer, benchmark, storage, "s", LoopConfig(budget, 4, 3, 2), Quiet()
+        )
         keys = [SPACE.key(e.genotype) for e in storage.evaluations("s") if e.purpose == "search"]
     return outcome, keys
 
 
-@pytest.mark.parametrize("name", ["random", "evolution"])
+@pytest.mark.parametrize("name", ["random", "evolution", "nao", "xfer_nao"])
 def test_a_search_stopped_anywhere_goes_on_as_if_unbroken(
     name: str, tmp_path: pathlib.Path
 ) -> None:
@@ -80,3 +99,9 @@ def test_incumbent_curve_never_falls() -> None:
 def test_unknown_optimizer_is_refused_by_name() -> None:
     with pytest.raises(FlagError, match="xfer_nao"):
         make_optimizer("xfer_nap", SPACE)
+
+
+def test_a_raised_budget_is_kept_even_where_a_round_began_smaller(tmp_path: pathlib.Path) -> None:
+    search(tmp_path, "random", CountOps(), budget=6)
+    outcome, keys = search(tmp_path, "random", CountOps(), budget=8)
+    assert len(keys) == len(set(keys)) == outcome.num_evaluations == 8

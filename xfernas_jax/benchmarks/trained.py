@@ -22,7 +22,7 @@ from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.train.loop import Checkpointer, Part, Trainer, TrainResult
 from xfernas_jax.train.parallel import AXIS
 from xfernas_jax.train.state import TaskFunctions
-from xfernas_jax.types import Device
+from xfernas_jax.types import Device, PyTree
 
 
 class TrainedBenchmark:
@@ -72,10 +72,10 @@ class TrainedBenchmark:
     ) -> Scored:
         """Trains and scores one architecture; a divergence gives a failed evaluation."""
         start = time.monotonic()
-        shapes = initial_variables(self.network(genotype), self._dataset.input_shape, seed)
+        variables = self.initial_variables(genotype, seed)
         result, failure, curve = None, "", ()
         try:
-            result = self.train(genotype, seed, on_epoch)
+            result = self.train(genotype, seed, on_epoch, variables=variables)
             curve = result.curve
         except TrainingDivergedError as error:
             failure, curve = str(error), error.curve
@@ -86,7 +86,7 @@ class TrainedBenchmark:
             status="failed" if result is None else "complete",
             valid_accuracy=None if result is None else result.curve[-1],
             curve=curve,
-            num_params=count_params(shapes),
+            num_params=count_params(variables),
             seconds=time.monotonic() - start,
             purpose=purpose,
             failure=failure,
@@ -100,17 +100,23 @@ class TrainedBenchmark:
         seed: int,
         on_epoch: Callable[[int, float], None] | None = None,
         checkpointer: Checkpointer | None = None,
+        variables: PyTree | None = None,
     ) -> TrainResult:
-        """Trains one architecture; `TrainingDivergedError` when its loss is not finite."""
-        trainer = self._trainer(genotype)
-        variables = initial_variables(self.network(genotype), self._dataset.input_shape, seed)
-        return trainer.fit(
-            variables,
+        """Trains one architecture; `TrainingDivergedError` when its loss is not finite.
+
+        `variables` are its initial values, by default those of `seed`.
+        """
+        return self._trainer(genotype).fit(
+            self.initial_variables(genotype, seed) if variables is None else variables,
             _part(self._dataset.valid),
             seed,
             None if on_epoch is None else lambda r: on_epoch(r.epoch, r.valid_accuracy),
             checkpointer,
         )
+
+    def initial_variables(self, genotype: Genotype, seed: int) -> PyTree:
+        """Draws the initial `params` and `batch_stats` of an architecture on the host."""
+        return initial_variables(self.network(genotype), self._dataset.input_shape, seed)
 
     def test_accuracy(self, genotype: Genotype, variables: Any) -> float:
         """Returns the accuracy on the test part, a fraction."""

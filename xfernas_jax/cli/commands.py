@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any
 
 from xfernas_jax.benchmarks.recipes import Recipe, get_recipe
-from xfernas_jax.benchmarks.trained import TrainedBenchmark
+from xfernas_jax.benchmarks.trained import TrainedBenchmark, versions
 from xfernas_jax.cli import flags
 from xfernas_jax.cli.progress import Progress, console, print_outcome
 from xfernas_jax.data.base import ImageDataset
@@ -55,6 +55,7 @@ def search() -> None:
         "reuse_target": flags.REUSE_TARGET.value,
         "batch_size": loop.batch_size,
         "seed": loop.seed,
+        "confirm_seeds": loop.confirm_seeds,
         "recipe": recipe.to_json(),
     }
     with _storage() as storage:
@@ -68,8 +69,13 @@ def search() -> None:
             SearchConfig(predictor=PredictorConfig(encoder=flags.ENCODER.value)),
         )
         storage.create_or_open(spec)
-        benchmark = TrainedBenchmark(space, dataset, recipe)
         console.print(f"Study {spec.name}: {dataset.task.dataset} in {space.name}, {recipe.name}")
+        result = storage.result(spec.name)
+        if result is not None and result["num_evaluations"] >= loop.budget_evaluations:
+            console.print("This study is finished; nothing is trained or tested again.")
+            _hand_over(result)
+            return
+        benchmark = TrainedBenchmark(space, dataset, recipe)
         progress = Progress(loop.budget_evaluations)
         outcome = run_search(optimizer, benchmark, storage, spec.name, loop, progress)
         if outcome is None:
@@ -84,6 +90,7 @@ def search() -> None:
             "optimizer": flags.OPTIMIZER.value,
             "sources": [source.name for source in sources],
             "num_evaluations": outcome.num_evaluations,
+            "num_confirmations": outcome.num_confirmations,
             "best_genotype": space.to_json(outcome.genotype),
             "best_valid_accuracy": outcome.valid_accuracy,
             "test_accuracy": outcome.test_accuracy,
@@ -92,20 +99,25 @@ def search() -> None:
             "incumbent_curve": list(outcome.incumbent_curve),
         }
         storage.set_result(spec.name, result)
+    _hand_over(result)
+
+
+def _hand_over(result: Mapping[str, Any]) -> None:
+    """Writes --output and prints the result of a search."""
     if flags.OUTPUT.value:
         _write_json(pathlib.Path(flags.OUTPUT.value), result)
     rows = {
         "best genotype": json.dumps(result["best_genotype"]),
-        "validation accuracy": f"{100 * outcome.valid_accuracy:.2f} % "
-        f"(mean of {loop.confirm_seeds} trainings)",
-        "test accuracy": f"{100 * outcome.test_accuracy:.2f} % (one training, read once)",
-        "parameters": f"{outcome.num_params:,}",
-        "cost": f"{outcome.num_evaluations} evaluations + {outcome.num_confirmations} "
-        f"confirmations, {outcome.seconds:.0f} s",
-        "study": spec.name,
+        "validation accuracy": f"{100 * result['best_valid_accuracy']:.2f} % "
+        f"(mean of {flags.CONFIRM_SEEDS.value} trainings)",
+        "test accuracy": f"{100 * result['test_accuracy']:.2f} % (one training, read once)",
+        "parameters": f"{result['num_params']:,}",
+        "cost": f"{result['num_evaluations']} evaluations + {result['num_confirmations']} "
+        f"confirmations, {result['seconds']:.0f} s",
+        "study": result["study"],
         "record": flags.STORAGE.value or default_storage_url(flags.WORKDIR.value),
     }
-    print_outcome(outcome, rows)
+    print_outcome(result["incumbent_curve"], rows)
 
 
 def collect() -> None:
@@ -137,8 +149,6 @@ def history_list() -> None:
 
 def history_export() -> None:
     """Writes a study to --file as JSON Lines."""
-    from xfernas_jax.benchmarks.trained import versions
-
     file, study = _needed("file", flags.FILE.value), _needed("study", flags.STUDY.value)
     with _storage(create=False) as storage:
         spec, evaluations = storage.spec(study), storage.evaluations(study)

@@ -1,12 +1,12 @@
 """Progress on a terminal, and plain lines where there is none."""
 
 import time
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from xfernas_jax.history.record import Evaluation, Purpose
-from xfernas_jax.search.loop import Outcome
 from xfernas_jax.space.base import Genotype
 
 console = Console(highlight=False, soft_wrap=True)
@@ -40,9 +40,9 @@ class Progress:
         console.print(f"{label:>14}  {shown}  {evaluation.seconds:5.1f} s{tail}")
 
 
-def print_outcome(outcome: Outcome, rows: dict[str, str]) -> None:
+def print_outcome(incumbent_curve: Sequence[float], rows: Mapping[str, str]) -> None:
     """Prints the incumbent's curve and a table of the result."""
-    curve = "  ".join(f"{i + 1}:{100 * v:.2f}" for i, v in enumerate(outcome.incumbent_curve))
+    curve = "  ".join(f"{i + 1}:{100 * v:.2f}" for i, v in enumerate(incumbent_curve))
     console.print(f"\nIncumbent by evaluation, validation accuracy in %:\n{curve}\n")
     table = Table(show_header=False)
     for name, value in rows.items():

@@ -1,7 +1,7 @@
 """Depthwise convolution and pooling as sums and maxima over shifted images.
 
 XLA's CPU code for grouped convolutions and for the gradient of a max pool is many times slower
-than the same arithmetic written as shifts (`experiments/bench` measures it), so the shifted
+than the same arithmetic written as shifts, so the shifted
 forms are what `auto` takes on a CPU. They are plain JAX and run everywhere.
 """
 

@@ -109,6 +109,8 @@ def run_search(
         batch = list(done[start : start + count])
         known = {benchmark.space.key(e.genotype) for e in batch}
         for suggestion in suggestions:
+            if len(batch) == count:  # a raised budget can find a round that began smaller
+                break
             if benchmark.space.key(suggestion.genotype) in known:
                 continue
             number = start + len(batch)

@@ -22,9 +22,9 @@ from xfernas_jax.train.parallel import (
     unreplicate,
 )
 from xfernas_jax.train.schedule import make_optimizer
-from xfernas_jax.train.state import PyTree, TaskFunctions, TrainState, initial_state
+from xfernas_jax.train.state import TaskFunctions, TrainState, initial_state
 from xfernas_jax.train.step import eval_step, train_step
-from xfernas_jax.types import Device
+from xfernas_jax.types import Device, PyTree
 
 EpochTable = Callable[[int, int], np.ndarray]  # (seed, epoch) -> [steps, B] int32 indices
 EvalTables = tuple[np.ndarray, np.ndarray]  # [steps, B] int32 indices, [steps, B] bool counted

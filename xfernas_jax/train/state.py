@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import optax
 
-PyTree = Any
+from xfernas_jax.types import PyTree
 
 
 class TrainState(flax.struct.PyTreeNode):

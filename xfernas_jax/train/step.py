@@ -14,7 +14,8 @@ from jaxtyping import Array, Bool, Int, UInt8
 
 from xfernas_jax.train.config import TrainConfig
 from xfernas_jax.train.losses import cross_entropy, num_correct
-from xfernas_jax.train.state import PyTree, TaskFunctions, TrainState
+from xfernas_jax.train.state import TaskFunctions, TrainState
+from xfernas_jax.types import PyTree
 
 
 def train_step(
