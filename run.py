@@ -3,6 +3,7 @@
 run.py                    the demo: a search for `digits` that learns from bundled histories
 run.py search             a search for --dataset
 run.py collect            random architectures of --dataset, as a source for later searches
+run.py train              one architecture of --genotype, with checkpoints
 run.py history list|import|export
 """
 

@@ -20,7 +20,7 @@ from xfernas_jax.nn.compile import compile_network, count_params, initial_variab
 from xfernas_jax.nn.network import Network
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.train.loop import Checkpointer, Part, Trainer, TrainResult
-from xfernas_jax.train.parallel import AXIS
+from xfernas_jax.train.parallel import AXIS, check_divides
 from xfernas_jax.train.state import TaskFunctions
 from xfernas_jax.types import Device, PyTree
 
@@ -42,9 +42,14 @@ class TrainedBenchmark:
           dataset: loaded with `recipe.data`.
           recipe: network size, data handling and training.
           devices: that share each batch; None means all local ones.
+
+        Raises:
+          DeviceError: when the devices do not divide a batch size.
         """
         self._space, self._dataset, self._recipe = space, dataset, recipe
         self._devices = tuple(devices or jax.local_devices())
+        check_divides(recipe.train.batch_size, self._devices, "train.batch_size")
+        check_divides(recipe.train.eval_batch_size, self._devices, "train.eval_batch_size")
         self._normalizer = normalizer(dataset, recipe.data)
         self._latest: tuple[str, Trainer] | None = None
 

@@ -1,5 +1,6 @@
 """All flags of `run.py`, and the rule that a usage error exits with code 2."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -48,12 +49,18 @@ STORAGE = flags.DEFINE_string(
 STUDY = flags.DEFINE_string("study", None, "Name of the study; by default task and a hash.")
 SEED = flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
 WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder for everything that is written.")
-OUTPUT = flags.DEFINE_string("output", None, "JSON file for the result of a search.")
+OUTPUT = flags.DEFINE_string("output", None, "JSON file for the result of `search` or `train`.")
 CONFIRM_SEEDS = flags.DEFINE_integer(
     "confirm_seeds", 3, "Trainings of each of the three finalists at the end.", lower_bound=1
 )
 NUM_ARCHITECTURES = flags.DEFINE_integer(
     "num_architectures", 60, "Architectures that `collect` evaluates in all.", lower_bound=1
+)
+GENOTYPE = flags.DEFINE_string(
+    "genotype", None, "JSON file of the genotype that `train` trains; `search` writes such files."
+)
+CHECKPOINT_EPOCHS = flags.DEFINE_integer(
+    "checkpoint_epochs", 1, "Epochs between two checkpoints of `train`.", lower_bound=1
 )
 FILE = flags.DEFINE_string("file", None, "JSON Lines file of `history import` and `export`.")
 
@@ -65,3 +72,22 @@ def parse(argv: Sequence[str]) -> list[str]:
     except flags.Error as error:
         text = " ".join(str(error).split())
         raise FlagError(f"{text} `{sys.argv[0]} --help` lists the flags.") from error
+
+
+def given(name: str) -> bool:
+    """Tells whether a flag was named on the command line."""
+    return bool(flags.FLAGS[name].present)
+
+
+def command(verb: str) -> str:
+    """Returns the command that was given, without what is of this machine: folders and URLs."""
+    words = ["python run.py", verb]
+    for name in ("dataset", "space", "recipe", "set", "num_architectures", "seed", "study"):
+        if given(name):
+            value = flags.FLAGS[name].value
+            for item in value if isinstance(value, list) else [value]:
+                kind, colon, path = str(item).partition(":")
+                is_path = name == "dataset" and colon and kind in ("npz", "folder")
+                shown = f"{kind}:{os.path.basename(path.rstrip('/'))}" if is_path else item
+                words.append(f"--{name}={shown}")
+    return " ".join(words)

@@ -10,16 +10,16 @@
 """
 
 import difflib
-import importlib
 import re
 
 from xfernas_jax.data import embedded, folder, npz, split, tfds_source
 from xfernas_jax.data.base import DataConfig, ImageDataset
 from xfernas_jax.errors import DatasetError
+from xfernas_jax.user_code import load_user_object
 
 KNOWN_NAMES = ("digits", "fashion_mnist", "mnist_5k")
 _FORMS = "npz:PATH, folder:PATH, module:FUNCTION or the name of a TFDS set"
-_USER_FUNCTION = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)", re.ASCII)
+_USER_FUNCTION = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
 
 def load_dataset(name: str, config: DataConfig, data_dir: str | None = None) -> ImageDataset:
@@ -53,24 +53,16 @@ def _load(name: str, image_size: int | None, data_dir: str | None) -> ImageDatas
     if name.startswith("npz:") or name.endswith(".npz"):
         path = name.removeprefix("npz:")
         return split.build_dataset(split.path_stem(path), *npz.load_npz(path), by_content=True)
-    user = _USER_FUNCTION.fullmatch(name)
-    if user:
-        return _load_user(name, *user.groups())
+    if _USER_FUNCTION.fullmatch(name):
+        return _load_user(name)
     return _load_tfds(name, image_size, data_dir)
 
 
-def _load_user(name: str, module_name: str, function_name: str) -> ImageDataset:
+def _load_user(name: str) -> ImageDataset:
     """Calls a user's own function."""
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise DatasetError(
-            f"{name}: there is no module {error.name}; put its folder on PYTHONPATH. Sets are "
-            f"named {', '.join(KNOWN_NAMES)}, {_FORMS}."
-        ) from error
-    function = getattr(module, function_name, None)
+    function = load_user_object(name, "data set", DatasetError)
     if not callable(function):
-        raise DatasetError(f"{name}: module {module_name} has no function {function_name}.")
+        raise DatasetError(f"{name}: the module has no function of that name.")
     dataset = function()
     if not isinstance(dataset, ImageDataset):
         raise DatasetError(

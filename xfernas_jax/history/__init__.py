@@ -7,10 +7,13 @@ from xfernas_jax.history.serialize import default_study_name, evaluation_key
 from xfernas_jax.history.sources import (
     RecordedStudy,
     Source,
+    choose_studies,
+    freeze_studies,
     recorded_file,
     recorded_studies,
     select_sources,
     target_observations,
+    thaw_studies,
 )
 from xfernas_jax.history.storage import Storage, StudySummary, append_all, study_summaries
 
@@ -26,9 +29,11 @@ __all__ = [
     "StudySummary",
     "Task",
     "append_all",
+    "choose_studies",
     "default_storage_url",
     "default_study_name",
     "evaluation_key",
+    "freeze_studies",
     "read_header",
     "read_jsonl",
     "recorded_file",
@@ -36,5 +41,6 @@ __all__ = [
     "select_sources",
     "study_summaries",
     "target_observations",
+    "thaw_studies",
     "write_jsonl",
 ]

@@ -9,12 +9,12 @@ import dataclasses
 import gzip
 import os
 import pathlib
-import secrets
 import zlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 from xfernas_jax.errors import HistoryError
+from xfernas_jax.files import write_atomically
 from xfernas_jax.history import serialize
 from xfernas_jax.history.record import Evaluation, StudySpec
 from xfernas_jax.space.base import Space
@@ -188,18 +188,8 @@ def _numbered_lines(file: File) -> Generator[tuple[int, bytes], None, None]:
 
 
 def _replace(path: pathlib.Path, data: bytes) -> None:
-    """Writes beside `path` and renames, so that no reader sees half a file."""
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomically(path, data)
     except OSError as error:
         raise HistoryError(
             f"{path}: cannot be written ({error.strerror or error}); choose another --file."

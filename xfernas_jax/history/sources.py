@@ -1,10 +1,11 @@
 """Which recorded studies a search may learn from, and as what."""
 
 import dataclasses
+import functools
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from xfernas_jax.errors import SpaceError, StudyError
 from xfernas_jax.history import serialize
@@ -61,7 +62,9 @@ def recorded_studies(storage: Storage) -> tuple[RecordedStudy, ...]:
     def loader(name: str) -> Callable[[], tuple[Evaluation, ...]]:
         return lambda: storage.evaluations(name)
 
-    return tuple(RecordedStudy(spec, loader(spec.name)) for spec in storage.studies())
+    return tuple(
+        RecordedStudy(spec, functools.cache(loader(spec.name))) for spec in storage.studies()
+    )
 
 
 def recorded_file(
@@ -70,7 +73,54 @@ def recorded_file(
     get_space: Callable[[str], Space] = serialize.lookup_space,
 ) -> RecordedStudy:
     """Returns the study of a history file, such as a bundled one; reads its header now."""
-    return RecordedStudy(read_header(file).spec, lambda: read_jsonl(file, get_space=get_space)[1])
+
+    def load() -> tuple[Evaluation, ...]:
+        return read_jsonl(file, get_space=get_space)[1]
+
+    return RecordedStudy(read_header(file).spec, functools.cache(load))
+
+
+def choose_studies(
+    studies: Iterable[RecordedStudy],
+    space: Space,
+    task: Task,
+    wanted: str | Sequence[str],
+    *,
+    reuse_target: bool = False,
+    own_study: str | None = None,
+) -> tuple[RecordedStudy, ...]:
+    """Returns the studies that a search may learn from; see `select_sources`."""
+    return tuple(_choose(list(studies), space, task, wanted, reuse_target, own_study))
+
+
+def freeze_studies(studies: Iterable[RecordedStudy]) -> dict[str, int]:
+    """Returns the number of evaluations that each study holds now, by name."""
+    return {study.spec.name: len(study.load()) for study in studies}
+
+
+def thaw_studies(
+    studies: Iterable[RecordedStudy], counts: Mapping[str, int]
+) -> tuple[RecordedStudy, ...]:
+    """Returns studies as they were when `freeze_studies` gave `counts`: studies only grow.
+
+    A search that goes on must learn from what it began with, or it would not be the same search.
+
+    Raises:
+      StudyError: a study is gone, or has fewer evaluations than then.
+    """
+    known = {study.spec.name: study for study in studies}
+    thawed = []
+    for name, count in counts.items():
+        found = known.get(name)
+        if found is None or len(found.load()) < count:
+            have = "is gone" if found is None else f"holds {len(found.load())}"
+            raise StudyError(
+                f"The search began with {count} evaluations of source study {name!r}, which "
+                f"{have}; bring it back, or start another search with --study=NAME."
+            )
+        evaluations = found.load()[:count]
+        thawed.append(RecordedStudy(found.spec, lambda kept=evaluations: kept))
+    return tuple(thawed)
 
 
 def image_family(dataset: str) -> str:

@@ -124,7 +124,7 @@ class Storage:
           StudyError: the name is taken by a study of another description, or is not allowed.
         """
         wanted = serialize.spec_to_json(spec)
-        found = self._find(spec.name)
+        found = self.find(spec.name)
         if found is None:
             with self._errors(), quiet_optuna():
                 study = optuna.create_study(
@@ -136,7 +136,7 @@ class Storage:
                 )
                 if _SPEC not in study.user_attrs:  # another process may be faster
                     study.set_user_attr(_SPEC, {"schema": SCHEMA_VERSION, **wanted})
-            found = self._find(spec.name)
+            found = self.find(spec.name)
             if found is None:
                 raise StudyError(f"Study {spec.name!r} was deleted while it was created; rerun.")
         _check_same(spec.name, serialize.spec_to_json(found), wanted)
@@ -144,6 +144,29 @@ class Storage:
     def spec(self, study: str) -> StudySpec:
         """Returns the description of a study; `StudyError` names the known ones."""
         return self._opened(study).spec
+
+    def find(self, name: str) -> StudySpec | None:
+        """Returns a study of ours; None where there is none or where only its name exists.
+
+        The latter is left by a process that was killed while it created the study.
+
+        Raises:
+          StudyError: another program made a study of this name.
+        """
+        try:
+            with self._errors():
+                study_id = self._database.get_study_id_from_name(name)
+                user_attrs = self._database.get_study_user_attrs(study_id)
+                used = bool(user_attrs) or self._database.get_n_trials(study_id) > 0
+        except KeyError:
+            return None
+        if _SPEC in user_attrs:
+            return self._parse_spec(name, user_attrs)
+        if used:
+            raise StudyError(
+                f"Study {name!r} in {self.url} was made by another program; choose another --study."
+            )
+        return None
 
     def studies(self) -> tuple[StudySpec, ...]:
         """Returns all studies of ours in order of creation; those of others are left out.
@@ -260,30 +283,10 @@ class Storage:
         fields = {key: item for key, item in value.items() if key != "schema"}
         return dataclasses.replace(serialize.spec_from_json(fields, where), name=name)
 
-    def _find(self, name: str) -> StudySpec | None:
-        """Returns a study of ours; None where there is none or where only its name exists.
-
-        The latter is left by a process that was killed while it created the study.
-        """
-        try:
-            with self._errors():
-                study_id = self._database.get_study_id_from_name(name)
-                user_attrs = self._database.get_study_user_attrs(study_id)
-                used = bool(user_attrs) or self._database.get_n_trials(study_id) > 0
-        except KeyError:
-            return None
-        if _SPEC in user_attrs:
-            return self._parse_spec(name, user_attrs)
-        if used:
-            raise StudyError(
-                f"Study {name!r} in {self.url} was made by another program; choose another --study."
-            )
-        return None
-
     def _opened(self, name: str) -> _OpenStudy:
         with self._lock:
             if name not in self._open_studies:
-                spec = self._find(name)
+                spec = self.find(name)
                 if spec is None:
                     known = [known for known, _ in self._iterate_specs()]
                     raise StudyError(

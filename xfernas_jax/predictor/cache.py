@@ -1,15 +1,17 @@
 """Fits on sources, kept by a hash of everything that they depend on."""
 
 import collections
+import contextlib
 import hashlib
-import os
+import io
 import pathlib
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from xfernas_jax.files import write_atomically
 
 _memory: collections.OrderedDict[str, dict[str, Any]] = collections.OrderedDict()
 _MAX_ENTRIES = 32
@@ -58,18 +60,10 @@ def save(digest: str, folder: str | None, params: Mapping[str, Any]) -> None:
     _remember(digest, _unflatten(flat))
     if folder is None:
         return
-    target = _file(digest, folder)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, allow_pickle=False, **flat)
-            os.replace(temporary, target)
-        finally:
-            pathlib.Path(temporary).unlink(missing_ok=True)
-    except OSError:
-        return
+    data = io.BytesIO()
+    np.savez(data, allow_pickle=False, **flat)
+    with contextlib.suppress(OSError):
+        write_atomically(_file(digest, folder), data.getvalue())
 
 
 def clear_memory() -> None:

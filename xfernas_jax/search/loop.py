@@ -7,7 +7,7 @@ it had never stopped.
 
 import dataclasses
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -25,7 +25,22 @@ class Listener(Protocol):
 
     def started(self, genotype: Genotype, purpose: Purpose, number: int) -> None: ...
 
+    def epoch(self, epoch: int, valid_accuracy: float) -> None:
+        """Is called after every epoch of the training that started last; epochs from 1."""
+        ...
+
     def finished(self, evaluation: Evaluation, number: int) -> None: ...
+
+
+@runtime_checkable
+class VariablesKeeper(Protocol):
+    """Keeps trained variables by name, so that a search that was killed still has them."""
+
+    def save(self, name: str, variables: Any) -> None: ...
+
+    def load(self, name: str) -> Any | None: ...
+
+    def keep_only(self, names: Iterable[str]) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +75,7 @@ class Outcome:
       num_evaluations: of the search, confirmations left out.
       num_confirmations: trainings of the finalists.
       seconds: of all trainings together.
+      variables_name: under which the tested variables are kept; empty without a keeper.
     """
 
     genotype: Genotype
@@ -70,6 +86,7 @@ class Outcome:
     num_evaluations: int
     num_confirmations: int
     seconds: float
+    variables_name: str = ""
 
 
 def run_search(
@@ -79,6 +96,8 @@ def run_search(
     study: str,
     config: LoopConfig,
     listener: Listener,
+    keeper: VariablesKeeper | None = None,
+    prior: Sequence[Evaluation] = (),
 ) -> Outcome | None:
     """Searches until the budget is spent, confirms the best and reads the test part once.
 
@@ -89,6 +108,9 @@ def run_search(
       study: its name.
       config: size of the search.
       listener: told of progress.
+      keeper: keeps the variables of the best `num_finalists` and of what is tested.
+      prior: what earlier studies know of this very task under this recipe; the optimizer is
+        shown it first, it is not evaluated again, and its best may be finalists.
 
     Returns:
       The outcome, or None when every evaluation failed.
@@ -96,7 +118,7 @@ def run_search(
     done = [e for e in storage.evaluations(study) if e.purpose == "search"]
     rounds = -(-config.budget_evaluations // config.batch_size)
     first = len(done) // config.batch_size
-    optimizer.observe(done[: first * config.batch_size])
+    optimizer.observe([*prior, *done[: first * config.batch_size]])
     for round_index in range(first, rounds):
         start = round_index * config.batch_size
         count = min(config.batch_size, config.budget_evaluations - start)
@@ -116,16 +138,22 @@ def run_search(
             number = start + len(batch)
             listener.started(suggestion.genotype, "search", number)
             seed = training_seed(benchmark.space, suggestion.genotype, config.seed)
-            scored = benchmark.evaluate(suggestion.genotype, seed)
+            scored = benchmark.evaluate(suggestion.genotype, seed, on_epoch=listener.epoch)
             evaluation = dataclasses.replace(
                 scored.evaluation, round_index=round_index, predicted=suggestion.predicted
             )
-            storage.append(study, evaluation)
             batch.append(evaluation)
+            best = _best([*done[:start], *batch], config.num_finalists)
+            names = [_variables_name(benchmark.space, e) for e in best]
+            if keeper is not None and evaluation in best:
+                keeper.save(_variables_name(benchmark.space, evaluation), scored.variables)
+            storage.append(study, evaluation)
+            if keeper is not None and evaluation in best:
+                keeper.keep_only(names)
             listener.finished(evaluation, number)
         optimizer.observe(batch)
         done = [*done[:start], *batch]
-    return _confirm(benchmark, storage, study, done, config, listener)
+    return _confirm(benchmark, storage, study, done, config, listener, keeper, prior)
 
 
 def training_seed(space: Space, genotype: Genotype, seed: int) -> int:
@@ -139,6 +167,16 @@ def incumbent_curve(evaluations: Sequence[Evaluation]) -> tuple[float, ...]:
     return tuple(float(x) for x in np.maximum.accumulate(scores)) if scores else ()
 
 
+def _best(evaluations: Iterable[Evaluation], count: int) -> list[Evaluation]:
+    """Returns the complete evaluations of the highest accuracy, the earlier first at a tie."""
+    complete = [e for e in evaluations if e.valid_accuracy is not None]
+    return sorted(complete, key=lambda e: -(e.valid_accuracy or 0.0))[:count]
+
+
+def _variables_name(space: Space, evaluation: Evaluation) -> str:
+    return f"{space.key(evaluation.genotype)}-{evaluation.seed}"
+
+
 def _confirm(
     benchmark: Benchmark,
     storage: Storage,
@@ -146,37 +184,44 @@ def _confirm(
     done: Sequence[Evaluation],
     config: LoopConfig,
     listener: Listener,
+    keeper: VariablesKeeper | None,
+    prior: Sequence[Evaluation],
 ) -> Outcome | None:
     """Trains the finalists under new seeds; the best mean wins and is tested once."""
-    complete = [e for e in done if e.valid_accuracy is not None]
-    if not complete:
+    finalists = _best([*prior, *done], config.num_finalists)
+    if not finalists:
         return None
-    finalists = sorted(complete, key=lambda e: -(e.valid_accuracy or 0.0))
     recorded = [e for e in storage.evaluations(study) if e.purpose == "confirm"]
     by_key = {(benchmark.space.key(e.genotype), e.seed): e for e in recorded}
     results: list[tuple[float, Evaluation, Any]] = []
     confirmations: list[Evaluation] = []
-    for finalist in finalists[: config.num_finalists]:
+    for finalist in finalists:
         scores, variables, key = [], None, benchmark.space.key(finalist.genotype)
         for extra in range(config.confirm_seeds):
             seed = finalist.seed + 1 + extra
             evaluation = by_key.get((key, seed))
             if evaluation is None:
                 listener.started(finalist.genotype, "confirm", len(confirmations))
-                scored = benchmark.evaluate(finalist.genotype, seed, "confirm")
+                scored = benchmark.evaluate(finalist.genotype, seed, "confirm", listener.epoch)
                 evaluation = scored.evaluation
-                storage.append(study, evaluation)
-                listener.finished(evaluation, len(confirmations))
                 if extra == 0:
                     variables = scored.variables
+                    if keeper is not None and variables is not None:
+                        keeper.save(_variables_name(benchmark.space, evaluation), variables)
+                storage.append(study, evaluation)
+                listener.finished(evaluation, len(confirmations))
             confirmations.append(evaluation)
             scores.append(evaluation.valid_accuracy or 0.0)
-        mean = float(np.mean(scores)) if scores else float(finalist.valid_accuracy or 0.0)
-        results.append((mean, finalist, variables))
+        results.append((float(np.mean(scores)), finalist, variables))
     mean, best, variables = max(results, key=lambda result: result[0])
-    if variables is None:  # resumed: that training is repeated, bit for bit, to have its values
-        first_seed = best.seed + 1 if config.confirm_seeds else best.seed
-        variables = benchmark.evaluate(best.genotype, first_seed, "confirm").variables
+    tested = dataclasses.replace(best, seed=best.seed + 1)
+    name = _variables_name(benchmark.space, tested)
+    if variables is None and keeper is not None:
+        variables = keeper.load(name)
+    if variables is None:  # not kept: that training is repeated, bit for bit, to have its values
+        variables = benchmark.evaluate(best.genotype, tested.seed, "confirm").variables
+    if keeper is not None:
+        keeper.keep_only([name, *(_variables_name(benchmark.space, e) for e in finalists)])
     return Outcome(
         genotype=best.genotype,
         valid_accuracy=mean,
@@ -186,6 +231,7 @@ def _confirm(
         num_evaluations=len(done),
         num_confirmations=len(confirmations),
         seconds=sum(e.seconds for e in (*done, *confirmations)),
+        variables_name="" if keeper is None else name,
     )
 
 
@@ -217,7 +263,7 @@ def collect_random(
         number = len(seen) - 1
         listener.started(genotype, "collect", number)
         training = training_seed(benchmark.space, genotype, seed)
-        evaluation = benchmark.evaluate(genotype, training, "collect").evaluation
+        evaluation = benchmark.evaluate(genotype, training, "collect", listener.epoch).evaluation
         storage.append(study, evaluation)
         listener.finished(evaluation, number)
         done += 1
@@ -228,6 +274,7 @@ __all__ = [
     "Listener",
     "LoopConfig",
     "Outcome",
+    "VariablesKeeper",
     "collect_random",
     "incumbent_curve",
     "run_search",

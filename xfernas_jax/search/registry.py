@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import cast
@@ -16,6 +15,7 @@ from xfernas_jax.search.nao import Nao
 from xfernas_jax.search.random import RandomSearch
 from xfernas_jax.search.regularized_evolution import RegularizedEvolution
 from xfernas_jax.space.base import Space
+from xfernas_jax.user_code import load_user_object
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,23 +95,10 @@ def make_optimizer(
 
 
 def _load(address: str) -> Builder:
-    module_name, _, attribute = address.partition(":")
-    if not all(part.isidentifier() for part in [*module_name.split("."), attribute]):
-        raise FlagError(
-            f"An optimizer of your own is module:NAME, such as my_package.my_file:build. "
-            f"Got {address!r}."
-        )
-    try:
-        builder = getattr(importlib.import_module(module_name), attribute, None)
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise FlagError(
-            f"Optimizer {address!r}: module {module_name!r} cannot be imported ({reason:.200}); "
-            "is its folder on PYTHONPATH?"
-        ) from error
+    builder = load_user_object(address, "optimizer", FlagError)
     if not callable(builder):
         raise FlagError(
-            f"Optimizer {address!r}: {attribute} must be callable as "
-            f"{attribute}(space, sources, config). Found {builder!r:.80}."
+            f"Optimizer {address!r} must be callable as NAME(space, sources, config). "
+            f"Found {builder!r:.80}."
         )
     return cast(Builder, builder)

@@ -2,7 +2,7 @@
 
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.canonical import canonical_graph, prune
-from xfernas_jax.space.genotype_file import read_genotype, write_genotype
+from xfernas_jax.space.genotype_file import read_genotype, read_space_name, write_genotype
 from xfernas_jax.space.graph import CellGraph, Edge, NetworkPlan
 from xfernas_jax.space.nasbench201 import (
     NasBench201Space,
@@ -36,5 +36,6 @@ __all__ = [
     "parse_official",
     "prune",
     "read_genotype",
+    "read_space_name",
     "write_genotype",
 ]

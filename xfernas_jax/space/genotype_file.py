@@ -3,8 +3,10 @@
 import json
 import os
 import pathlib
+from typing import Any
 
 from xfernas_jax.errors import GenotypeError, SpaceError
+from xfernas_jax.files import write_atomically
 from xfernas_jax.space.base import Genotype, Space
 
 
@@ -17,6 +19,31 @@ def read_genotype(path: str | os.PathLike[str], space: Space) -> Genotype:
     """
     path = os.fspath(path)
     try:
+        return space.from_json(_read_json(path))
+    except (GenotypeError, SpaceError) as error:
+        raise type(error)(_placed(path, str(error))) from error
+
+
+def read_space_name(path: str | os.PathLike[str]) -> str:
+    """Returns the name of the space that a genotype file names.
+
+    Raises:
+      GenotypeError: the file cannot be read or names none.
+    """
+    path = os.fspath(path)
+    value = _read_json(path)
+    name = value.get("space") if isinstance(value, dict) else None
+    if not isinstance(name, str):
+        raise GenotypeError(f'{path}: a genotype is a JSON object with "space": NAME.')
+    return name
+
+
+def _placed(path: str, message: str) -> str:
+    return message if message.startswith(path) else f"{path}: {message}"
+
+
+def _read_json(path: str) -> Any:
+    try:
         text = pathlib.Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise GenotypeError(
@@ -27,7 +54,7 @@ def read_genotype(path: str | os.PathLike[str], space: Space) -> Genotype:
             f"{path}: a genotype file is UTF-8 text, but byte {error.start} is not."
         ) from error
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise GenotypeError(
             f"{path}:{error.lineno}:{error.colno}: not JSON ({error.msg}); a genotype file holds "
@@ -37,10 +64,6 @@ def read_genotype(path: str | os.PathLike[str], space: Space) -> Genotype:
         raise GenotypeError(
             f"{path}: not a genotype (nested too deep, or too long a number)."
         ) from error
-    try:
-        return space.from_json(value)
-    except (GenotypeError, SpaceError) as error:
-        raise type(error)(f"{path}: {error}") from error
 
 
 def write_genotype(path: str | os.PathLike[str], space: Space, genotype: Genotype) -> None:
@@ -50,19 +73,10 @@ def write_genotype(path: str | os.PathLike[str], space: Space, genotype: Genotyp
       GenotypeError: the genotype is not of `space`, or the file cannot be written.
     """
     text = json.dumps(space.to_json(genotype), indent=2) + "\n"
-    target = pathlib.Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomically(path, text.encode())
     except OSError as error:
         raise GenotypeError(
-            f"{target}: the genotype file cannot be written ({error.strerror}); "
-            "name a file in a folder that exists."
+            f"{os.fspath(path)}: the genotype file cannot be written ({error.strerror}); "
+            "name a file in a folder that you may write to."
         ) from error

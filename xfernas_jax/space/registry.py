@@ -1,7 +1,7 @@
 """The known search spaces by name, and how a user's own is found."""
 
 import difflib
-import importlib
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -10,6 +10,7 @@ from xfernas_jax.space import ops
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.nasbench201 import NasBench201Space
 from xfernas_jax.space.two_cell import TwoCellSpace
+from xfernas_jax.user_code import load_user_object
 
 SPACES: Mapping[str, Space] = MappingProxyType(
     {
@@ -50,24 +51,11 @@ def get_space(name: str) -> Space:
 
 
 def _load(address: str) -> Space:
-    module_name, _, attribute = address.partition(":")
-    parts = [*module_name.split("."), attribute]
-    if not all(part.isidentifier() for part in parts):
-        raise SpaceError(
-            f"A space of your own is module:NAME, such as my_package.my_file:MY_SPACE. "
-            f"Got {address!r}."
-        )
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise SpaceError(
-            f"Space {address!r}: module {module_name!r} cannot be imported ({reason:.200}); is "
-            "its folder on PYTHONPATH?"
-        ) from error
-    space = getattr(module, attribute, None)
+    space = load_user_object(address, "space", SpaceError)
     if not isinstance(space, Space):
-        instances = sorted(n for n, value in vars(module).items() if isinstance(value, Space))
+        module_name, _, attribute = address.partition(":")
+        members = vars(sys.modules[module_name]).items()
+        instances = sorted(name for name, value in members if isinstance(value, Space))
         near = difflib.get_close_matches(attribute, instances, n=1) or instances
         found = "nothing" if space is None else f"{space!r:.80}"
         raise SpaceError(

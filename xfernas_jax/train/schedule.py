@@ -1,11 +1,10 @@
 """Learning rate and Optax optimizer of a training."""
 
-import importlib
-
 import optax
 
 from xfernas_jax.errors import RecipeError
 from xfernas_jax.train.config import TrainConfig
+from xfernas_jax.user_code import load_user_object
 
 
 def cosine_schedule(config: TrainConfig, steps_per_epoch: int) -> optax.Schedule:
@@ -31,18 +30,26 @@ def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> optax.GradientT
 
 
 def _named_optimizer(config: TrainConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
-    where, _, name = config.optimizer.rpartition(":")
+    name = config.optimizer
+    if ":" in name:
+        build = load_user_object(name, "Optax optimizer", RecipeError)
+    else:
+        build = getattr(optax, name, None)
+    if not callable(build):
+        raise RecipeError(
+            f"train.optimizer {name!r} does not exist; name an Optax optimizer, such as 'adamw', "
+            "or 'module:FUNCTION' of your own."
+        )
     try:
-        module = importlib.import_module(where) if where else optax
-        built = getattr(module, name)(schedule)
+        built = build(schedule)
     except Exception as error:
         raise RecipeError(
-            f"train.optimizer {config.optimizer!r} cannot be built ({error}); name an Optax "
-            "optimizer that takes a learning rate, such as 'adamw', or 'module:FUNCTION'."
+            f"train.optimizer {name!r} cannot be built with a learning rate alone "
+            f"({' '.join(str(error).split()):.200}); wrap it as 'module:FUNCTION'."
         ) from error
     if not isinstance(built, optax.GradientTransformation):
         raise RecipeError(
-            f"train.optimizer {config.optimizer!r} is no Optax optimizer; name one, such as "
+            f"train.optimizer {name!r} is no Optax optimizer; name one, such as "
             "'adamw', or 'module:FUNCTION' that returns one."
         )
     return built

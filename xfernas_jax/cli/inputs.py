@@ -1,0 +1,158 @@
+"""From flags to what the verbs work on: data, storage, studies, sources, folders."""
+
+import hashlib
+import json
+import pathlib
+import re
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+from xfernas_jax.benchmarks.recipes import Recipe, get_recipe
+from xfernas_jax.cli import flags
+from xfernas_jax.cli.progress import console
+from xfernas_jax.data.base import ImageDataset
+from xfernas_jax.data.registry import load_dataset
+from xfernas_jax.errors import FlagError
+from xfernas_jax.files import check_writable, write_atomically
+from xfernas_jax.history import (
+    Evaluation,
+    RecordedStudy,
+    Source,
+    Storage,
+    StudySpec,
+    choose_studies,
+    default_storage_url,
+    default_study_name,
+    freeze_studies,
+    recorded_file,
+    recorded_studies,
+    select_sources,
+    target_observations,
+    thaw_studies,
+)
+from xfernas_jax.space.base import Space
+from xfernas_jax.space.registry import get_space
+
+
+def recipe() -> Recipe:
+    """Returns the recipe that the flags name."""
+    return get_recipe(flags.RECIPE.value, flags.SET.value)
+
+
+def dataset(of: Recipe) -> ImageDataset:
+    """Loads --dataset as a recipe wants it."""
+    return load_dataset(flags.DATASET.value, of.data, flags.DATA_DIR.value)
+
+
+def storage_url() -> str:
+    """Returns --storage, or the SQLite file in --workdir."""
+    return flags.STORAGE.value or default_storage_url(flags.WORKDIR.value)
+
+
+def open_storage(create: bool = True) -> Storage:
+    """Opens the record; a space of the user's own is loaded first, so that it can be read."""
+    if ":" in flags.SPACE.value:
+        get_space(flags.SPACE.value)
+    return Storage(storage_url(), create=create)
+
+
+def needed(name: str, value: str | None) -> str:
+    """Returns a flag's value; `FlagError` where the command cannot do without it."""
+    if not value:
+        raise FlagError(f"This command needs --{name}.")
+    return value
+
+
+def check_output() -> None:
+    """Raises `FlagError` where --output could not be written at the end."""
+    if flags.OUTPUT.value:
+        try:
+            check_writable(flags.OUTPUT.value)
+        except OSError as error:
+            raise FlagError(
+                f"--output={flags.OUTPUT.value} cannot be written ({error.strerror}); name a file "
+                "in a folder that you may write to."
+            ) from error
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Writes a JSON file whole or not at all."""
+    try:
+        write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
+    except OSError as error:
+        raise FlagError(f"{path} cannot be written ({error.strerror}).") from error
+
+
+def folder_of(*names: str) -> pathlib.Path:
+    """Returns a folder in --workdir; characters that a path gives a meaning are replaced."""
+    parts = []
+    for name in names:
+        safe = re.sub(r"[^\w.=+-]", "_", name)[:100].lstrip(".")
+        if safe != name:
+            safe += "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+        parts.append(safe)
+    return pathlib.Path(flags.WORKDIR.value).absolute().joinpath(*parts)
+
+
+def study_spec(
+    kind: Any, data: ImageDataset, space: Space, of: Recipe, config: Mapping[str, Any]
+) -> StudySpec:
+    """Describes the study of this run; its default name is made of task and configuration."""
+    full = {**config, "kind": kind, "space": space.name}
+    name = flags.STUDY.value or default_study_name(data.task, full)
+    return StudySpec(name, kind, data.task, space.name, of.fingerprint(), config)
+
+
+def bundled_histories() -> tuple[RecordedStudy, ...]:
+    """Returns the histories that come with the package."""
+    folder = resources.files("xfernas_jax").joinpath("bundled")
+    if not folder.is_dir():
+        return ()
+    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".jsonl.gz"))
+    return tuple(recorded_file(str(folder.joinpath(name))) for name in names)
+
+
+def choose_sources(
+    storage: Storage, space: Space, spec: StudySpec
+) -> tuple[dict[str, int], tuple[Source, ...], tuple[Evaluation, ...]]:
+    """Chooses what a search learns from and names it in the log.
+
+    A search that goes on gets what it began with, however much was recorded since.
+
+    Returns:
+      Number of evaluations of each study that is learned from, the sources, and with
+      --reuse_target what earlier studies know of the target itself.
+    """
+    recorded = {study.spec.name: study for study in bundled_histories()}
+    recorded.update({study.spec.name: study for study in recorded_studies(storage)})
+    wanted, reuse = flags.SOURCES.value, flags.REUSE_TARGET.value
+    chosen = choose_studies(
+        recorded.values(), space, spec.task, wanted, reuse_target=reuse, own_study=spec.name
+    )
+    counts, begun = freeze_studies(chosen), storage.find(spec.name)
+    if begun is not None and "source_studies" in begun.config:
+        then = dict(begun.config["source_studies"])
+        if then != counts:
+            console.print("Sources are those that the study began with; --study=NAME starts anew.")
+        counts = then
+    thawed = thaw_studies(recorded.values(), counts)
+    sources = select_sources(
+        thawed,
+        space,
+        spec.task,
+        "all" if counts else "none",
+        recipe=spec.recipe,
+        reuse_target=reuse,
+        own_study=spec.name,
+    )
+    prior: tuple[Evaluation, ...] = ()
+    if reuse:
+        prior = target_observations(thawed, space, spec.task, spec.recipe, own_study=spec.name)
+    if not sources:
+        console.print(f"Space {space.name}: no sources; the search starts from nothing.")
+    for source in sources:
+        console.print(f"Source {source.name}: {len(source.evaluations)} evaluations")
+    if prior:
+        console.print(f"Earlier studies of this task: {len(prior)} evaluations")
+    return counts, sources, prior

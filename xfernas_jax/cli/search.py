@@ -1,0 +1,157 @@
+"""The verbs `search` (without a verb: the demo) and `collect`."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from xfernas_jax.benchmarks.trained import TrainedBenchmark
+from xfernas_jax.cli import flags, inputs
+from xfernas_jax.cli.progress import EvaluationProgress, console, print_outcome
+from xfernas_jax.errors import UserError
+from xfernas_jax.history import Storage
+from xfernas_jax.search.loop import LoopConfig, Outcome, collect_random, run_search
+from xfernas_jax.search.sources import task_histories
+from xfernas_jax.space import write_genotype
+from xfernas_jax.space.base import Space
+from xfernas_jax.space.registry import get_space
+from xfernas_jax.train.checkpoint import VariablesStore
+
+_STUDIES = "studies"  # folder in --workdir
+
+
+def search() -> None:
+    """Searches an architecture for one task, reusing the histories of others."""
+    # Imported here: the other verbs need no predictor.
+    from xfernas_jax.predictor.config import PredictorConfig
+    from xfernas_jax.search.registry import SearchConfig, make_optimizer
+
+    inputs.check_output()
+    space, recipe = get_space(flags.SPACE.value), inputs.recipe()
+    dataset = inputs.dataset(recipe)
+    loop = LoopConfig(
+        flags.BUDGET.value, flags.BATCH_SIZE.value, flags.SEED.value, flags.CONFIRM_SEEDS.value
+    )
+    config = {
+        "optimizer": flags.OPTIMIZER.value,
+        "encoder": flags.ENCODER.value,
+        "sources": flags.SOURCES.value,
+        "reuse_target": flags.REUSE_TARGET.value,
+        "batch_size": loop.batch_size,
+        "seed": loop.seed,
+        "confirm_seeds": loop.confirm_seeds,
+        "recipe": recipe.to_json(),
+    }
+    benchmark = TrainedBenchmark(space, dataset, recipe)
+    with inputs.open_storage() as storage:
+        spec = inputs.study_spec("search", dataset, space, recipe, config)
+        console.print(f"Study {spec.name}: {dataset.task.dataset} in {space.name}, {recipe.name}")
+        counts, sources, prior = inputs.choose_sources(storage, space, spec)
+        spec = dataclasses.replace(spec, config={**spec.config, "source_studies": counts})
+        predictor = PredictorConfig(
+            encoder=flags.ENCODER.value, cache_dir=str(inputs.folder_of("predictor_cache"))
+        )
+        optimizer = make_optimizer(
+            flags.OPTIMIZER.value,
+            space,
+            task_histories(space, sources),
+            SearchConfig(predictor=predictor),
+        )
+        storage.create_or_open(spec)
+        result = storage.result(spec.name)
+        if result is not None and result["num_evaluations"] >= loop.budget_evaluations:
+            console.print("This study is finished; nothing is trained or tested again.")
+        else:
+            folder = inputs.folder_of(_STUDIES, spec.name)
+            with EvaluationProgress(
+                loop.budget_evaluations, _seconds_done(storage, spec.name)
+            ) as p:
+                outcome = run_search(
+                    optimizer,
+                    benchmark,
+                    storage,
+                    spec.name,
+                    loop,
+                    p,
+                    VariablesStore(folder / "variables"),
+                    prior,
+                )
+            if outcome is None:
+                raise UserError(
+                    f"Study {spec.name}: every evaluation failed, so there is no best "
+                    "architecture; lower --set=train.learning_rate=..."
+                )
+            names = [source.name for source in sources]
+            result = _result(spec.name, dataset.task.dataset, space, names, outcome)
+            storage.set_result(spec.name, result)
+    _hand_over(space, result)
+
+
+def _seconds_done(storage: Storage, study: str) -> list[float]:
+    """Returns the seconds of the evaluations that the study holds already."""
+    return [e.seconds for e in storage.evaluations(study) if e.purpose != "confirm"]
+
+
+def _result(
+    study: str, dataset: str, space: Space, sources: list[str], outcome: Outcome
+) -> dict[str, Any]:
+    return {
+        "study": study,
+        "dataset": dataset,
+        "space": space.name,
+        "optimizer": flags.OPTIMIZER.value,
+        "sources": sources,
+        "num_evaluations": outcome.num_evaluations,
+        "num_confirmations": outcome.num_confirmations,
+        "best_genotype": space.to_json(outcome.genotype),
+        "best_valid_accuracy": outcome.valid_accuracy,
+        "test_accuracy": outcome.test_accuracy,
+        "num_params": outcome.num_params,
+        "seconds": outcome.seconds,
+        "incumbent_curve": list(outcome.incumbent_curve),
+        "variables": outcome.variables_name,
+    }
+
+
+def _hand_over(space: Space, result: Mapping[str, Any]) -> None:
+    """Writes the result's files and prints it."""
+    folder = inputs.folder_of(_STUDIES, result["study"])
+    folder.mkdir(parents=True, exist_ok=True)
+    genotype_file = folder / "best_genotype.json"
+    write_genotype(genotype_file, space, space.from_json(result["best_genotype"]))
+    inputs.write_json(folder / "result.json", result)
+    if flags.OUTPUT.value:
+        inputs.write_json(pathlib.Path(flags.OUTPUT.value), result)
+    rows = {
+        "best genotype": json.dumps(result["best_genotype"]),
+        "validation accuracy": f"{100 * result['best_valid_accuracy']:.2f} % "
+        f"(mean over {flags.CONFIRM_SEEDS.value} seeds)",
+        "test accuracy": f"{100 * result['test_accuracy']:.2f} % (one training, read once)",
+        "parameters": f"{result['num_params']:,}",
+        "cost": f"{result['num_evaluations']} evaluations + {result['num_confirmations']} "
+        f"confirmations, {result['seconds']:.0f} s of training",
+        "sources": ", ".join(result["sources"]) or "none",
+        "study": result["study"],
+        "record": inputs.storage_url(),
+        "genotype file": str(genotype_file),
+        "trained variables": str(folder / "variables" / result.get("variables", "")),
+    }
+    print_outcome(result["incumbent_curve"], rows)
+
+
+def collect() -> None:
+    """Evaluates random architectures of a task, for later searches to learn from."""
+    space, recipe = get_space(flags.SPACE.value), inputs.recipe()
+    dataset = inputs.dataset(recipe)
+    config = {"seed": flags.SEED.value, "recipe": recipe.to_json()}
+    benchmark = TrainedBenchmark(space, dataset, recipe)
+    with inputs.open_storage() as storage:
+        spec = inputs.study_spec("collect", dataset, space, recipe, config)
+        storage.create_or_open(spec)
+        console.print(f"Study {spec.name}: {dataset.task.dataset} in {space.name}, {recipe.name}")
+        count = flags.NUM_ARCHITECTURES.value
+        with EvaluationProgress(count, _seconds_done(storage, spec.name)) as progress:
+            collect_random(benchmark, storage, spec.name, count, flags.SEED.value, progress)
+        storage.set_result(spec.name, {"command": flags.command("collect")})
+        console.print(f"The study {spec.name} holds {count} architectures.")
