@@ -15,9 +15,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import jax
 from absl import app, logging
+from absl import flags as absl_flags
 
 from xfernas_jax.cli import commands, flags
 from xfernas_jax.errors import UserError
+
+absl_flags.adopt_module_key_flags(flags)  # so that --help shows them
 
 
 def use_compile_cache(folder: str) -> None:

@@ -1,8 +1,9 @@
 """Recipes: network size, data handling and training that together define a score.
 
 `proxy` and `final` follow the settings of NAO's public TensorFlow code (25 epochs of a cosine
-period of 100 with 32 filters; 600 epochs with 128 filters and cutout); `cpu` is ours, small
-enough for a search on two cores.
+period of 100 with 32 filters; 600 epochs with 128 filters and cutout). `cpu` is ours, small
+enough for a search on two cores; `cpu_two_cell` is its form for spaces with a reduction cell, which
+`cpu`, of one stage, would not build. How well they rank is in `experiments/RECIPES.md`.
 """
 
 import dataclasses
@@ -13,9 +14,12 @@ import typing
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from xfernas_jax.data.base import DataConfig
 from xfernas_jax.errors import RecipeError
 from xfernas_jax.nn.network import NetworkConfig
+from xfernas_jax.space.base import Space
 from xfernas_jax.train.config import TrainConfig
 
 # Fields that change speed or memory, never the expected value.
@@ -55,9 +59,15 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "cpu": Recipe(
         "cpu",
+        NetworkConfig(filters=8, num_cells=2, num_stages=1, stem_multiplier=1, bn_momentum=0.8),
+        DataConfig(train_examples=512, valid_examples=2000, image_size=8),
+        TrainConfig(epochs=16, batch_size=64, learning_rate=0.2, weight_decay=5e-4),
+    ),
+    "cpu_two_cell": Recipe(
+        "cpu_two_cell",
         NetworkConfig(filters=8, num_cells=1, num_stages=2, stem_multiplier=1, bn_momentum=0.8),
-        DataConfig(train_examples=1024, valid_examples=2000, image_size=8),
-        TrainConfig(epochs=4, batch_size=64, learning_rate=0.05, weight_decay=5e-4),
+        DataConfig(train_examples=512, valid_examples=2000, image_size=8),
+        TrainConfig(epochs=8, batch_size=64, learning_rate=0.05, weight_decay=5e-4),
     ),
     "proxy": Recipe(
         "proxy",
@@ -81,6 +91,16 @@ RECIPES: dict[str, Recipe] = {
         TrainConfig(epochs=600),
     ),
 }
+
+
+def default_recipe(space: Space) -> str:
+    """Returns the name of the small recipe for a space: with a reduction cell or without."""
+    return "cpu_two_cell" if has_reduction_cell(space) else "cpu"
+
+
+def has_reduction_cell(space: Space) -> bool:
+    """Tells whether genotypes of a space hold a reduction cell."""
+    return space.plan(space.sample(np.random.default_rng(0))).reduction is not None
 
 
 def get_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:

@@ -10,11 +10,11 @@ import jax
 import numpy as np
 
 from xfernas_jax.benchmarks.base import Scored
-from xfernas_jax.benchmarks.recipes import Recipe
+from xfernas_jax.benchmarks.recipes import Recipe, has_reduction_cell
 from xfernas_jax.data.augment import augment_batch, normalize, normalizer
 from xfernas_jax.data.base import ImageDataset, Split
 from xfernas_jax.data.pipeline import epoch_indices, eval_indices
-from xfernas_jax.errors import TrainingDivergedError
+from xfernas_jax.errors import RecipeError, TrainingDivergedError
 from xfernas_jax.history.record import Evaluation, Purpose, Task
 from xfernas_jax.nn.compile import compile_network, count_params, initial_variables
 from xfernas_jax.nn.network import Network
@@ -45,7 +45,14 @@ class TrainedBenchmark:
 
         Raises:
           DeviceError: when the devices do not divide a batch size.
+          RecipeError: when a space has a reduction cell that the recipe never builds.
         """
+        if recipe.network.num_stages == 1 and has_reduction_cell(space):
+            raise RecipeError(
+                f"Recipe {recipe.name!r} has network.num_stages=1, which builds no reduction cell, "
+                f"but genotypes of {space.name!r} hold one; take --recipe=cpu_two_cell or "
+                "--set=network.num_stages=2."
+            )
         self._space, self._dataset, self._recipe = space, dataset, recipe
         self._devices = tuple(devices or jax.local_devices())
         check_divides(recipe.train.batch_size, self._devices, "train.batch_size")

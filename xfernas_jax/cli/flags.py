@@ -39,7 +39,12 @@ BUDGET = flags.DEFINE_integer(
 BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 4, "Architectures that are suggested at once.", lower_bound=1
 )
-RECIPE = flags.DEFINE_string("recipe", "cpu", "How architectures are trained: cpu, proxy or final.")
+RECIPE = flags.DEFINE_string(
+    "recipe",
+    None,
+    "How architectures are trained: cpu, cpu_two_cell, proxy or final; by default cpu, or "
+    "cpu_two_cell in a space with a reduction cell.",
+)
 SET = flags.DEFINE_multi_string(
     "set", [], "Changes one recipe value, as in --set=train.epochs=10. May be repeated."
 )

@@ -22,7 +22,7 @@ def list_studies() -> None:
         shown = "-" if best is None else f"{100 * best:.2f}"
         table.add_row(*cells, str(row.num_evaluations), shown)
         if not console.is_terminal:
-            console.print("\t".join((*cells, str(row.num_evaluations), shown)))
+            print("\t".join((*cells, str(row.num_evaluations), shown)))
     if console.is_terminal:
         console.print(table)
     if not rows:

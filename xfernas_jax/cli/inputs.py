@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from xfernas_jax.benchmarks.recipes import Recipe, get_recipe
+from xfernas_jax.benchmarks.recipes import Recipe, default_recipe, get_recipe
 from xfernas_jax.cli import flags
 from xfernas_jax.cli.progress import console
 from xfernas_jax.data.base import ImageDataset
@@ -35,9 +35,9 @@ from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import get_space
 
 
-def recipe() -> Recipe:
-    """Returns the recipe that the flags name."""
-    return get_recipe(flags.RECIPE.value, flags.SET.value)
+def recipe(space: Space) -> Recipe:
+    """Returns the recipe that the flags name, by default the small one that fits the space."""
+    return get_recipe(flags.RECIPE.value or default_recipe(space), flags.SET.value)
 
 
 def dataset(of: Recipe) -> ImageDataset:

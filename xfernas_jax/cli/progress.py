@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn
@@ -36,9 +35,8 @@ class _Lines:
         )
         self._task = self._bar.add_task("", total=total, completed=min(done, total))
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> None:
         self._bar.start()
-        return self
 
     def __exit__(
         self,
@@ -51,7 +49,7 @@ class _Lines:
     def _say(self, line: str) -> None:
         self._bar.console.print(line)
 
-    def _show(self, description: str, completed: float | None = None) -> None:
+    def _show(self, description: str, completed: int | None = None) -> None:
         self._bar.update(self._task, description=description, completed=completed)
 
 

@@ -28,7 +28,8 @@ def search() -> None:
     from xfernas_jax.search.registry import SearchConfig, make_optimizer
 
     inputs.check_output()
-    space, recipe = get_space(flags.SPACE.value), inputs.recipe()
+    space = get_space(flags.SPACE.value)
+    recipe = inputs.recipe(space)
     dataset = inputs.dataset(recipe)
     loop = LoopConfig(
         flags.BUDGET.value, flags.BATCH_SIZE.value, flags.SEED.value, flags.CONFIRM_SEEDS.value
@@ -64,16 +65,16 @@ def search() -> None:
             console.print("This study is finished; nothing is trained or tested again.")
         else:
             folder = inputs.folder_of(_STUDIES, spec.name)
-            with EvaluationProgress(
-                loop.budget_evaluations, _seconds_done(storage, spec.name)
-            ) as p:
+            done = _seconds_done(storage, spec.name)
+            progress = EvaluationProgress(loop.budget_evaluations, done)
+            with progress:
                 outcome = run_search(
                     optimizer,
                     benchmark,
                     storage,
                     spec.name,
                     loop,
-                    p,
+                    progress,
                     VariablesStore(folder / "variables"),
                     prior,
                 )
@@ -142,7 +143,8 @@ def _hand_over(space: Space, result: Mapping[str, Any]) -> None:
 
 def collect() -> None:
     """Evaluates random architectures of a task, for later searches to learn from."""
-    space, recipe = get_space(flags.SPACE.value), inputs.recipe()
+    space = get_space(flags.SPACE.value)
+    recipe = inputs.recipe(space)
     dataset = inputs.dataset(recipe)
     config = {"seed": flags.SEED.value, "recipe": recipe.to_json()}
     benchmark = TrainedBenchmark(space, dataset, recipe)
@@ -151,7 +153,8 @@ def collect() -> None:
         storage.create_or_open(spec)
         console.print(f"Study {spec.name}: {dataset.task.dataset} in {space.name}, {recipe.name}")
         count = flags.NUM_ARCHITECTURES.value
-        with EvaluationProgress(count, _seconds_done(storage, spec.name)) as progress:
+        progress = EvaluationProgress(count, _seconds_done(storage, spec.name))
+        with progress:
             collect_random(benchmark, storage, spec.name, count, flags.SEED.value, progress)
         storage.set_result(spec.name, {"command": flags.command("collect")})
         console.print(f"The study {spec.name} holds {count} architectures.")

@@ -22,7 +22,7 @@ def train() -> None:
     inputs.check_output()
     file = inputs.needed("genotype", flags.GENOTYPE.value)
     space = get_space(flags.SPACE.value if flags.given("space") else read_space_name(file))
-    genotype, recipe, seed = read_genotype(file, space), inputs.recipe(), flags.SEED.value
+    genotype, recipe, seed = read_genotype(file, space), inputs.recipe(space), flags.SEED.value
     dataset = inputs.dataset(recipe)
     benchmark = TrainedBenchmark(space, dataset, recipe)
     identity = {
@@ -47,12 +47,11 @@ def train() -> None:
         f"{recipe.train.epochs} epochs"
     )
     every = flags.CHECKPOINT_EPOCHS.value
-    with (
-        TrainingCheckpoints(folder / "checkpoints", identity, every) as checkpoints,
-        EpochProgress(recipe.train.epochs, checkpoints.latest_epoch()) as progress,
-    ):
+    with TrainingCheckpoints(folder / "checkpoints", identity, every) as checkpoints:
+        progress = EpochProgress(recipe.train.epochs, checkpoints.latest_epoch())
         try:
-            trained = benchmark.train(genotype, seed, progress.epoch, checkpoints, variables)
+            with progress:
+                trained = benchmark.train(genotype, seed, progress.epoch, checkpoints, variables)
         except TrainingDivergedError as error:
             raise UserError(
                 f"{file}: {error} Lower --set=train.learning_rate=... or set "

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
-from xfernas_jax.errors import HistoryError
+from xfernas_jax.errors import HistoryError, SpaceError
 from xfernas_jax.files import write_atomically
 from xfernas_jax.history import serialize
 from xfernas_jax.history.record import Evaluation, StudySpec
@@ -97,7 +97,10 @@ def read_jsonl(
     seen: dict[str, int] = {}
     with contextlib.closing(_numbered_lines(file)) as lines:
         header = _parse_header(next(lines, (1, b""))[1], f"{name}:1")
-        space = get_space(header.spec.space)
+        try:
+            space = get_space(header.spec.space)
+        except SpaceError as error:
+            raise SpaceError(f"{name}:1: {error}") from error
         for number, line in lines:
             where = f"{name}:{number}"
             if len(evaluations) == header.num_evaluations:

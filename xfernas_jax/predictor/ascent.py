@@ -111,7 +111,7 @@ def _decode(network: JointNetwork, params: Params, latent: Array, key: Array | N
     num_rows, vocabulary = latent.shape[1], len(network.mask[0])
     temperature = network.config.decode_temperature or 0.0
 
-    def call(method: str, *args: Array) -> Array:
+    def call(method: str, *args: Array) -> Any:
         return jax.vmap(lambda p, *a: cast(Any, network.apply)({"params": p}, *a, method=method))(
             params, *args
         )
@@ -119,7 +119,7 @@ def _decode(network: JointNetwork, params: Params, latent: Array, key: Array | N
     def step(carry: tuple, position: Array) -> tuple[tuple, Array]:
         state, previous = carry
 
-        def member(p: Params, s: Array, z: Array) -> tuple:
+        def member(p: Params, s: Any, z: Array) -> tuple:
             return cast(Any, network.apply)(
                 {"params": p}, s, z, previous, position, method="decode_step"
             )

@@ -37,7 +37,10 @@ def load(digest: str, folder: str | None, template: Mapping[str, Any]) -> dict[s
     if folder is None:
         return None
     try:
-        with np.load(_file(digest, folder), allow_pickle=False) as arrays:
+        with (
+            _file(digest, folder).open("rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
             flat = {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None

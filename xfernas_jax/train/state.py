@@ -15,18 +15,18 @@ class TrainState(flax.struct.PyTreeNode):
     """State of a training; a step consumes one and returns the next.
 
     Attributes:
-      step: steps done.
+      step: scalar int32, steps done.
       params: trainable values.
       batch_stats: running mean and variance of batch norm.
       opt_state: of the Optax optimizer.
-      loss_sum: sum of the losses of the steps since the epoch began.
+      loss_sum: scalar float32, sum of the losses of the steps since the epoch began.
     """
 
-    step: jax.Array | np.ndarray
+    step: PyTree  # as every field: tree transformations put anything in an array's place
     params: PyTree
     batch_stats: PyTree
     opt_state: PyTree
-    loss_sum: jax.Array | np.ndarray
+    loss_sum: PyTree
 
 
 class TaskFunctions(flax.struct.PyTreeNode):

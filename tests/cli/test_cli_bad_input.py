@@ -1,0 +1,183 @@
+"""A user's mistake: one line that names place, rule and way out, exit code 2, nothing written."""
+
+import gzip
+import json
+import pathlib
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUNDLED = sorted((ROOT / "xfernas_jax" / "bundled").glob("*.jsonl.gz"))
+QUICK = ["--set=train.epochs=1", "--set=data.train_examples=128", "--set=network.filters=4"]
+
+
+def check_refused(done, *parts: str) -> None:
+    assert done.code == 2, done.out + done.err
+    assert done.err.startswith("run.py: ")
+    assert done.err.count("\n") == 1, done.err
+    assert "Traceback" not in done.err
+    for part in parts:
+        assert part in done.err
+
+
+def written(folder: pathlib.Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["serch"], ["serch", "Known: search, collect, train"]),
+        (["history"], ["history list"]),
+        (["search", "--budget_evaluations=ten"], ["budget_evaluations", "ten", "--help"]),
+        (["search", "--budget_evaluations=0"], ["budget_evaluations", "0"]),
+        (["search", "--no_such_flag=1"], ["no_such_flag", "--help"]),
+        (["search", "--dataset=digit"], ["digit", "digits"]),
+        (["search", "--dataset=npz:absent.npz"], ["absent.npz"]),
+        (["search", "--dataset=folder:absent"], ["absent"]),
+        (["search", "--space=nao55"], ["nao55", "nao5"]),
+        (["search", "--space=nobody:SPACE"], ["nobody", "PYTHONPATH"]),
+        (["search", "--recipe=cpuu"], ["cpuu", "cpu, cpu_two_cell, proxy, final"]),
+        (["search", "--set=train.epoch=3"], ["train.epoch=3", "PART.FIELD=VALUE"]),
+        (["search", "--set=train.epochs=0"], ["train.epochs", "at least 1"]),
+        (["search", "--optimizer=xfer_nap"], ["xfer_nap", "xfer_nao"]),
+        (["search", "--encoder=lstn"], ["lstn", "lstm"]),
+        (["search", "--sources=mnist"], ["mnist", "--sources"]),
+        (["search", "--storage=sqlite:////dev/null/x.db"], ["/dev/null/x.db"]),
+        (["search", "--storage=mysql://h/db"], ["sqlite", "postgresql"]),
+        (["search", "--output=/dev/null/x.json"], ["--output=/dev/null/x.json"]),
+        (["train"], ["--genotype"]),
+        (["train", "--genotype=absent.json"], ["absent.json"]),
+        (["history", "export"], ["--file"]),
+        (["history", "list"], ["history.db"]),
+        (["history", "import", "--file=absent.jsonl"], ["absent.jsonl"]),
+        (["collect", "--set=train.batch_size=30"], ["train.batch_size", "4 devices", "multiple"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    words: list[str], parts: list[str], run_command: Callable, tmp_path: pathlib.Path
+) -> None:
+    check_refused(run_command(*words, f"--workdir={tmp_path}"), *parts)
+    left = [name for name in written(tmp_path) if not name.startswith("history.db")]
+    assert left == []
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("{", [":1:2: not JSON"]),
+        ("[]", ['"space"']),
+        ('{"space": "nasbench201"}', ["ops"]),
+        ('{"space": "nao99"}', ["nao99"]),
+        ('{"space": "nasbench201", "ops": ["none", "none"]}', ["ops"]),
+        ('{"space": "nasbench201", "ops": "__import__(\'os\')"}', ["ops"]),
+    ],
+)
+def test_a_genotype_file_that_does_not_parse_is_refused(
+    text: str, parts: list[str], run_command: Callable, tmp_path: pathlib.Path
+) -> None:
+    file = tmp_path / "genotype.json"
+    file.write_text(text)
+    work = tmp_path / "work"
+    check_refused(run_command("train", f"--genotype={file}", f"--workdir={work}"), *parts)
+    assert not work.exists()
+
+
+def damaged_history(file: pathlib.Path, change: Callable[[list[str]], None]) -> None:
+    lines = gzip.decompress(BUNDLED[0].read_bytes()).decode().splitlines()
+    change(lines)
+    file.write_text("".join(f"{line}\n" for line in lines))
+
+
+def put_nan(lines: list[str]) -> None:
+    row = json.loads(lines[3])
+    lines[3] = lines[3].replace(f'"valid_accuracy":{row["valid_accuracy"]}', '"valid_accuracy":NaN')
+    assert "NaN" in lines[3]
+
+
+def put_other_space(lines: list[str]) -> None:
+    header = json.loads(lines[0])
+    header["spec"]["space"] = "nao5" if header["spec"]["space"] != "nao5" else "nasbench201"
+    lines[0] = json.dumps(header)
+
+
+def put_unknown_space(lines: list[str]) -> None:
+    header = json.loads(lines[0])
+    header["spec"]["space"] = "elsewhere"
+    lines[0] = json.dumps(header)
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        (put_nan, [":4", "NaN"]),
+        (put_other_space, [":2", "space"]),
+        (put_unknown_space, [":1", "elsewhere"]),
+        (lambda lines: lines.pop(), ["59 of 60", "copy or export"]),
+        (lambda lines: lines.insert(2, "{"), [":3"]),
+    ],
+    ids=["NaN", "another space", "unknown space", "cut off", "half a line"],
+)
+def test_a_bad_history_is_refused_and_imports_nothing(
+    change: Callable, parts: list[str], run_command: Callable, tmp_path: pathlib.Path
+) -> None:
+    file = tmp_path / "bad.jsonl"
+    damaged_history(file, change)
+    work = f"--workdir={tmp_path / 'work'}"
+    check_refused(run_command("history", "import", f"--file={file}", work), str(file), *parts)
+    listed = run_command("history", "list", work)
+    assert listed.code == 0
+    assert "no study yet" in listed.out
+
+
+def test_a_storage_that_is_no_database_is_refused_and_stays(
+    run_command: Callable, tmp_path: pathlib.Path
+) -> None:
+    file = tmp_path / "history.db"
+    file.write_text("not a database, much longer than a header of SQLite has to be" * 20)
+    before = file.read_bytes()
+    check_refused(run_command("search", f"--workdir={tmp_path}"), "history.db")
+    assert file.read_bytes() == before
+
+
+def test_another_configuration_on_an_existing_study_is_refused(
+    run_command: Callable, tmp_path: pathlib.Path
+) -> None:
+    words = ["collect", "--study=s", "--num_architectures=1", f"--workdir={tmp_path}", *QUICK]
+    assert run_command(*words).code == 0
+    check_refused(run_command(*words, "--seed=1"), "'s'", "seed")
+    check_refused(
+        run_command("history", "export", "--study=t", "--file=x", words[3]), "'t'", "known: s"
+    )
+
+
+def test_a_source_of_the_same_images_needs_reuse_target(
+    run_command: Callable, tmp_path: pathlib.Path
+) -> None:
+    work = f"--workdir={tmp_path}"
+    made = run_command("collect", "--study=s", "--num_architectures=1", work, *QUICK)
+    assert made.code == 0
+    check_refused(run_command("search", "--sources=s", work, *QUICK), "'s'", "--reuse_target")
+
+
+def test_usage_errors_of_absl_exit_2_in_a_real_process(
+    start_process: Callable[..., subprocess.Popen], tmp_path: pathlib.Path
+) -> None:
+    process = start_process("search", "--seed=x", f"--workdir={tmp_path}")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert err.count("\n") == 1
+    assert "seed" in err
+    assert out == ""
+
+
+def test_help_lists_verbs_and_flags(
+    start_process: Callable[..., subprocess.Popen],
+) -> None:
+    process = start_process("--help")
+    out, _ = process.communicate(timeout=120)
+    for word in ("run.py search", "run.py collect", "run.py train", "--budget_evaluations"):
+        assert word in out
