@@ -18,14 +18,14 @@ import numpy as np
 from absl import app, flags
 from scipy import stats
 
-from xfernas_jax.benchmarks.recipes import get_recipe
+from xfernas_jax.benchmarks.recipes import default_recipe, get_recipe
 from xfernas_jax.benchmarks.trained import TrainedBenchmark, versions
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.space.registry import get_space
 
 _SPACE = flags.DEFINE_string("space", "nasbench201", "Search space.")
 _DATASET = flags.DEFINE_string("dataset", "digits", "Data set.")
-_RECIPE = flags.DEFINE_string("recipe", "cpu", "Recipe to measure.")
+_RECIPE = flags.DEFINE_string("recipe", None, "Recipe to measure; by default that of the space.")
 _SET = flags.DEFINE_multi_string("set", [], "Changes one recipe value: PART.FIELD=VALUE.")
 _ARCHITECTURES = flags.DEFINE_integer("num_architectures", 20, "Random ones.", lower_bound=3)
 _SEEDS = flags.DEFINE_integer("num_seeds", 3, "Trainings of each architecture.", lower_bound=2)
@@ -65,7 +65,8 @@ def main(argv: list[str]) -> None:
     jax.config.update(
         "jax_compilation_cache_dir", os.path.abspath(f"{_WORKDIR.value}/compile_cache")
     )
-    space, recipe = get_space(_SPACE.value), get_recipe(_RECIPE.value, _SET.value)
+    space = get_space(_SPACE.value)
+    recipe = get_recipe(_RECIPE.value or default_recipe(space), _SET.value)
     dataset = load_dataset(_DATASET.value, recipe.data, None)
     benchmark = TrainedBenchmark(space, dataset, recipe)
     rng = np.random.default_rng(_SEED.value)

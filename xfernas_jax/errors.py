@@ -41,6 +41,10 @@ class HistoryError(UserError):
     """A history file or record that is malformed."""
 
 
+class BenchmarkError(UserError):
+    """A table of scores, or its manifest, that is missing, unreadable or malformed."""
+
+
 class DeviceError(UserError):
     """Devices that do not fit the request, such as a batch that they do not divide."""
 

@@ -5,6 +5,7 @@ decoders' log-probabilities are averaged over the members.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, cast
 
 import jax
@@ -25,6 +26,27 @@ def predict_scores(
     `use_embedding` is 1.0, or 0.0 for u alone.
     """
     return _scores(network, params, is_source, use_embedding, _encode(network, params, tokens))
+
+
+@functools.partial(jax.jit, static_argnames="network")
+def task_features(
+    network: JointNetwork, params: Params, is_source: Array, tokens: Array
+) -> tuple[Array, Array, Array]:
+    """Returns scores for every task `[B, T]`, z `[B, E D]` and hidden layers `[B, E H]`."""
+    return latent_features(network, params, is_source, _encode(network, params, tokens))
+
+
+def latent_features(
+    network: JointNetwork, params: Params, is_source: Array, latent: Array
+) -> tuple[Array, Array, Array]:
+    """Returns `task_features` of latents `[E, B, S, D]`."""
+
+    def member(p: Params, x: Array) -> Any:
+        return cast(Any, network.apply)({"params": p}, x, is_source, method="all_scores")
+
+    scores, z, hidden = jax.vmap(member)(params, latent)  # [E, B, ...]
+    flat = [jnp.moveaxis(x, 0, 1).reshape(x.shape[1], -1) for x in (z, hidden)]
+    return jnp.mean(scores, axis=0), flat[0], flat[1]
 
 
 @functools.partial(jax.jit, static_argnames="network")
@@ -58,14 +80,45 @@ def ascend_and_decode(
     Returns:
       `[steps * R * C, L]` tokens, each allowed at its position.
     """
-    c = network.config
-    latent = _encode(network, params, starts)  # [E, C, S, D]
-    latent = jnp.tile(latent, (1, len(c.ascent_rates), 1, 1))
-    rates = jnp.repeat(jnp.asarray(c.ascent_rates), starts.shape[0])[None, :, None, None]
 
-    def objective(z: Array) -> Array:
-        scores = _scores(network, params, is_source, use_embedding, z)
+    def objective(latent: Array) -> Array:
+        scores = _scores(network, params, is_source, use_embedding, latent)
         return jnp.sum(jnp.mean(scores, axis=0))
+
+    return ascend_function(network, params, objective, starts, 1, key)
+
+
+def ascend_function(
+    network: JointNetwork,
+    params: Params,
+    objective: Callable[[Array], Array],
+    starts: Array,
+    num_objectives: int,
+    key: Array,
+) -> Array:
+    """Moves latents up any differentiable function of them and decodes after every step.
+
+    Args:
+      network: its config gives rates R, number of steps and temperature.
+      params: `[E, ...]`.
+      objective: the sum over trajectories, given latents `[E, O R C, S, D]`.
+      starts: `[O C, L]`: the C starts of each of O objectives.
+      num_objectives: O.
+      key: consumed.
+
+    Returns:
+      `[steps * O * R * C, L]` tokens.
+    """
+    c = network.config
+    num_rates = len(c.ascent_rates)
+    latent = _encode(network, params, starts)  # [E, O C, S, D]
+    shape = latent.shape
+    latent = latent.reshape(shape[0], num_objectives, 1, -1, *shape[2:])
+    latent = jnp.broadcast_to(latent, (*latent.shape[:2], num_rates, *latent.shape[3:]))
+    rates = jnp.broadcast_to(
+        jnp.asarray(c.ascent_rates)[None, :, None], (num_objectives, num_rates, latent.shape[3])
+    ).reshape(1, -1, 1, 1)
+    latent = latent.reshape(shape[0], -1, *shape[2:])
 
     def step(z: Array, _: None) -> tuple[Array, Array]:
         gradient = jax.grad(objective)(z)
@@ -73,7 +126,7 @@ def ascend_and_decode(
         z = _normalize(network, z + rates * length * gradient)
         return z, z
 
-    _, path = jax.lax.scan(step, latent, None, length=c.ascent_steps)  # [steps, E, R C, S, D]
+    _, path = jax.lax.scan(step, latent, None, length=c.ascent_steps)  # [steps, E, O R C, S, D]
     path = jnp.moveaxis(path, 0, 1)
     path = path.reshape(path.shape[0], -1, *path.shape[3:])
     return _decode(network, params, path, key)

@@ -44,14 +44,27 @@ class TaskHistory:
 class Posterior(Protocol):
     """A surrogate that has seen the target's observations."""
 
-    def predict(self, tokens: np.ndarray) -> np.ndarray:
-        """Predicts the target's standardised score by each ensemble member.
+    def predict(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Predicts the target's standardised score.
 
         Args:
           tokens: `[N, L]`.
 
         Returns:
-          `[E, N]`; their mean is the prediction, their standard deviation its spread.
+          Mean and standard deviation, `[N]` each.
+        """
+        ...
+
+    def sample(self, rng: np.random.Generator, count: int, tokens: np.ndarray) -> np.ndarray:
+        """Draws plausible score functions and evaluates each (for Thompson sampling).
+
+        Args:
+          rng: consumed.
+          count: functions to draw.
+          tokens: `[N, L]`; a few hundred at most, where the draws are joint.
+
+        Returns:
+          `[count, N]`.
         """
         ...
 

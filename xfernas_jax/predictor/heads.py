@@ -18,16 +18,29 @@ class ScoreHeads(nn.Module):
     hidden_size: int
     task_embedding_size: int
 
-    @nn.compact
+    def setup(self) -> None:
+        self.hidden = nn.Dense(self.hidden_size)
+        self.universal = nn.Dense(1)
+        self.residual = nn.Dense(self.task_embedding_size)
+
+    def features(self, z: Float[Array, "batch d"]) -> Float[Array, "batch f"]:
+        """Returns `[B, hidden_size + D]`: what u and r are linear in."""
+        return jnp.concatenate([nn.silu(self.hidden(z)), z], axis=-1)
+
     def __call__(
         self, z: Float[Array, "batch d"], e: Float[Array, "batch k"]
     ) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
         """Returns `[B]` universal score and `[B]` residual, in standardised units."""
-        hidden = nn.silu(nn.Dense(self.hidden_size, name="hidden")(z))
-        features = jnp.concatenate([hidden, z], axis=-1)
-        universal = nn.Dense(1, name="universal")(features)[:, 0]
-        loadings = nn.Dense(self.task_embedding_size, name="residual")(features)
-        return universal, jnp.sum(loadings * e, axis=-1)
+        features = self.features(z)
+        return self.universal(features)[:, 0], jnp.sum(self.residual(features) * e, axis=-1)
+
+    def all_tasks(
+        self, z: Float[Array, "batch d"], embeddings: Float[Array, "tasks k"]
+    ) -> tuple[Float[Array, "batch tasks"], Float[Array, "batch h"]]:
+        """Returns `[B, T]` u + r for every task, and the hidden layer `[B, hidden_size]`."""
+        features = self.features(z)
+        scores = self.universal(features) + self.residual(features) @ embeddings.T
+        return scores, features[:, : self.hidden_size]
 
 
 def center_embeddings(

@@ -10,15 +10,37 @@ import numpy as np
 
 from xfernas_jax.errors import HistoryError
 from xfernas_jax.predictor import cache
-from xfernas_jax.predictor.ascent import ascend_and_decode, predict_scores, reconstruct_tokens
+from xfernas_jax.predictor.ascent import (
+    ascend_and_decode,
+    predict_scores,
+    reconstruct_tokens,
+    task_features,
+)
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.fit import TARGET, FitData, fit_ensemble
 from xfernas_jax.predictor.network import JointNetwork, Params, build_network, draw_params
+from xfernas_jax.predictor.padding import capacity, pad_rows
 from xfernas_jax.predictor.scaling import rank_to_normal, standardize_clipped
 
 _MIN_SOURCE_ROWS, _MIN_TARGET_ROWS, _MIN_TASKS, _MIN_QUERY = 64, 128, 4, 64
 _MAX_QUERY = 8192
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Features:
+    """Architectures as the fit on the sources sees them.
+
+    Attributes:
+      scores: `[N, J]` score for each source, mean over the members, not re-standardised: a
+        source that teaches little has scores near 0.
+      z: `[N, E D]` embeddings of all members.
+      hidden: `[N, E H]` hidden layers of their heads.
+    """
+
+    scores: np.ndarray
+    z: np.ndarray
+    hidden: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,8 +59,18 @@ class JointPosterior:
     is_source: np.ndarray
     use_embedding: np.float32
 
-    def predict(self, tokens: np.ndarray) -> np.ndarray:
-        """Returns `[E, N]`; see `Posterior.predict`."""
+    def predict(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the members' mean and standard deviation; see `Posterior.predict`."""
+        scores = self.member_scores(tokens)
+        return scores.mean(0), scores.std(0)
+
+    def sample(self, rng: np.random.Generator, count: int, tokens: np.ndarray) -> np.ndarray:
+        """Returns the scores of random members, none twice before all had their turn."""
+        members = np.resize(rng.permutation(self.network.config.num_members), count)
+        return self.member_scores(tokens)[members]
+
+    def member_scores(self, tokens: np.ndarray) -> np.ndarray:
+        """Returns the standardised score `[E, N]` by each member."""
         parts = [
             self._predict_part(tokens[i : i + _MAX_QUERY])
             for i in range(0, len(tokens), _MAX_QUERY)
@@ -46,13 +78,20 @@ class JointPosterior:
         empty = np.zeros((self.network.config.num_members, 0), np.float32)
         return np.concatenate([empty, *parts], axis=1)
 
+    def features(self, tokens: np.ndarray) -> Features:
+        """Returns what a head on top of this fit works on."""
+        padded = pad_rows(tokens, capacity(len(tokens), _MIN_QUERY))
+        args = (self.network, self.params, self.is_source, padded)
+        scores, z, hidden = (np.asarray(x)[: len(tokens)] for x in task_features(*args))
+        return Features(scores[:, self.is_source > 0.0], z, hidden)
+
     def ascend(self, rng: np.random.Generator, starts: np.ndarray) -> np.ndarray:
         """Returns decoded tokens; see `Posterior.ascend`.
 
         The starts are repeated until they fill a fixed number of rows, so that any number of
         them uses one program; the repeats are decoded with noise of their own.
         """
-        size = _capacity(len(starts), 2 * self.network.config.num_starts)
+        size = capacity(len(starts), 2 * self.network.config.num_starts)
         key = jax.random.key(int(rng.integers(2**31)))
         padded = np.resize(starts, (size, starts.shape[1])).astype(np.int32)
         args = (self.network, self.params, self.is_source, self.use_embedding, padded, key)
@@ -60,11 +99,11 @@ class JointPosterior:
 
     def reconstruct(self, tokens: np.ndarray) -> np.ndarray:
         """Encodes and decodes `[N, L]` without noise."""
-        padded = _pad_rows(tokens, _capacity(len(tokens), _MIN_QUERY))
+        padded = pad_rows(tokens, capacity(len(tokens), _MIN_QUERY))
         return np.asarray(reconstruct_tokens(self.network, self.params, padded))[: len(tokens)]
 
     def _predict_part(self, tokens: np.ndarray) -> np.ndarray:
-        padded = _pad_rows(tokens, _capacity(len(tokens), _MIN_QUERY))
+        padded = pad_rows(tokens, capacity(len(tokens), _MIN_QUERY))
         args = (self.network, self.params, self.is_source, self.use_embedding, padded)
         return np.asarray(predict_scores(*args))[:, : len(tokens)]
 
@@ -80,7 +119,11 @@ class JointSurrogate:
     """
 
     def __init__(
-        self, mask: np.ndarray, sources: Sequence[TaskHistory], config: PredictorConfig
+        self,
+        mask: np.ndarray,
+        sources: Sequence[TaskHistory],
+        config: PredictorConfig,
+        unlabelled: np.ndarray | None = None,
     ) -> None:
         """Prepares the data; nothing is fitted yet.
 
@@ -88,6 +131,8 @@ class JointSurrogate:
           mask: `[L, V]` bool, `Space.mask()`.
           sources: histories of other tasks in the same space; empty ones are left out.
           config: see there.
+          unlabelled: `[U, L]` random architectures, for reconstruction only; by default every
+            position is uniform over its allowed tokens.
 
         Raises:
           HistoryError: a source's tokens break the mask.
@@ -99,8 +144,13 @@ class JointSurrogate:
         self._sources = sorted(used, key=_history_digest)
         self._mask = mask
         self._config = config
-        self._num_tasks = _capacity(len(used) + 1, _MIN_TASKS)
+        self._given_unlabelled = unlabelled
+        self._num_tasks = capacity(len(used) + 1, _MIN_TASKS)
         self._network = build_network(mask, config, self._num_tasks)
+
+    def check(self, target: TaskHistory) -> None:
+        """Raises `HistoryError` where the target's tokens break the mask."""
+        _check_tokens(target, self._mask)
 
     @functools.cached_property
     def source_posterior(self) -> JointPosterior:
@@ -118,7 +168,7 @@ class JointSurrogate:
         if self._sources:
             # The target's observations are better than random ones as the search goes on; the
             # sources' network says by how much, which puts them on the sources' scale.
-            scores = scores + self.source_posterior.predict(tokens).mean()
+            scores = scores + self.source_posterior.member_scores(tokens).mean()
         params = _center_target(self._source_params, self._is_source)
         params = self._fit(params, (tokens, scores.astype(np.float32)))
         return self._posterior(params, np.float32(1.0))
@@ -127,6 +177,7 @@ class JointSurrogate:
     def _source_params(self) -> Params:
         digest = cache.content_digest(
             self._mask.tobytes(),
+            self.unlabelled.tobytes(),
             repr(dataclasses.replace(self._config, cache_dir=None)).encode(),
             f"{jax.__version__} {jax.default_backend()} {self._num_tasks}".encode(),
             *(_history_digest(source).encode() for source in self._sources),
@@ -144,8 +195,10 @@ class JointSurrogate:
         return ((slots > TARGET) & (slots <= len(self._sources))).astype(np.float32)
 
     @functools.cached_property
-    def _unlabelled(self) -> np.ndarray:
-        """Random architectures `[U, L]`: every position uniform over its allowed tokens."""
+    def unlabelled(self) -> np.ndarray:
+        """Random architectures `[U, L]`."""
+        if self._given_unlabelled is not None:
+            return np.asarray(self._given_unlabelled, np.int32)
         rng = np.random.default_rng([self._config.seed, 1])
         choices = [np.flatnonzero(row) for row in self._mask]
         columns = [rng.choice(options, self._config.num_unlabelled) for options in choices]
@@ -172,11 +225,11 @@ class JointSurrogate:
     def _data(self, target: tuple[np.ndarray, np.ndarray] | None) -> FitData:
         """Joins all rows: sources first, then the target's, each part padded."""
         counts = [len(source.scores) for source in self._sources]
-        source_capacity = _capacity(sum(counts), _MIN_SOURCE_ROWS)
+        source_capacity = capacity(sum(counts), _MIN_SOURCE_ROWS)
         num_target = 0 if target is None else len(target[1])
-        capacity = source_capacity + _capacity(num_target, _MIN_TARGET_ROWS)
-        tokens = np.tile(self._unlabelled[:1], (capacity, 1))
-        scores = np.zeros(capacity, np.float32)
+        size = source_capacity + capacity(num_target, _MIN_TARGET_ROWS)
+        tokens = np.tile(self.unlabelled[:1], (size, 1))
+        scores = np.zeros(size, np.float32)
         first_row = np.zeros(self._num_tasks, np.int32)
         num_rows = np.zeros(self._num_tasks, np.int32)
         share = np.zeros(self._num_tasks)
@@ -200,7 +253,7 @@ class JointSurrogate:
             num_rows,
             np.cumsum(share).astype(np.float32),
             self._is_source,
-            self._unlabelled,
+            self.unlabelled,
         )
 
     def _posterior(self, params: Params, use_embedding: np.float32) -> JointPosterior:
@@ -237,14 +290,3 @@ def _check_tokens(history: TaskHistory, mask: np.ndarray) -> None:
 def _history_digest(history: TaskHistory) -> str:
     parts = (np.ascontiguousarray(history.tokens), np.ascontiguousarray(history.scores))
     return cache.content_digest(*(part.tobytes() for part in parts))
-
-
-def _capacity(count: int, minimum: int) -> int:
-    """Returns the power of two that holds `count` and `minimum`."""
-    return 1 << (max(count, minimum) - 1).bit_length()
-
-
-def _pad_rows(tokens: np.ndarray, size: int) -> np.ndarray:
-    padded = np.ones((size, tokens.shape[1]), np.int32)
-    padded[: len(tokens)] = tokens
-    return padded

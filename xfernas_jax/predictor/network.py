@@ -68,6 +68,12 @@ class JointNetwork(nn.Module):
         """Returns u and r, `[B]` each; the heads see an embedding of rms 1 from any encoder."""
         return self.heads(rms_normalize(self.encoder.pool(latent)), e)
 
+    def all_scores(self, latent: Array, is_source: Array) -> tuple[Array, Array, Array]:
+        """Returns scores for every task `[B, T]`, embedding `[B, D]` and hidden layer `[B, H]`."""
+        z = rms_normalize(self.encoder.pool(latent))
+        scores, hidden = self.heads.all_tasks(z, self.embeddings(is_source))
+        return scores, z, hidden
+
     def embeddings(self, is_source: Array) -> Array:
         """Returns the centred task embeddings `[T, K]`."""
         return center_embeddings(self.task_embedding, is_source)

@@ -80,6 +80,21 @@ class Space(abc.ABC):
         tokens[position] = int(rng.choice(others))
         return self.decode(tokens)
 
+    def sample_tokens(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Draws `[count, L]` int32 tokens as `sample` draws genotypes, many at once."""
+        columns = [rng.choice(options, count) for options in self.choices]
+        return np.stack(columns, axis=1).astype(np.int32)
+
+    def repair(self, tokens: np.ndarray, without: np.ndarray | None = None) -> np.ndarray:
+        """Returns `[M, L]` tokens; sequences that are no genotype are replaced by a near one.
+
+        Args:
+          tokens: `[M, L]`, each token allowed at its position.
+          without: `[S, L]` genotypes that need not be a replacement, such as those seen.
+        """
+        del without  # every sequence is a genotype here; a space of a table has more to do
+        return tokens
+
     def mask(self) -> np.ndarray:
         """Returns `[L, V]` bool: which tokens may stand at each position."""
         mask = np.zeros((len(self.choices), len(self.vocabulary)), dtype=bool)

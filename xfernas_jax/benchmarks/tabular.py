@@ -1,0 +1,330 @@
+"""Tables of scores: architectures x tasks, from a folder with a `manifest.json`.
+
+The manifest is an object of tables by name. A table has `path` (in the folder; CSV, also
+gzip-compressed), `rows`, `sha256`, `tasks` (`column`, `task`, `split`, `maximize`, and `unit`) and
+`space` (`name` and `tokens`: for each token column `column`, `separator`, `alphabet`, `min_length`,
+`max_length`). Columns that are not listed are ignored, but `TASK_seconds` for a simulated clock.
+"""
+
+import csv
+import dataclasses
+import gzip
+import hashlib
+import io
+import json
+import os
+import pathlib
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from xfernas_jax.benchmarks.base import Scored
+from xfernas_jax.errors import BenchmarkError, GenotypeError
+from xfernas_jax.history.names import near_names
+from xfernas_jax.history.record import Evaluation, Purpose, Task
+from xfernas_jax.space.table import TableSpace, TokenColumn
+
+_SCALE = {"percent": 0.01, "fraction": 1.0}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TaskColumn:
+    """The scores of one task on one split.
+
+    Attributes:
+      task: its name.
+      split: such as "valid".
+      values: `[N]` float64 in the table's own unit, larger is better.
+      accuracies: `[N]` the same mapped to fractions in [0, 1], order kept.
+    """
+
+    task: str
+    split: str
+    values: np.ndarray
+    accuracies: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Table:
+    """A checked table.
+
+    Attributes:
+      name: in the manifest.
+      space: its rows.
+      columns: by (task, split), in the manifest's order.
+      seconds: `[N]` by task, where the table has them.
+    """
+
+    name: str
+    space: TableSpace
+    columns: Mapping[tuple[str, str], TaskColumn]
+    seconds: Mapping[str, np.ndarray]
+
+    def tasks(self, split: str) -> tuple[str, ...]:
+        """Returns the tasks that have a split; `BenchmarkError` where none has."""
+        found = tuple(task for task, its in self.columns if its == split)
+        if not found:
+            splits = ", ".join(sorted({its for _, its in self.columns}))
+            raise BenchmarkError(
+                f"Table {self.name!r} has no task with split {split!r}; its splits: {splits}."
+            )
+        return found
+
+    def column(self, task: str, split: str) -> TaskColumn:
+        """Returns the scores of a task; `BenchmarkError` names the tasks there are."""
+        found = self.columns.get((task, split))
+        if found is None:
+            raise BenchmarkError(
+                f"Table {self.name!r} has no task {task!r} with split {split!r}; "
+                f"{near_names(task, self.tasks(split))}."
+            )
+        return found
+
+
+def load_table(folder: str | os.PathLike[str], name: str) -> Table:
+    """Reads and checks one table of a folder.
+
+    Raises:
+      BenchmarkError: manifest or table cannot be read or break a rule; names file and place.
+    """
+    base = pathlib.Path(folder)
+    manifest_file = base / "manifest.json"
+    entry = _entry(manifest_file, name)
+    where = f"{manifest_file}: table {name!r}"
+    columns = _token_columns(entry, where)
+    path = _inside(base, _field(entry, "path", str, where), where)
+    rows, header = _read_rows(path, _field(entry, "sha256", str, where))
+    if len(rows) != _field(entry, "rows", int, where):
+        raise BenchmarkError(f"{path}: {len(rows)} rows, but the manifest says {entry['rows']}.")
+    tokens = _read_tokens(path, rows, header, columns)
+    space_name = _field(_field(entry, "space", dict, where), "name", str, where)
+    space = TableSpace(space_name, columns, tokens)
+    scores = {}
+    for value in _field(entry, "tasks", list, where):
+        column = _read_task(path, rows, header, value, where)
+        scores.setdefault((column.task, column.split), column)
+    tasks = {task for task, _ in scores}
+    seconds = {
+        task: _read_numbers(path, rows, header, f"{task}_seconds")
+        for task in sorted(tasks)
+        if f"{task}_seconds" in header
+    }
+    return Table(name, space, scores, seconds)
+
+
+class TabularBenchmark:
+    """Scores architectures by looking them up; see the `Benchmark` protocol."""
+
+    def __init__(self, table: Table, task: str, split: str = "valid", test: str = "test") -> None:
+        """Takes a task of a table.
+
+        Args:
+          table: where it stands.
+          task: its name.
+          split: that drives a search.
+          test: split that `test_accuracy` reads.
+        """
+        self._table, self._column = table, table.column(task, split)
+        self._test = test
+        self._task = Task(f"{table.name}/{task}", f"table column of split {split}", 2)
+
+    @property
+    def task(self) -> Task:
+        """The table's task; a table does not tell its number of classes, so 2 stands here."""
+        return self._task
+
+    @property
+    def space(self) -> TableSpace:
+        """The rows of the table."""
+        return self._table.space
+
+    @property
+    def recipe(self) -> str:
+        """The table and split, which fix every score."""
+        return f"{self._table.name}/{self._column.split}"
+
+    def evaluate(
+        self,
+        genotype: Any,
+        seed: int,
+        purpose: Purpose = "search",
+        on_epoch: Callable[[int, float], None] | None = None,
+    ) -> Scored:
+        """Looks one architecture up; its seconds are the table's, 0 where it has none."""
+        row = self.space.row_of(genotype)
+        accuracy = float(self._column.accuracies[row])
+        seconds = self._table.seconds.get(self._column.task)
+        evaluation = Evaluation(
+            genotype=genotype,
+            recipe=self.recipe,
+            seed=seed,
+            status="complete",
+            valid_accuracy=accuracy,
+            curve=(accuracy,),
+            num_params=0,
+            seconds=0.0 if seconds is None else float(seconds[row]),
+            purpose=purpose,
+        )
+        return Scored(evaluation, {"row": row})
+
+    def test_accuracy(self, genotype: Any, variables: Any) -> float:
+        """Returns the value of the test split, mapped to a fraction."""
+        column = self._table.column(self._column.task, self._test)
+        return float(column.accuracies[self.space.row_of(genotype)])
+
+
+def _entry(file: pathlib.Path, name: str) -> Mapping[str, Any]:
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BenchmarkError(
+            f"{file}: cannot be read ({error.strerror}); --benchmark_dir is a folder with a "
+            "manifest.json."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise BenchmarkError(f"{file}: not JSON ({error}).") from error
+    if not isinstance(manifest, dict):
+        raise BenchmarkError(f"{file}: a manifest is an object of tables by name.")
+    if name not in manifest:
+        raise BenchmarkError(f"{file}: there is no table {name!r}; {near_names(name, manifest)}.")
+    if not isinstance(manifest[name], dict):
+        raise BenchmarkError(f"{file}: table {name!r} is a JSON object.")
+    return manifest[name]
+
+
+def _field(value: Mapping[str, Any], field: str, kind: type, where: str) -> Any:
+    found = value.get(field)
+    if type(found) is not kind:
+        raise BenchmarkError(
+            f"{where}: {field!r} is a JSON value of type {kind.__name__}. Got {found!r:.40}."
+        )
+    return found
+
+
+def _token_columns(entry: Mapping[str, Any], where: str) -> list[TokenColumn]:
+    space = _field(entry, "space", dict, where)
+    if not space.get("tokens"):
+        raise BenchmarkError(
+            f"{where}: space {space.get('name')!r} lists no tokens, so its architectures cannot "
+            "be searched; choose another table."
+        )
+    columns = []
+    for value in _field(space, "tokens", list, where):
+        if not isinstance(value, dict):
+            raise BenchmarkError(f"{where}: an entry of 'tokens' is a JSON object.")
+        alphabet = _field(value, "alphabet", list, where)
+        low, high = (_field(value, f, int, where) for f in ("min_length", "max_length"))
+        if not alphabet or not all(isinstance(symbol, str) and symbol for symbol in alphabet):
+            raise BenchmarkError(f"{where}: 'alphabet' is a list of texts that are not empty.")
+        if len(set(alphabet)) != len(alphabet) or not 0 <= low <= high or high < 1:
+            raise BenchmarkError(
+                f"{where}: 'alphabet' has no symbol twice, and 0 <= min_length <= max_length."
+            )
+        separator = _field(value, "separator", str, where)
+        if not separator and any(len(symbol) != 1 for symbol in alphabet):
+            raise BenchmarkError(f"{where}: without a separator every symbol is one character.")
+        name = _field(value, "column", str, where)
+        columns.append(TokenColumn(name, separator, tuple(alphabet), low, high))
+    return columns
+
+
+def _inside(base: pathlib.Path, path: str, where: str) -> pathlib.Path:
+    full = (base / path).resolve()
+    if not full.is_relative_to(base.resolve()):
+        raise BenchmarkError(f"{where}: path {path!r} leads out of the folder.")
+    return full
+
+
+def _read_rows(path: pathlib.Path, sha256: str) -> tuple[list[list[str]], dict[str, int]]:
+    """Returns the rows and the place of each column; checks the file's digest first."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BenchmarkError(f"{path}: cannot be read ({error.strerror}).") from error
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
+        raise BenchmarkError(
+            f"{path}: SHA-256 is {digest[:16]}..., but the manifest says {sha256[:16]}...; "
+            "copy the table anew."
+        )
+    try:
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        raise BenchmarkError(f"{path}: no readable CSV ({error}).") from error
+    if not lines:
+        raise BenchmarkError(f"{path}: the table is empty.")
+    header = {name: i for i, name in enumerate(lines[0])}
+    for number, line in enumerate(lines[1:], start=2):
+        if len(line) != len(lines[0]):
+            raise BenchmarkError(
+                f"{path}:{number}: {len(line)} values, but the header has {len(lines[0])}."
+            )
+    return lines[1:], header
+
+
+def _place(path: pathlib.Path, header: Mapping[str, int], column: str) -> int:
+    if column not in header:
+        raise BenchmarkError(f"{path}: the manifest lists column {column!r}, the table lacks it.")
+    return header[column]
+
+
+def _read_tokens(
+    path: pathlib.Path,
+    rows: list[list[str]],
+    header: Mapping[str, int],
+    columns: list[TokenColumn],
+) -> np.ndarray:
+    places = [_place(path, header, column.column) for column in columns]
+    codec = TableSpace("", columns, np.zeros((0, 0), np.int32))
+    seen: dict[tuple[int, ...], int] = {}
+    for number, row in enumerate(rows, start=2):
+        try:
+            genotype = tuple(
+                column.split(row[place]) for column, place in zip(columns, places, strict=True)
+            )
+        except GenotypeError as error:
+            raise BenchmarkError(f"{path}:{number}: {error}") from error
+        tokens = codec.encode(genotype)
+        if tokens in seen:
+            raise BenchmarkError(f"{path}:{number}: the architecture of line {seen[tokens]} again.")
+        seen[tokens] = number
+    return np.array(list(seen), np.int32).reshape(len(rows), len(codec.choices))
+
+
+def _read_task(
+    path: pathlib.Path,
+    rows: list[list[str]],
+    header: Mapping[str, int],
+    value: Any,
+    where: str,
+) -> TaskColumn:
+    if not isinstance(value, dict):
+        raise BenchmarkError(f"{where}: an entry of 'tasks' is a JSON object.")
+    numbers = _read_numbers(path, rows, header, _field(value, "column", str, where))
+    values = numbers if _field(value, "maximize", bool, where) else -numbers
+    scaled = values * _SCALE.get(value.get("unit", ""), np.nan)
+    if not (np.isfinite(scaled).all() and scaled.min() >= 0.0 and scaled.max() <= 1.0):
+        width = values.max() - values.min()  # another unit: only the order matters to a search
+        scaled = (values - values.min()) / (width if width > 0.0 else 1.0)
+    task, split = _field(value, "task", str, where), _field(value, "split", str, where)
+    return TaskColumn(task, split, values, scaled)
+
+
+def _read_numbers(
+    path: pathlib.Path, rows: list[list[str]], header: Mapping[str, int], column: str
+) -> np.ndarray:
+    place = _place(path, header, column)
+    numbers = np.empty(len(rows))
+    for i, row in enumerate(rows):
+        try:
+            numbers[i] = float(row[place])
+        except ValueError:
+            numbers[i] = np.nan
+        if not np.isfinite(numbers[i]):
+            raise BenchmarkError(
+                f"{path}:{i + 2}: column {column!r} is a finite number. Got {row[place]!r:.40}."
+            )
+    return numbers

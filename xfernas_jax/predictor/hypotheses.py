@@ -1,0 +1,99 @@
+"""What a target may be to its sources: a fixed set of hypotheses, and their prior weights."""
+
+import dataclasses
+
+import numpy as np
+from scipy.stats import qmc
+
+NONE, OWN, POSITIVE, NEGATIVE = range(4)
+"""Groups: sources tell nothing; single sources have weights of their own; u is right; reversed."""
+
+_COUNTS = (24, 12, 44, 16)  # hypotheses of each group, with sources
+_NUM_ALONE = 96  # without sources: all of group NONE
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Hypotheses:
+    """Settings of the target's model y = c + s (slope u + N(0, universal²) u + m·N(0, own²) + GP).
+
+    Attributes:
+      group: `[H]` one of NONE, OWN, POSITIVE, NEGATIVE.
+      scale: `[H]` s.
+      slope: `[H]` prior mean of the weight of u.
+      universal: `[H]` its standard deviation.
+      own: `[H]` standard deviation of each source's own weight.
+      residual: `[H]` standard deviation of the Gaussian process, in units of s.
+      noise: `[H]` standard deviation of the observation noise, in units of s.
+      mixture: `[H, K]` shares of the kernels, rows sum to 1.
+    """
+
+    group: np.ndarray
+    scale: np.ndarray
+    slope: np.ndarray
+    universal: np.ndarray
+    own: np.ndarray
+    residual: np.ndarray
+    noise: np.ndarray
+    mixture: np.ndarray
+
+    def prior(self, relatedness: float) -> np.ndarray:
+        """Returns weights `[H]`: a group's share is divided evenly among its members.
+
+        Args:
+          relatedness: in [0, 1], how well sources tell of one another.
+        """
+        r = min(max(relatedness, 0.1), 0.9)
+        shares = np.array([0.85 * (1.0 - r), 0.15 * (1.0 - r), 0.9 * r, 0.1 * r])
+        counts = np.bincount(self.group, minlength=4)
+        shares = np.where(counts > 0, shares, 0.0)
+        return (shares / shares.sum() / np.maximum(counts, 1))[self.group]
+
+
+def draw_hypotheses(num_kernels: int, with_sources: bool) -> Hypotheses:
+    """Draws the fixed set: stratified in every setting, the same at every call.
+
+    The ranges are wide; evidence does the rest.
+    """
+    counts = _COUNTS if with_sources else (_NUM_ALONE, 0, 0, 0)
+    parts = [_draw_group(g, n, num_kernels) for g, n in enumerate(counts) if n]
+    return Hypotheses(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _draw_group(group: int, count: int, num_kernels: int) -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng([20, group])
+    cube = qmc.LatinHypercube(d=6, rng=rng).random(count)
+
+    def log_uniform(column: int, low: float, high: float) -> np.ndarray:
+        return low * (high / low) ** cube[:, column]
+
+    alone = group == NONE
+    sign = {POSITIVE: 1.0, NEGATIVE: -1.0}.get(group, 0.0)
+    return (
+        np.full(count, group),
+        log_uniform(0, 0.5, 4.0),
+        sign * (0.1 + 1.1 * cube[:, 1]),
+        np.zeros(count) if alone else log_uniform(2, 0.05, 0.7),
+        np.zeros(count) if alone else log_uniform(3, 0.03, 0.6),
+        log_uniform(4, 0.5, 2.0) if alone else log_uniform(4, 0.15, 1.2),
+        log_uniform(5, 0.04, 0.7),
+        rng.dirichlet(np.ones(num_kernels), count),
+    )
+
+
+def consensus_weights(scores: np.ndarray) -> np.ndarray:
+    """Returns weights `[J]` of the sources in the universal score u.
+
+    They are the leading eigenvector of the sources' second moments, with the sign of the
+    majority: a source that contradicts the others gets a negative weight, one that is
+    unrelated to them almost none.
+
+    Args:
+      scores: `[N, J]` the sources' scores of random architectures.
+    """
+    if not scores.shape[1]:
+        return np.zeros(0)
+    centred = scores - scores.mean(0)
+    _, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
+    leading = vectors[:, -1]
+    leading = leading if leading.sum() >= 0.0 else -leading
+    return leading / max(np.abs(leading).sum(), 1e-12)

@@ -1,0 +1,62 @@
+"""How well the sources tell of one another, from the sources alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.stats import spearmanr
+
+from xfernas_jax.predictor.base import TaskHistory
+from xfernas_jax.predictor.scaling import rank_to_normal
+
+_MAX_ROWS = 400  # of a source; more tell no more about relatedness
+_NOISES = (0.03, 0.1, 0.3, 1.0, 3.0)
+
+
+def relatedness(sources: Sequence[TaskHistory]) -> float:
+    """Returns the mean |rank correlation| of a source with what the other sources predict for it.
+
+    Each source is fitted alone, so no source can see another: sources of random scores get
+    about 0, also where a joint network would learn them by heart. 0.5 with a single source,
+    which says nothing about transfer.
+    """
+    if len(sources) < 2:
+        return 0.5
+    rows = [_thin(source) for source in sources]
+    found = []
+    for j, (tokens, scores) in enumerate(rows):
+        if np.ptp(scores) == 0.0:
+            found.append(0.0)
+            continue
+        others = [_predict(*rows[i], tokens) for i in range(len(rows)) if i != j]
+        mean = np.mean(others, axis=0)
+        found.append(0.0 if np.ptp(mean) == 0.0 else abs(float(spearmanr(mean, scores)[0])))
+    return float(np.mean(found))
+
+
+def _thin(source: TaskHistory) -> tuple[np.ndarray, np.ndarray]:
+    """Takes evenly spaced rows of the scores' order: no random number, no order of recording."""
+    order = np.lexsort((*source.tokens.T, source.scores))
+    if len(order) > _MAX_ROWS:
+        order = order[np.linspace(0, len(order) - 1, _MAX_ROWS).round().astype(int)]
+    return source.tokens[order], rank_to_normal(source.scores[order]).astype(np.float64)
+
+
+def _predict(tokens: np.ndarray, scores: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """Predicts by a Gaussian process on the share of equal tokens; noise by evidence."""
+    kernel = _kernel(tokens, tokens)
+    best: tuple[float, np.ndarray] | None = None
+    for noise in _NOISES:
+        factor = cho_factor(kernel + noise * np.eye(len(tokens)), lower=True)
+        weights = cho_solve(factor, scores)
+        variance = max(float(scores @ weights) / len(scores), 1e-12)
+        evidence = -0.5 * len(scores) * np.log(variance) - np.log(np.diag(factor[0])).sum()
+        if best is None or evidence > best[0]:
+            best = (evidence, weights)
+    assert best is not None
+    return _kernel(query, tokens) @ best[1]
+
+
+def _kernel(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    equal = (first[:, None, :] == second[None]).mean(-1)
+    return equal + np.exp(-3.0 * (1.0 - equal))
