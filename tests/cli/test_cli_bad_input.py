@@ -44,6 +44,7 @@ def written(folder: pathlib.Path) -> list[str]:
         (["search", "--set=train.epochs=0"], ["train.epochs", "at least 1"]),
         (["search", "--optimizer=xfer_nap"], ["xfer_nap", "xfer_nao"]),
         (["search", "--encoder=lstn"], ["lstn", "lstm"]),
+        (["search", "--surrogate=heads"], ["heads", "head, joint"]),
         (["search", "--sources=mnist"], ["mnist", "--sources"]),
         (["search", "--storage=sqlite:////dev/null/x.db"], ["/dev/null/x.db"]),
         (["search", "--storage=mysql://h/db"], ["sqlite", "postgresql"]),

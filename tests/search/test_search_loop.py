@@ -12,7 +12,7 @@ from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.search.base import Suggestion
 from xfernas_jax.search.loop import LoopConfig, incumbent_curve, run_search
-from xfernas_jax.search.registry import SearchConfig, make_optimizer
+from xfernas_jax.search.registry import OPTIMIZERS, SearchConfig, make_optimizer
 from xfernas_jax.space import get_space
 
 SPACE = get_space("nasbench201")
@@ -34,6 +34,8 @@ SOURCES = (source(40),)
 
 class Quiet:
     def started(self, *args: Any) -> None: ...
+
+    def epoch(self, *args: Any) -> None: ...
 
     def finished(self, *args: Any) -> None: ...
 
@@ -73,7 +75,7 @@ def search(
     return outcome, keys
 
 
-@pytest.mark.parametrize("name", ["random", "evolution", "nao", "xfer_nao"])
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_a_search_stopped_anywhere_goes_on_as_if_unbroken(
     name: str, tmp_path: pathlib.Path
 ) -> None:

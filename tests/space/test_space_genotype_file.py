@@ -57,8 +57,11 @@ def test_missing_files_and_folders_are_refused(tmp_path: pathlib.Path) -> None:
         read_genotype(tmp_path / "none.json", NAO11)
     with pytest.raises(GenotypeError, match="cannot be read"):
         read_genotype(tmp_path, NAO11)
+    (tmp_path / "file").touch()
     with pytest.raises(GenotypeError, match="cannot be written"):
-        write_genotype(tmp_path / "no_folder" / "a.json", NAO11, NAONET)
+        write_genotype(tmp_path / "file" / "a.json", NAO11, NAONET)
+    write_genotype(tmp_path / "new" / "a.json", NAO11, NAONET)
+    assert read_genotype(tmp_path / "new" / "a.json", NAO11) == NAONET
 
 
 def test_a_write_that_breaks_off_leaves_the_old_file(

@@ -21,7 +21,16 @@ SPACE = flags.DEFINE_string(
     "Search space: nao5, nao11, nasnet, nasbench201, or module:NAME of your own.",
 )
 OPTIMIZER = flags.DEFINE_string(
-    "optimizer", "xfer_nao", "Search optimizer: random, evolution, nao or xfer_nao."
+    "optimizer",
+    "xfer_nao",
+    "Search optimizer: random, evolution, nao, bananas or predictor_evolution; xfer_nao, "
+    "xfer_bananas and xfer_predictor_evolution are the same with sources; module:NAME is your own.",
+)
+SURROGATE = flags.DEFINE_string(
+    "surrogate",
+    "head",
+    "What predicts scores: head (a network learns the sources, a Bayesian head the target) or "
+    "joint (one network is trained on all, as we read XferNAS).",
 )
 ENCODER = flags.DEFINE_string("encoder", "mlp", "Encoder of the predictor: mlp, or lstm as in NAO.")
 SOURCES = flags.DEFINE_string(

@@ -37,6 +37,7 @@ def search() -> None:
     config = {
         "optimizer": flags.OPTIMIZER.value,
         "encoder": flags.ENCODER.value,
+        "surrogate": flags.SURROGATE.value,
         "sources": flags.SOURCES.value,
         "reuse_target": flags.REUSE_TARGET.value,
         "batch_size": loop.batch_size,
@@ -57,7 +58,7 @@ def search() -> None:
             flags.OPTIMIZER.value,
             space,
             task_histories(space, sources),
-            SearchConfig(predictor=predictor),
+            SearchConfig(surrogate=flags.SURROGATE.value, predictor=predictor),
         )
         storage.create_or_open(spec)
         result = storage.result(spec.name)

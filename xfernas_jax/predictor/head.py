@@ -130,7 +130,7 @@ class HeadPosterior:
         kernels = kernel_matrices(both, both, self._sources.scales)
         universal = features.scores @ self._sources.consensus
         rows = []
-        for which in self._systematic(rng, count):
+        for which in self._systematic(rng, count).tolist():
             one = np.zeros(len(self._fit.kept))
             one[which] = 1.0
             mean = self._mean(features, cross, one)
@@ -208,7 +208,7 @@ class HeadPosterior:
         weights = self._fit.kept_weights
         best = np.argsort(-weights, kind="stable")[:_NUM_SPREAD]
         total = np.zeros(len(universal))
-        for which in best:
+        for which in best.tolist():
             across = evidence.cross_covariance(
                 self._fit, which, universal, features.scores, cross, self._data
             )

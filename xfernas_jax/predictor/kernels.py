@@ -43,7 +43,7 @@ def kernel_matrices(
     found = []
     parts = zip(first, second, scales.center, (scales.square[0], scales.square[1]), strict=True)
     for raw_x, raw_y, center, square in parts:
-        x, y = raw_x - center, raw_y - center
+        x, y = raw_x - center[None], raw_y - center[None]
         inner = x @ y.T
         gap = xp.sum(x * x, 1)[:, None] + xp.sum(y * y, 1)[None] - 2.0 * inner
         gap = xp.maximum(gap, 0.0) / (2.0 * square)

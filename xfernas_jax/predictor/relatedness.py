@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.scaling import rank_to_normal
@@ -25,13 +25,17 @@ def relatedness(sources: Sequence[TaskHistory]) -> float:
     rows = [_thin(source) for source in sources]
     found = []
     for j, (tokens, scores) in enumerate(rows):
-        if np.ptp(scores) == 0.0:
-            found.append(0.0)
-            continue
         others = [_predict(*rows[i], tokens) for i in range(len(rows)) if i != j]
-        mean = np.mean(others, axis=0)
-        found.append(0.0 if np.ptp(mean) == 0.0 else abs(float(spearmanr(mean, scores)[0])))
+        found.append(abs(_rank_correlation(np.mean(others, axis=0), scores)))
     return float(np.mean(found))
+
+
+def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Returns Spearman's correlation; 0 where one of the two is constant."""
+    ranks = rankdata(np.stack([first, second]), axis=1)
+    ranks -= ranks.mean(1, keepdims=True)
+    norms = np.sqrt(np.square(ranks).sum(1))
+    return float(ranks[0] @ ranks[1] / np.prod(norms)) if norms.all() else 0.0
 
 
 def _thin(source: TaskHistory) -> tuple[np.ndarray, np.ndarray]:

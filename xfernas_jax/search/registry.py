@@ -6,14 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import cast
 
+import numpy as np
+
 from xfernas_jax.errors import FlagError
-from xfernas_jax.predictor.base import TaskHistory
+from xfernas_jax.predictor.base import Surrogate, TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
+from xfernas_jax.predictor.head import HeadSurrogate
 from xfernas_jax.predictor.joint import JointSurrogate
+from xfernas_jax.search.bananas import Bananas, PredictorEvolution
 from xfernas_jax.search.base import SearchOptimizer
 from xfernas_jax.search.nao import Nao
 from xfernas_jax.search.random import RandomSearch
 from xfernas_jax.search.regularized_evolution import RegularizedEvolution
+from xfernas_jax.search.surrogate_search import SurrogateSearch
 from xfernas_jax.space.base import Space
 from xfernas_jax.user_code import load_user_object
 
@@ -23,12 +28,14 @@ class SearchConfig:
     """Settings of all optimizers; each reads its own.
 
     Attributes:
-      predictor: network, fit and ascent of `nao` and `xfer_nao` (the encoder's name is there).
-      num_initial: random architectures before `nao`'s first fit.
+      surrogate: name in `SURROGATES`.
+      predictor: network, fit and ascent of the surrogate (the encoder's name is there).
+      num_initial: random architectures before the first fit without sources.
       population_size: of `evolution`.
       tournament_size: of `evolution`.
     """
 
+    surrogate: str = "head"
     predictor: PredictorConfig = dataclasses.field(default_factory=PredictorConfig)
     num_initial: int = 10
     population_size: int = 20
@@ -50,18 +57,43 @@ def _evolution(
     return RegularizedEvolution(space, config.population_size, config.tournament_size)
 
 
-def _xfer_nao(space: Space, sources: Sequence[TaskHistory], config: SearchConfig) -> Nao:
-    surrogate = JointSurrogate(space.mask(), sources, config.predictor)
-    return Nao(space, surrogate, sources, config.num_initial, config.predictor.num_starts)
+def _surrogate(space: Space, sources: Sequence[TaskHistory], config: SearchConfig) -> Surrogate:
+    name = config.surrogate
+    if name not in SURROGATES:
+        raise FlagError(
+            f"Unknown surrogate {name!r} (--surrogate). Known: {', '.join(SURROGATES)}."
+        )
+    rng = np.random.default_rng([config.predictor.seed, 1])
+    unlabelled = space.sample_tokens(rng, config.predictor.num_unlabelled)
+    return SURROGATES[name](space.mask(), sources, config.predictor, unlabelled)
 
 
-def _nao(space: Space, sources: Sequence[TaskHistory], config: SearchConfig) -> Nao:
-    del sources  # the whole difference between a transfer optimizer and its twin
-    return _xfer_nao(space, (), config)
+def _guided(kind: type[SurrogateSearch], with_sources: bool) -> Builder:
+    """Returns the builder of a surrogate-guided optimizer, or of its transfer twin."""
 
+    def build(
+        space: Space, sources: Sequence[TaskHistory], config: SearchConfig
+    ) -> SearchOptimizer:
+        used = sources if with_sources else ()  # the whole difference between the twins
+        surrogate = _surrogate(space, used, config)
+        return kind(space, surrogate, used, config.num_initial, config.predictor.num_starts)
+
+    return build
+
+
+SURROGATES: Mapping[str, type[JointSurrogate] | type[HeadSurrogate]] = MappingProxyType(
+    {"head": HeadSurrogate, "joint": JointSurrogate}
+)
+
+_GUIDED = {"nao": Nao, "bananas": Bananas, "predictor_evolution": PredictorEvolution}
 
 OPTIMIZERS: Mapping[str, Builder] = MappingProxyType(
-    {"random": _random, "evolution": _evolution, "nao": _nao, "xfer_nao": _xfer_nao}
+    {
+        "random": _random,
+        "evolution": _evolution,
+        **{name: _guided(kind, False) for name, kind in _GUIDED.items()},
+        **{f"xfer_{name}": _guided(kind, True) for name, kind in _GUIDED.items()},
+    }
 )
 
 

@@ -12,7 +12,7 @@ from xfernas_jax.space.checks import checked_tokens
 from xfernas_jax.space.graph import NetworkPlan
 
 _END = "<end>"
-_CHUNK = 2**22  # comparisons held at once while rows are looked for
+_CHUNK = 256  # sequences compared with all rows at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,11 +156,11 @@ class TableSpace(Space):
             allowed = allowed[keep]
         if not len(allowed):
             return fixed
-        step = max(_CHUNK // allowed.size, 1)
-        for start in range(0, len(missing), step):
-            part = missing[start : start + step]
-            distance = (fixed[part][:, None, :] != allowed[None]).sum(-1)
-            fixed[part] = allowed[distance.argmin(1)]
+        hot = self._one_hot(allowed)
+        for start in range(0, len(missing), _CHUNK):
+            part = missing[start : start + _CHUNK]
+            num_equal = self._one_hot(fixed[part]) @ hot.T
+            fixed[part] = allowed[num_equal.argmax(1)]
         return fixed
 
     def key(self, genotype: Any) -> str:
@@ -192,6 +192,11 @@ class TableSpace(Space):
         found = tuple(genotype)
         self.row_of(found)
         return found
+
+    def _one_hot(self, tokens: np.ndarray) -> np.ndarray:
+        """Returns `[N, L V]` float32; a product of two counts equal tokens."""
+        symbols = np.arange(len(self.vocabulary))
+        return (tokens[:, :, None] == symbols).reshape(len(tokens), -1).astype(np.float32)
 
     def _find(self, tokens: np.ndarray) -> int:
         row = self._index.get(tokens.tobytes())

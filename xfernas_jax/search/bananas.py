@@ -1,0 +1,59 @@
+"""BANANAS and predictor-guided evolution: surrogates that score given candidates."""
+
+import math
+
+import numpy as np
+
+from xfernas_jax.predictor.base import Posterior, TaskHistory
+from xfernas_jax.search.surrogate_search import SurrogateSearch
+
+_MAX_SCORED = 30_000  # a space up to this size is scored as a whole
+_NUM_RANDOM = 2_000
+_NUM_PARENTS = 10
+_NUM_CHILDREN = 20  # of each parent
+
+
+class Bananas(SurrogateSearch):
+    """Scores the whole space where it is small, else random architectures and mutants of the best.
+
+    Source: BANANAS (White et al. 2021), our reading: a predictor with uncertainty and Thompson
+    sampling. Deviates: the surrogate is ours, and three fifths of a batch are the best by the mean.
+    """
+
+    def candidates(
+        self, rng: np.random.Generator, posterior: Posterior, target: TaskHistory
+    ) -> np.ndarray:
+        rows = getattr(self._space, "rows", None)
+        if rows is not None and len(rows) <= _MAX_SCORED:
+            return rows
+        choices = self._space.choices
+        if math.prod(len(options) for options in choices) <= _MAX_SCORED:
+            grid = np.meshgrid(*[np.array(options) for options in choices], indexing="ij")
+            return np.stack(grid, -1).reshape(-1, len(choices)).astype(np.int32)
+        parents = self._starts(posterior, target)
+        drawn = self._space.sample_tokens(rng, _NUM_RANDOM)
+        return np.unique(np.concatenate([drawn, self._mutants(rng, parents)]), axis=0)
+
+    def _mutants(self, rng: np.random.Generator, parents: np.ndarray) -> np.ndarray:
+        """Returns single mutations of `[P, L]` parents."""
+        children = []
+        for parent in parents:
+            genotype = self._space.decode(parent.tolist())
+            for _ in range(_NUM_CHILDREN):
+                children.append(self._space.encode(self._space.mutate(genotype, rng)))
+        return np.array(children, np.int32)
+
+
+class PredictorEvolution(Bananas):
+    """Evolution whose children are chosen by the surrogate: single mutations of the best.
+
+    Parents are the best of the target and, by the surrogate, of the sources.
+    """
+
+    def candidates(
+        self, rng: np.random.Generator, posterior: Posterior, target: TaskHistory
+    ) -> np.ndarray:
+        first = self._mutants(rng, self._starts(posterior, target))
+        scores = posterior.predict(first)[0]
+        best = first[np.argsort(-scores, kind="stable")[:_NUM_PARENTS]]
+        return np.unique(np.concatenate([first, self._mutants(rng, best)]), axis=0)
