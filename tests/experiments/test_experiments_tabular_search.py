@@ -1,0 +1,112 @@
+import csv
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tables import write_topology_table
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FILES = ("evaluations.csv", "summary.json")
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "experiments.tabular_search", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
+
+
+def flags(folder: pathlib.Path, output: pathlib.Path, **changes: object) -> list[str]:
+    values = {
+        "benchmark_dir": folder,
+        "table": "small",
+        "optimizers": "random,bananas,xfer_bananas",
+        "seeds": 2,
+        "budget": 20,
+        "source_evaluations": 40,
+        "output": output,
+        **changes,
+    }
+    return [f"--{name}={value}" for name, value in values.items()]
+
+
+@pytest.mark.slow
+def test_results_are_the_same_bytes_for_any_number_of_jobs_and_after_a_stop(
+    tmp_path: pathlib.Path,
+) -> None:
+    write_topology_table(tmp_path)
+    one, two = tmp_path / "one", tmp_path / "two"
+    done = run(*flags(tmp_path, one, jobs=1))
+    assert done.returncode == 0, done.stderr
+    assert run(*flags(tmp_path, two, jobs=2, shard="1/3")).returncode == 0
+    partly = json.loads((two / "summary.json").read_text())
+    assert partly["optimizers"] == {}  # a third of the units is no result
+    done = run(*flags(tmp_path, two, jobs=2))
+    assert done.returncode == 0, done.stderr
+    for name in FILES:
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+    before = {path: path.stat().st_mtime_ns for path in (two / "units").rglob("*.json")}
+    assert run(*flags(tmp_path, two, jobs=2)).returncode == 0
+    assert before == {path: path.stat().st_mtime_ns for path in (two / "units").rglob("*.json")}
+
+    check_rows(one)
+    summary = json.loads((one / "summary.json").read_text())
+    assert set(summary["optimizers"]) == {"random", "bananas", "xfer_bananas"}
+    assert set(summary["twins"]) == {"xfer_bananas"}
+    at_20 = {n: row["mean_percentile"]["20"] for n, row in summary["optimizers"].items()}
+    assert summary["twins"]["xfer_bananas"]["difference"]["20"] == pytest.approx(
+        at_20["xfer_bananas"] - at_20["bananas"]
+    )
+    assert at_20["xfer_bananas"] < at_20["random"]
+
+
+def check_rows(output: pathlib.Path) -> None:
+    with (output / "evaluations.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    runs: dict[tuple[str, str, str], list[dict[str, str]]] = {}
+    for row in rows:
+        runs.setdefault((row["optimizer"], row["target"], row["seed"]), []).append(row)
+    assert len(runs) == 3 * 3 * 2
+    for found in runs.values():
+        values = np.array([float(row["value"]) for row in found])
+        assert len(found) == 20
+        incumbents = [float(row["incumbent"]) for row in found]
+        np.testing.assert_array_equal(incumbents, np.maximum.accumulate(values))
+        percentiles = [float(row["incumbent_percentile"]) for row in found]
+        assert (np.diff(percentiles) <= 0.0).all()
+    for target in ("a", "b", "c"):
+        first, second = runs["random", target, "0"], runs["bananas", target, "0"]
+        start = [row["value"] for row in first[:10]]
+        assert start == [row["value"] for row in second[:10]]  # the same start rows
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"table": "smal"}, "small"),
+        ({"optimizers": "randon"}, "randon"),
+        ({"targets": "z"}, "'z'"),
+        ({"split": "test"}, "no task with split 'test'"),
+        ({"shard": "3/2"}, "I/N"),
+        ({"benchmark_dir": "absent"}, "manifest.json"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    changes: dict[str, str], message: str, tmp_path: pathlib.Path
+) -> None:
+    write_topology_table(tmp_path)
+    done = run(*flags(tmp_path, tmp_path / "out", **changes))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+
+
+def test_results_of_another_setting_are_not_mixed(tmp_path: pathlib.Path) -> None:
+    write_topology_table(tmp_path)
+    out = tmp_path / "out"
+    few = {"optimizers": "random", "seeds": 1, "targets": "a"}
+    assert run(*flags(tmp_path, out, **few)).returncode == 0
+    done = run(*flags(tmp_path, out, **few, corrupt_sources="negate"))
+    assert done.returncode == 2
+    assert "corrupt_sources" in done.stderr

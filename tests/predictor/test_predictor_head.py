@@ -1,0 +1,254 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from xfernas_jax.predictor import cache, evidence
+from xfernas_jax.predictor.base import Posterior, Surrogate, TaskHistory
+from xfernas_jax.predictor.config import PredictorConfig
+from xfernas_jax.predictor.head import HeadSurrogate, _ascend_head
+from xfernas_jax.predictor.hypotheses import (
+    NEGATIVE,
+    NONE,
+    POSITIVE,
+    consensus_weights,
+    draw_hypotheses,
+)
+from xfernas_jax.predictor.kernels import (
+    NUM_KERNELS,
+    kernel_diagonals,
+    kernel_matrices,
+    measure_scales,
+)
+from xfernas_jax.predictor.relatedness import relatedness
+from xfernas_jax.space import get_space
+
+SPACE = get_space("nasbench201")
+QUICK = PredictorConfig(num_members=2, source_steps=150)
+EMPTY = TaskHistory("target", np.zeros((0, 6), np.int32), np.zeros(0))
+RNG = np.random.default_rng(0)
+EDGES = RNG.normal(size=(6, 6))
+
+
+def history(num_rows: int, seed: int, sign: float = 1.0, shuffled: bool = False) -> TaskHistory:
+    rng = np.random.default_rng(seed)
+    tokens = SPACE.sample_tokens(rng, num_rows)
+    scores = sign * EDGES[np.arange(6), tokens].sum(1) + 0.2 * rng.normal(size=num_rows)
+    return TaskHistory("t", tokens, rng.permutation(scores) if shuffled else scores)
+
+
+SOURCES = tuple(history(100, seed) for seed in range(3))
+QUERY = history(100, 4)
+
+
+@pytest.fixture(autouse=True)
+def _forget_fits() -> None:
+    cache.clear_memory()
+
+
+def data(num_rows: int, num_sources: int = 3) -> evidence.Observed:
+    rng = np.random.default_rng(5)
+    z = (rng.normal(size=(num_rows, 4)), rng.normal(size=(num_rows, 3)))
+    scores = rng.normal(size=(num_rows, num_sources))
+    kernels = kernel_matrices(z, z, measure_scales(z))
+    return evidence.Observed(scores.mean(1), scores, kernels, rng.normal(size=num_rows))
+
+
+def dense_covariance(h, i: int, d: evidence.Observed) -> np.ndarray:
+    inner = (
+        h.universal[i] ** 2 * np.outer(d.universal, d.universal)
+        + h.own[i] ** 2 * d.scores @ d.scores.T
+        + h.residual[i] ** 2 * sum(w * k for w, k in zip(h.mixture[i], d.kernels, strict=True))
+    )
+    return 25.0 + h.scale[i] ** 2 * inner
+
+
+def test_weights_are_prior_times_the_gaussian_density() -> None:
+    h, d = draw_hypotheses(NUM_KERNELS, with_sources=True), data(7)
+    prior = h.prior(0.5)
+    fitted = evidence.fit(h, prior, d)
+    log_weight = []
+    for i in range(len(prior)):
+        cov = dense_covariance(h, i, d) + ((h.scale[i] * h.noise[i]) ** 2 + 1e-6) * np.eye(7)
+        mean = h.scale[i] * h.slope[i] * d.universal
+        log_weight.append(np.log(prior[i]) + multivariate_normal.logpdf(d.targets, mean, cov))
+    expected = np.exp(np.array(log_weight) - max(log_weight))
+    np.testing.assert_allclose(fitted.weights, expected / expected.sum(), rtol=1e-6)
+    assert fitted.kept_weights.sum() == pytest.approx(1.0)
+
+
+def test_predictions_are_those_of_the_textbook_formula() -> None:
+    h, whole = draw_hypotheses(NUM_KERNELS, with_sources=True), data(12)
+    seen = evidence.Observed(
+        whole.universal[:8], whole.scores[:8], whole.kernels[:, :8, :8], whole.targets[:8]
+    )
+    fitted = evidence.fit(h, h.prior(0.5), seen)
+    consensus = np.full(3, 1.0 / 3.0)  # universal is the mean of the scores here
+    for which in (0, 5):
+        i = int(fitted.kept[which])
+        cov = dense_covariance(h, i, whole)
+        noisy = cov[:8, :8] + ((h.scale[i] * h.noise[i]) ** 2 + 1e-6) * np.eye(8)
+        mean = h.scale[i] * h.slope[i] * whole.universal
+        gain = np.linalg.solve(noisy, cov[:8, 8:]).T
+        expected = mean[8:] + gain @ (seen.targets - mean[:8])
+        one = np.zeros(len(fitted.kept))
+        one[which] = 1.0
+        constant, on_scores, on_kernels = evidence.coefficients(fitted, one, consensus, seen)
+        cross = whole.kernels[:, 8:, :8]
+        found = constant + whole.scores[8:] @ on_scores + np.einsum("kmn,kn->m", cross, on_kernels)
+        np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9)
+        across = evidence.cross_covariance(
+            fitted, which, whole.universal[8:], whole.scores[8:], cross, seen
+        )
+        np.testing.assert_allclose(across, cov[8:, :8], rtol=1e-9)
+        joint = evidence.joint_covariance(
+            fitted, which, whole.universal[8:], whole.scores[8:], whole.kernels[:, 8:, 8:]
+        )
+        np.testing.assert_allclose(joint, cov[8:, 8:], rtol=1e-9)
+        variance = evidence.prior_variance(
+            fitted,
+            which,
+            whole.universal[8:],
+            whole.scores[8:],
+            np.diagonal(whole.kernels[:, 8:, 8:], axis1=1, axis2=2),
+        )
+        np.testing.assert_allclose(variance, np.diag(joint), rtol=1e-9)
+
+
+def test_kernels_of_an_architecture_with_itself_are_the_diagonal() -> None:
+    rng = np.random.default_rng(1)
+    features = (rng.normal(size=(9, 4)), rng.normal(size=(9, 3)))
+    scales = measure_scales(features)
+    full = kernel_matrices(features, features, scales)
+    diagonal = np.diagonal(full, axis1=1, axis2=2)
+    np.testing.assert_allclose(kernel_diagonals(features, scales), diagonal, atol=1e-6)
+    for kernel in full:  # positive semi-definite, or the model would be none
+        assert np.linalg.eigvalsh(kernel).min() > -1e-9
+
+
+def test_prior_shares_follow_relatedness() -> None:
+    h = draw_hypotheses(NUM_KERNELS, with_sources=True)
+    for r in (0.2, 0.7):
+        prior = h.prior(r)
+        assert prior.sum() == pytest.approx(1.0)
+        assert prior[h.group == NONE].sum() == pytest.approx(0.85 * (1 - r))
+        assert prior[h.group == POSITIVE].sum() == pytest.approx(0.9 * r)
+    alone = draw_hypotheses(NUM_KERNELS, with_sources=False)
+    assert set(alone.group) == {NONE}
+    assert alone.prior(0.9).sum() == pytest.approx(1.0)
+
+
+def test_a_contrary_source_gets_a_negative_weight_and_a_useless_one_almost_none() -> None:
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=2000)
+    good = [shared + 0.3 * rng.normal(size=2000) for _ in range(3)]
+    weights = consensus_weights(np.stack([*good, -shared, 0.3 * rng.normal(size=2000)], axis=1))
+    assert (weights[:3] > 0.2).all()
+    assert weights[3] < -0.2
+    assert abs(weights[4]) < 0.02
+    assert consensus_weights(np.zeros((5, 0))).shape == (0,)
+
+
+def test_relatedness_tells_related_sources_from_shuffled_ones() -> None:
+    assert relatedness(SOURCES) > 0.7
+    # Rank correlations of 100 unrelated rows: standard deviation 0.1.
+    assert relatedness([history(100, s, shuffled=True) for s in range(4)]) < 0.3
+    assert relatedness(SOURCES[:1]) == 0.5
+    negated = [*SOURCES[:2], history(100, 2, sign=-1.0)]
+    assert relatedness(negated) < relatedness(SOURCES)
+
+
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
+    ranks = [np.argsort(np.argsort(x)) for x in (first, second)]
+    return float(np.corrcoef(ranks)[0, 1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sources", "low", "high"),
+    [
+        (SOURCES, 0.0, 0.2),
+        (tuple(history(100, s, shuffled=True) for s in range(3)), 0.35, 1.0),
+    ],
+    ids=["good", "shuffled"],
+)
+def test_no_transfer_is_believed_where_the_sources_are_worthless(
+    sources: tuple[TaskHistory, ...], low: float, high: float
+) -> None:
+    posterior = HeadSurrogate(SPACE.mask(), sources, QUICK).condition(history(25, 8))
+    assert low <= posterior.no_transfer_probability <= high
+
+
+@pytest.mark.slow
+def test_reversed_sources_are_turned_around_by_the_target() -> None:
+    reversed_ = tuple(history(100, seed, sign=-1.0) for seed in range(3))
+    surrogate = HeadSurrogate(SPACE.mask(), reversed_, QUICK)
+    before = rank_correlation(surrogate.condition(EMPTY).predict(QUERY.tokens)[0], QUERY.scores)
+    after = surrogate.condition(history(12, 8))
+    assert before < -0.5
+    assert rank_correlation(after.predict(QUERY.tokens)[0], QUERY.scores) > 0.5
+    weights = after._fit.weights
+    assert weights[after._fit.hypotheses.group == NEGATIVE].sum() > 0.3
+
+
+@pytest.mark.slow
+def test_transfer_ranks_better_than_no_transfer_with_few_observations() -> None:
+    found = []
+    for sources in (SOURCES, ()):
+        surrogate = HeadSurrogate(SPACE.mask(), sources, QUICK)
+        assert isinstance(surrogate, Surrogate)
+        posterior = surrogate.condition(history(6, 8))
+        assert isinstance(posterior, Posterior)
+        mean, spread = posterior.predict(QUERY.tokens)
+        assert (spread > 0.0).all()
+        found.append(rank_correlation(mean, QUERY.scores))
+    assert found[0] > 0.8
+    assert found[0] > found[1] + 0.1
+
+
+def test_samples_scatter_around_the_prediction() -> None:
+    posterior = HeadSurrogate(SPACE.mask(), SOURCES, QUICK).condition(history(20, 8))
+    tokens = QUERY.tokens[:30]
+    mean, spread = posterior.predict(tokens)
+    draws = posterior.sample(np.random.default_rng(0), 600, tokens)
+    assert draws.shape == (600, 30)
+    # The mean of 600 draws has a standard error of spread / 24.5; five of them bound 30 rows.
+    assert (np.abs(draws.mean(0) - mean) < 5.0 * draws.std(0) / 24.5 + 0.02).all()
+    assert 0.5 < np.median(draws.std(0) / spread) < 2.0
+
+
+def test_order_and_earlier_rounds_do_not_matter() -> None:
+    target = history(15, 8)
+    order = np.random.default_rng(1).permutation(15)
+    surrogate = HeadSurrogate(SPACE.mask(), SOURCES, QUICK)
+    first = surrogate.condition(target).predict(QUERY.tokens)[0]
+    surrogate.condition(history(30, 9))
+    shuffled = TaskHistory("t", target.tokens[order], target.scores[order])
+    np.testing.assert_array_equal(surrogate.condition(shuffled).predict(QUERY.tokens)[0], first)
+
+
+def test_ascent_climbs_and_growing_histories_compile_nothing_new() -> None:
+    surrogate = HeadSurrogate(SPACE.mask(), SOURCES, QUICK)
+    rng = np.random.default_rng(0)
+    worst = QUERY.tokens[np.argsort(QUERY.scores)[:20]]
+    sizes = []
+    for num_rows in (1, 5, 20, 60, 100):
+        posterior = surrogate.condition(history(num_rows, 8))
+        reached = np.unique(posterior.ascend(rng, worst), axis=0)
+        sizes.append(_ascend_head._cache_size())
+        assert SPACE.mask()[np.arange(6), reached].all()
+    gain = posterior.predict(reached)[0].mean() - posterior.predict(worst)[0].mean()
+    assert gain > 0.5
+    assert len(set(sizes)) == 1
+
+
+def test_constant_targets_and_nothing_observed_are_allowed() -> None:
+    surrogate = HeadSurrogate(SPACE.mask(), SOURCES, dataclasses.replace(QUICK, source_steps=20))
+    for target in (EMPTY, TaskHistory("t", QUERY.tokens[:5], np.full(5, 0.1))):
+        posterior = surrogate.condition(target)
+        mean, spread = posterior.predict(QUERY.tokens)
+        assert np.isfinite(mean).all()
+        assert np.isfinite(spread).all()
+        assert np.isfinite(posterior.sample(np.random.default_rng(0), 2, QUERY.tokens)).all()
+        assert len(posterior.ascend(np.random.default_rng(0), QUERY.tokens[:3]))
