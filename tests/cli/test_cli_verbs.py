@@ -138,15 +138,23 @@ def test_a_search_that_goes_on_keeps_the_sources_it_began_with(
     words = ["search", "--optimizer=random", "--batch_size=1", work, *QUICK]
     first = run_command(*words, "--budget_evaluations=1", "--study=mine")
     assert first.code == 0
+    before = sources_of(tmp_path, "mine")
     added = run_command("collect", "--dataset=mnist_5k", "--num_architectures=1", work, *QUICK)
     assert added.code == 0
     more = run_command(*words, "--budget_evaluations=2", "--study=mine")
     assert more.code == 0
     assert "Sources are those that the study began with" in more.out
-    with Storage(default_storage_url(tmp_path)) as storage:
-        result = storage.result("mine")
+    assert sources_of(tmp_path, "mine") == before
+    other = run_command(*words, "--budget_evaluations=1", "--study=later")
+    assert other.code == 0
+    assert len(sources_of(tmp_path, "later")) == len(before) + 1
+
+
+def sources_of(work: pathlib.Path, study: str) -> list[str]:
+    with Storage(default_storage_url(work)) as storage:
+        result = storage.result(study)
     assert result is not None
-    assert not any(name.startswith("mnist_5k@") and "49c" not in name for name in result["sources"])
+    return result["sources"]
 
 
 @pytest.mark.slow

@@ -75,3 +75,33 @@ def test_fingerprint_covers_what_changes_the_score_and_nothing_else() -> None:
 def test_a_bad_recipe_change_names_itself(change: str) -> None:
     with pytest.raises(RecipeError, match=change):
         get_recipe("cpu", [change])
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "optax:adabelief"])
+def test_other_optax_optimizers_train(optimizer: str) -> None:
+    changes = [f"train.optimizer={optimizer}", "train.learning_rate=0.02", "train.epochs=4"]
+    result = benchmark([*changes, "data.train_examples=1000"]).train(NASBENCH201_BEST, seed=0)
+    assert result.losses[-1] < 0.8 * result.losses[0]
+
+
+@pytest.mark.parametrize("name", ["no_such", "join", "apply_updates"])
+def test_what_is_no_optimizer_is_refused(name: str) -> None:
+    with pytest.raises(RecipeError, match=f"train.optimizer '{name}'"):
+        benchmark([f"train.optimizer={name}"]).train(LIGHT, seed=0)
+
+
+def test_devices_stay_equal_without_synchronised_batch_norm() -> None:
+    apart = benchmark(["train.sync_batch_norm=false"], 4).train(LIGHT, seed=0)
+    together = benchmark([], 4).train(LIGHT, seed=0)
+    assert np.isfinite(apart.losses).all()
+    # Each device normalises by its own quarter of the batch, so the loss differs a little.
+    assert apart.losses != together.losses
+    np.testing.assert_allclose(apart.losses, together.losses, rtol=0.3)
+
+
+def test_a_recipe_without_a_reduction_is_refused_where_genotypes_hold_one() -> None:
+    recipe = get_recipe("cpu")
+    dataset = load_dataset("digits", recipe.data)
+    with pytest.raises(RecipeError, match="--recipe=cpu_two_cell"):
+        TrainedBenchmark(get_space("nao5"), dataset, recipe)
+    TrainedBenchmark(get_space("nao5"), dataset, get_recipe("cpu_two_cell"))
