@@ -1,0 +1,1 @@
+"""Timing scripts; each prints what it measures and writes JSON with --output."""

@@ -1,0 +1,23 @@
+"""Reads `evaluations.csv` of `tabular_search`."""
+
+import csv
+import pathlib
+
+import numpy as np
+
+
+def percentile_matrix(file: pathlib.Path, optimizer: str) -> np.ndarray:
+    """Returns the incumbents' percentiles `[targets, seeds, evaluations]` of one optimizer.
+
+    Targets and seeds are sorted; the shortest search decides the length.
+    """
+    runs: dict[tuple[str, int], list[float]] = {}
+    with file.open(newline="") as stream:
+        for row in csv.DictReader(stream):
+            if row["optimizer"] == optimizer:
+                key = (row["target"], int(row["seed"]))
+                runs.setdefault(key, []).append(float(row["incumbent_percentile"]))
+    targets = sorted({target for target, _ in runs})
+    seeds = sorted({seed for _, seed in runs})
+    length = min((len(values) for values in runs.values()), default=0)
+    return np.array([[runs[t, s][:length] for s in seeds] for t in targets])

@@ -1,0 +1,98 @@
+"""The worst case: sources that are wrong. Runs `tabular_search` once for each way to be wrong.
+
+    python -m experiments.worst_case --benchmark_dir=DIR --seeds=20 --jobs=2 --output=runs/worst
+
+Each transfer optimizer is compared with its twin without sources on the same targets and seeds.
+*Not worse*: the 95 % interval of the difference is not wholly above 0, and the mean difference is
+at most a quarter of the twin's mean. Writes `worst_case.json` and prints a table.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from absl import app, flags
+
+from experiments import statistics
+from experiments.incumbents import percentile_matrix
+from xfernas_jax.files import write_atomically
+
+_DIR = flags.DEFINE_string("benchmark_dir", None, "Folder with a manifest.json.", required=True)
+_TABLE = flags.DEFINE_string("table", "transnas_micro", "Name of a table.")
+_TWINS = flags.DEFINE_list("twins", ["nao", "bananas"], "Optimizers that have transfer twins.")
+_KINDS = flags.DEFINE_list(
+    "kinds",
+    ["none", "shuffle", "negate", "one_shuffled", "one_negated"],
+    "Values of --corrupt_sources.",
+)
+_SEEDS = flags.DEFINE_integer("seeds", 20, "Seeds.", lower_bound=2)
+_JOBS = flags.DEFINE_integer("jobs", 1, "Processes.", lower_bound=1)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder of the results.", required=True)
+_PASS = flags.DEFINE_multi_string("pass", [], "More flags for tabular_search, without the dashes.")
+
+_CHECKPOINTS = (20, 50, 100)
+
+
+def search(kind: str, optimizers: Sequence[str]) -> pathlib.Path:
+    """Runs `tabular_search` for one way to be wrong; returns its folder."""
+    output = pathlib.Path(_OUTPUT.value) / kind
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.tabular_search",
+        f"--benchmark_dir={_DIR.value}",
+        f"--table={_TABLE.value}",
+        f"--optimizers={','.join(optimizers)}",
+        f"--corrupt_sources={kind}",
+        f"--seeds={_SEEDS.value}",
+        f"--jobs={_JOBS.value}",
+        f"--output={output}",
+        *(f"--{text}" for text in _PASS.value),
+    ]
+    if subprocess.run(command, check=False).returncode:
+        sys.exit(2)  # tabular_search has said why
+    return output
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs every kind and compares."""
+    del argv
+    alone = search("none", list(_TWINS.value))
+    rows = []
+    for kind in _KINDS.value:
+        folder = search(kind, [f"xfer_{name}" for name in _TWINS.value])
+        for name in _TWINS.value:
+            ours = percentile_matrix(folder / "evaluations.csv", f"xfer_{name}")
+            theirs = percentile_matrix(alone / "evaluations.csv", name)
+            for c in _CHECKPOINTS:
+                rows.append(compare(kind, name, c, ours[..., c - 1], theirs[..., c - 1]))
+    output = pathlib.Path(_OUTPUT.value) / "worst_case.json"
+    write_atomically(output, (json.dumps(rows, indent=1) + "\n").encode())
+
+
+def compare(kind: str, name: str, at: int, ours: np.ndarray, theirs: np.ndarray) -> dict:
+    """Compares one optimizer with its twin and prints the line."""
+    difference, low, high, _ = statistics.paired(ours, theirs)
+    fine = statistics.is_not_worse(ours, theirs)
+    print(
+        f"{kind:>13}  xfer_{name:<20} @{at:<4} {ours.mean():7.3f}  twin {theirs.mean():7.3f}  "
+        f"difference {difference:+.3f} [{low:+.3f}, {high:+.3f}]  "
+        f"{'not worse' if fine else 'WORSE'}"
+    )
+    return {
+        "sources": kind,
+        "optimizer": f"xfer_{name}",
+        "evaluations": at,
+        "mean_percentile": float(ours.mean()),
+        "twin_mean_percentile": float(theirs.mean()),
+        "difference": difference,
+        "ci95": [low, high],
+        "not_worse": bool(fine),
+    }
+
+
+if __name__ == "__main__":
+    app.run(main)
