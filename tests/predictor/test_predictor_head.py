@@ -252,3 +252,12 @@ def test_constant_targets_and_nothing_observed_are_allowed() -> None:
         assert np.isfinite(spread).all()
         assert np.isfinite(posterior.sample(np.random.default_rng(0), 2, QUERY.tokens)).all()
         assert len(posterior.ascend(np.random.default_rng(0), QUERY.tokens[:3]))
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_before_any_observation_the_consensus_ranks(shuffled: bool) -> None:
+    sources = [history(100, seed, shuffled=shuffled and seed > 0) for seed in range(3)]
+    surrogate = HeadSurrogate(SPACE.mask(), sources, dataclasses.replace(QUICK, source_steps=60))
+    posterior = surrogate.condition(EMPTY)
+    consensus = posterior._features(QUERY.tokens).scores @ posterior._sources.consensus
+    assert rank_correlation(posterior.predict(QUERY.tokens)[0], consensus) > 0.999

@@ -80,7 +80,9 @@ def fit(hypotheses: Hypotheses, prior: np.ndarray, data: Observed) -> Fit:
     log_weight = np.log(np.maximum(prior, 1e-300)) - 0.5 * np.square(whitened).sum(1) - log_det
     weights = np.exp(log_weight - log_weight.max())
     weights /= weights.sum()
-    kept = np.sort(np.argsort(-weights, kind="stable")[:_NUM_KEPT])
+    # Before any observation every hypothesis has its prior weight, so none may be left out then:
+    # the largest single weights are those of "no transfer", whose mean tells nothing.
+    kept = np.sort(np.argsort(-weights, kind="stable")[: _NUM_KEPT if count else None])
     alphas = np.stack(
         [solve_triangular(factors[h], whitened[h], lower=True, trans=1) for h in kept]
     )
