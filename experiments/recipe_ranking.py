@@ -87,6 +87,8 @@ def main(argv: list[str]) -> None:
     scores = np.array(rows)
     spread, noise = spread_and_noise(scores)
     low, high = ratio_interval(scores, np.random.default_rng(0))
+    best_half = scores[np.argsort(-scores.mean(1))[: len(scores) // 2]]
+    best_spread, best_noise = spread_and_noise(best_half)
     result = {
         "space": space.name,
         "dataset": dataset.task.dataset,
@@ -97,6 +99,7 @@ def main(argv: list[str]) -> None:
         "noise": noise,
         "ratio": spread / max(noise, 1e-9),
         "ratio_ci95": [low, high],
+        "best_half": {"spread": best_spread, "noise": best_noise},
         "rank_correlation": rank_correlation(scores),
         "seconds": time.monotonic() - start,
         "versions": dict(versions()),
@@ -106,7 +109,8 @@ def main(argv: list[str]) -> None:
     print(
         f"mean {result['mean']:.4f}  spread {spread:.4f}  noise {noise:.4f}  ratio "
         f"{result['ratio']:.2f} [{low:.2f}, {high:.2f}]  rank correlation "
-        f"{result['rank_correlation']:.2f}  {result['seconds']:.0f} s"
+        f"{result['rank_correlation']:.2f}  {result['seconds']:.0f} s\n"
+        f"best half alone: spread {best_spread:.4f}  noise {best_noise:.4f}"
     )
     if _OUTPUT.value:
         pathlib.Path(_OUTPUT.value).write_text(json.dumps(result, indent=1))

@@ -4,6 +4,7 @@ The unit is (target, seed). Resampling draws seeds within each target, so every 
 weight.
 """
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -32,19 +33,36 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def paired(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, float, float]:
-    """Compares `[targets, seeds]` of twins that share seeds.
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Ours against a twin; smaller values are better.
 
-    Returns:
-      Mean of ours - theirs, its 95 % interval, and a two-sided p value (the smallest level at
-      which a bootstrap interval excludes 0; at least 1 / resamples).
+    Attributes:
+      difference: mean of ours - theirs.
+      low: lower end of its 95 % interval.
+      high: upper end.
+      p_value: two-sided, the smallest level at which the interval excludes 0; at least
+        1 / resamples.
+      not_worse: whether the interval does not lie wholly above 0 and the difference is at most a
+        quarter of their mean.
     """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    not_worse: bool
+
+
+def compare(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
+    """Compares `[targets, seeds]` of twins that share seeds."""
     difference = ours - theirs
     means = resampled_means(difference, np.random.default_rng(0))
-    low, high = np.quantile(means, [0.025, 0.975])
+    low, high = (float(x) for x in np.quantile(means, [0.025, 0.975]))
     tail = min(np.mean(means <= 0.0), np.mean(means >= 0.0))
     p_value = float(min(max(2.0 * tail, 1.0 / _NUM_RESAMPLES), 1.0))
-    return float(difference.mean()), float(low), float(high), p_value
+    mean = float(difference.mean())
+    return Comparison(mean, low, high, p_value, low <= 0.0 and mean <= 0.25 * float(theirs.mean()))
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -55,13 +73,3 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
         running = max(running, min((len(p_values) - rank) * p, 1.0))
         corrected[name] = running
     return {name: corrected[name] for name in p_values}
-
-
-def is_not_worse(ours: np.ndarray, theirs: np.ndarray) -> bool:
-    """Tells whether ours is not worse: see the rule.
-
-    The interval of the difference (larger is worse) does not lie wholly above 0, and the mean
-    difference is at most a quarter of their mean.
-    """
-    difference, low, _, _ = paired(ours, theirs)
-    return low <= 0.0 and difference <= 0.25 * float(theirs.mean())

@@ -17,6 +17,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -134,13 +135,18 @@ def run_group(
     return timings
 
 
+def shard_from_flags() -> tuple[int, int]:
+    """Returns I and N of --shard=I/N."""
+    numbers = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", _SHARD.value)
+    index, parts = (int(x) for x in numbers.groups()) if numbers else (1, 0)
+    if index > parts:
+        raise FlagError(f"--shard={_SHARD.value}: the form is I/N, such as 1/4.")
+    return index, parts
+
+
 def run_all(units: Sequence[Unit], setting: Setting, folder: str, output: pathlib.Path) -> None:
-    """Runs the units that are not finished, in --jobs processes."""
-    try:
-        index, parts = (int(x) for x in _SHARD.value.split("/"))
-        assert 1 <= index <= parts
-    except (ValueError, AssertionError):
-        raise FlagError(f"--shard={_SHARD.value}: the form is I/N, such as 1/4.") from None
+    """Runs the units of this shard that are not finished, in --jobs processes."""
+    index, parts = shard_from_flags()
     groups: dict[tuple[str, int], list[Unit]] = {}
     for unit in units:
         if not unit.file(output).exists():
@@ -168,8 +174,6 @@ def curves(units: Sequence[Unit], setting: Setting, folder: str, output: pathlib
     writer.writerow([*names.split(), "incumbent_percentile", "incumbent_test_percentile"])
     result: dict[Unit, tuple[np.ndarray, np.ndarray]] = {}
     for unit in units:
-        if not unit.file(output).exists():
-            continue
         rows = np.array(json.loads(unit.file(output).read_text())["rows"])
         values = table.column(unit.target, setting.split).values
         best_row = _incumbents(values[rows], rows)
@@ -202,8 +206,8 @@ def curves(units: Sequence[Unit], setting: Setting, folder: str, output: pathlib
 def _incumbents(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Returns the row of the best value so far; the earlier one at a tie."""
     best = np.maximum.accumulate(values)
-    first = [int(np.flatnonzero(values == b)[0]) for b in best]
-    return rows[first]
+    is_new = np.concatenate([[True], values[1:] > best[:-1]])
+    return rows[np.maximum.accumulate(np.where(is_new, np.arange(len(rows)), 0))]
 
 
 def _percentiles(values: np.ndarray) -> np.ndarray:
@@ -246,14 +250,12 @@ def summarize(found: Any, setting: Setting, seeds: int) -> dict[str, Any]:
 def _twin(ours: np.ndarray, theirs: np.ndarray, random: np.ndarray | None) -> dict[str, Any]:
     length = min(ours.shape[2], theirs.shape[2])
     at = [c for c in CHECKPOINTS if c <= length]
-    compared = {str(c): statistics.paired(ours[..., c - 1], theirs[..., c - 1]) for c in at}
+    compared = {str(c): statistics.compare(ours[..., c - 1], theirs[..., c - 1]) for c in at}
     result: dict[str, Any] = {
-        "difference": {c: found[0] for c, found in compared.items()},
-        "difference_ci95": {c: found[1:3] for c, found in compared.items()},
-        "p_value": statistics.holm({c: found[3] for c, found in compared.items()}),
-        "not_worse": {
-            str(c): statistics.is_not_worse(ours[..., c - 1], theirs[..., c - 1]) for c in at
-        },
+        "difference": {c: found.difference for c, found in compared.items()},
+        "difference_ci95": {c: [found.low, found.high] for c, found in compared.items()},
+        "p_value": statistics.holm({c: found.p_value for c, found in compared.items()}),
+        "not_worse": {c: found.not_worse for c, found in compared.items()},
         "evaluations_to_match": {str(c): _needed(theirs, ours[..., c - 1].mean()) for c in at},
     }
     if random is not None:
@@ -274,6 +276,7 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise FlagError(f"Unknown argument {argv[1]!r}.")
     setting = setting_from_flags()
+    shard_from_flags()  # before anything is written
     folder, output = str(_DIR.value), pathlib.Path(str(_OUTPUT.value)).absolute()
     check_output(setting, output)
     units = [

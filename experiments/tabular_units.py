@@ -86,7 +86,7 @@ def search_rows(
 ) -> dict[str, Any]:
     """Returns the rows that the optimizer evaluated, in order, and the share of decoded rows."""
     space = table.space
-    target_index = sorted(task for task, _ in table.columns).index(unit.target)
+    target_index = task_index(table, unit.target)
     uses_sources = unit.optimizer.startswith("xfer_")
     sources = source_histories(unit, setting, table) if uses_sources else ()
     optimizer = make_optimizer(
@@ -122,15 +122,19 @@ def search_rows(
     return {"rows": evaluated, "decoded_rows_share": kept}
 
 
+def task_index(table: Table, task: str) -> int:
+    """Returns the place of a task in the table's sorted tasks, for seeds."""
+    return sorted({name for name, _ in table.columns}).index(task)
+
+
 def source_histories(unit: Unit, setting: Setting, table: Table) -> tuple[TaskHistory, ...]:
     """Draws the sources' histories: of their own for every target, source and seed."""
-    tasks = sorted({task for task, _ in table.columns})
     names = [task for task in setting.sources if task != unit.target]
-    target_index = tasks.index(unit.target)
+    target_index = task_index(table, unit.target)
     bad = np.random.default_rng([unit.seed, target_index, 3]).integers(max(len(names), 1))
     histories = []
     for position, name in enumerate(names):
-        rng = np.random.default_rng([unit.seed, target_index, 4, tasks.index(name)])
+        rng = np.random.default_rng([unit.seed, target_index, 4, task_index(table, name)])
         count = min(setting.source_evaluations, len(table.space.rows))
         rows = rng.choice(len(table.space.rows), count, replace=False)
         scores = table.column(name, setting.split).values[rows]

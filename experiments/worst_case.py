@@ -12,6 +12,7 @@ import pathlib
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from absl import app, flags
@@ -73,14 +74,13 @@ def main(argv: Sequence[str]) -> None:
     write_atomically(output, (json.dumps(rows, indent=1) + "\n").encode())
 
 
-def compare(kind: str, name: str, at: int, ours: np.ndarray, theirs: np.ndarray) -> dict:
+def compare(kind: str, name: str, at: int, ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
     """Compares one optimizer with its twin and prints the line."""
-    difference, low, high, _ = statistics.paired(ours, theirs)
-    fine = statistics.is_not_worse(ours, theirs)
+    found = statistics.compare(ours, theirs)
     print(
         f"{kind:>13}  xfer_{name:<20} @{at:<4} {ours.mean():7.3f}  twin {theirs.mean():7.3f}  "
-        f"difference {difference:+.3f} [{low:+.3f}, {high:+.3f}]  "
-        f"{'not worse' if fine else 'WORSE'}"
+        f"difference {found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]  "
+        f"{'not worse' if found.not_worse else 'WORSE'}"
     )
     return {
         "sources": kind,
@@ -88,9 +88,9 @@ def compare(kind: str, name: str, at: int, ours: np.ndarray, theirs: np.ndarray)
         "evaluations": at,
         "mean_percentile": float(ours.mean()),
         "twin_mean_percentile": float(theirs.mean()),
-        "difference": difference,
-        "ci95": [low, high],
-        "not_worse": bool(fine),
+        "difference": found.difference,
+        "ci95": [found.low, found.high],
+        "not_worse": found.not_worse,
     }
 
 

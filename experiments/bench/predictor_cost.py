@@ -1,9 +1,10 @@
 """Measures what a surrogate costs: the sources once, and a round by the length of the history.
 
-    python -m experiments.bench.predictor_cost --output=cost.json
+    taskset -c 0 python -m experiments.bench.predictor_cost --output=cost.json
 
 A round is `condition` on the observations and a prediction of 4,096 candidates, and for `nao` the
-two ascents with decoding. Times are medians after a warm-up, on one core. The source histories
+two ascents with decoding. Times are medians after a warm-up, on the cores that
+`taskset` leaves. The source histories
 are synthetic (additive scores), for their length alone matters here.
 """
 
@@ -13,10 +14,16 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 
+import jax
 import numpy as np
 from absl import app, flags
 
-from experiments.tabular_units import single_threaded
+from xfernas_jax.benchmarks.trained import versions
+from xfernas_jax.predictor import cache
+from xfernas_jax.predictor.base import Surrogate, TaskHistory
+from xfernas_jax.predictor.config import PredictorConfig
+from xfernas_jax.search.registry import SURROGATES
+from xfernas_jax.space.registry import get_space
 
 _SPACE = flags.DEFINE_string("space", "nasbench201", "Search space.")
 _SURROGATE = flags.DEFINE_string("surrogate", "head", "Surrogate: head or joint.")
@@ -40,14 +47,7 @@ def seconds_of(action: Callable[[], object]) -> float:
 def main(argv: Sequence[str]) -> None:
     """Measures and prints."""
     del argv
-    single_threaded()
-    # Imported after the threads are limited.
-    from xfernas_jax.benchmarks.trained import versions
-    from xfernas_jax.predictor import cache
-    from xfernas_jax.predictor.base import TaskHistory
-    from xfernas_jax.predictor.config import PredictorConfig
-    from xfernas_jax.search.registry import SURROGATES
-    from xfernas_jax.space.registry import get_space
+    jax.config.update("jax_platforms", "cpu")
 
     space, rng = get_space(_SPACE.value), np.random.default_rng(0)
     weights = rng.normal(size=(5, len(space.choices), len(space.vocabulary)))
@@ -59,18 +59,16 @@ def main(argv: Sequence[str]) -> None:
         scores = weights[task][positions, tokens].sum(1) + 0.1 * rng.normal(size=num_rows)
         return TaskHistory(str(task), tokens, scores)
 
-    def build(sources: Sequence[TaskHistory]) -> object:
-        kind = SURROGATES[_SURROGATE.value]
-        unlabelled = space.sample_tokens(np.random.default_rng(1), 4096)
-        return kind(space.mask(), sources, PredictorConfig(), unlabelled)
+    def build(sources: Sequence[TaskHistory]) -> Surrogate:
+        return SURROGATES[_SURROGATE.value](space, sources, PredictorConfig())
 
     empty = TaskHistory("none", np.zeros((0, len(positions)), np.int32), np.zeros(0))
-    learned, surrogate = [], None
+    learned = []
     for text in [_SOURCES.value[0], *_SOURCES.value]:  # the first is the warm-up
         sources = [history(task, int(text) // 4) for task in range(1, 5)]
         cache.clear_memory()
         surrogate = build(sources)
-        seconds = seconds_of(lambda s=surrogate: s.condition(empty))  # type: ignore[attr-defined]
+        seconds = seconds_of(lambda s=surrogate: s.condition(empty))
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         learned.append({"evaluations": int(text), "seconds": seconds, "peak_gib": memory})
         warm = "with compilation" if len(learned) == 1 else "warm or of another size"
@@ -81,11 +79,11 @@ def main(argv: Sequence[str]) -> None:
     for text in _HISTORY.value:
         target = history(0, int(text))
 
-        def score(t: TaskHistory = target, s: object = surrogate) -> None:
-            s.condition(t).predict(candidates)  # type: ignore[attr-defined]
+        def score(t: TaskHistory = target, s: Surrogate = surrogate) -> None:
+            s.condition(t).mean(candidates)
 
-        def ascend(t: TaskHistory = target, s: object = surrogate) -> None:
-            posterior = s.condition(t)  # type: ignore[attr-defined]
+        def ascend(t: TaskHistory = target, s: Surrogate = surrogate) -> None:
+            posterior = s.condition(t)
             for _ in range(2):
                 posterior.ascend(np.random.default_rng(0), candidates[:20])
 

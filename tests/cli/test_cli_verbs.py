@@ -101,7 +101,8 @@ def test_an_exported_history_is_the_same_after_import(
         "collect", "--study=s", "--num_architectures=2", "--seed=5", f"--workdir={first}", *QUICK
     )
     assert made.code == 0
-    assert run_command("history", "export", "--study=s", f"--file={file}", f"--workdir={first}")
+    done = run_command("history", "export", "--study=s", f"--file={file}", f"--workdir={first}")
+    assert done.code == 0
     provenance = json.loads(file.read_text().splitlines()[0])["provenance"]
     assert provenance["command"].startswith("python run.py collect --set=train.epochs=1")
     assert "--seed=5" in provenance["command"]

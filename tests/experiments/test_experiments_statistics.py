@@ -24,11 +24,11 @@ def test_paired_differences_ignore_what_twins_share() -> None:
     rng = np.random.default_rng(1)
     shared = 100.0 * rng.normal(size=(3, 20))
     noise = 0.1 * rng.normal(size=(3, 20))
-    difference, low, high, p_value = statistics.paired(shared - 1.0 + noise, shared)
-    assert difference == pytest.approx(-1.0, abs=0.1)
-    assert low < difference < high < 0.0
-    assert p_value <= 1e-3
-    assert statistics.paired(shared, shared)[3] == 1.0
+    found = statistics.compare(shared - 1.0 + noise, shared)
+    assert found.difference == pytest.approx(-1.0, abs=0.1)
+    assert found.low < found.difference < found.high < 0.0
+    assert found.p_value <= 1e-3
+    assert statistics.compare(shared, shared).p_value == 1.0
 
 
 def test_holm_is_the_step_down_rule() -> None:
@@ -41,9 +41,10 @@ def test_holm_is_the_step_down_rule() -> None:
 def test_not_worse_needs_both_conditions() -> None:
     rng = np.random.default_rng(2)
     theirs = 4.0 + rng.normal(size=(5, 20))
-    assert statistics.is_not_worse(theirs + 0.01 * rng.normal(size=(5, 20)), theirs)
-    assert not statistics.is_not_worse(theirs + 0.5, theirs)  # small, but certain
+    assert statistics.compare(theirs + 0.01 * rng.normal(size=(5, 20)), theirs).not_worse
+    assert not statistics.compare(theirs + 0.5, theirs).not_worse  # small, but certain
     noise = 15.0 * rng.normal(size=(5, 20))
     worse = theirs + noise - noise.mean() + 2.0
-    assert statistics.paired(worse, theirs)[1] < 0.0  # uncertain
-    assert not statistics.is_not_worse(worse, theirs)  # but large
+    found = statistics.compare(worse, theirs)
+    assert found.low < 0.0  # uncertain
+    assert not found.not_worse  # but large

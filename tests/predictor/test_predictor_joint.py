@@ -54,39 +54,39 @@ def test_the_residual_of_a_zero_task_embedding_is_exactly_zero(encoder: str) -> 
 
 
 def test_the_surrogate_fits_its_protocols() -> None:
-    surrogate = JointSurrogate(SPACE.mask(), SOURCES, QUICK)
+    surrogate = JointSurrogate(SPACE, SOURCES, QUICK)
     assert isinstance(surrogate, Surrogate)
     assert isinstance(surrogate.condition(TARGET), Posterior)
 
 
 def test_equal_inputs_give_equal_bits_whatever_came_before() -> None:
-    first = JointSurrogate(SPACE.mask(), SOURCES, QUICK).condition(TARGET).member_scores(QUERY)
+    first = JointSurrogate(SPACE, SOURCES, QUICK).condition(TARGET).member_scores(QUERY)
     cache.clear_memory()
-    surrogate = JointSurrogate(SPACE.mask(), SOURCES, QUICK)
+    surrogate = JointSurrogate(SPACE, SOURCES, QUICK)
     surrogate.condition(history("target", 5, 9))
     np.testing.assert_array_equal(surrogate.condition(TARGET).member_scores(QUERY), first)
 
 
 def test_neither_order_nor_names_matter() -> None:
-    first = JointSurrogate(SPACE.mask(), SOURCES, QUICK).condition(TARGET).member_scores(QUERY)
+    first = JointSurrogate(SPACE, SOURCES, QUICK).condition(TARGET).member_scores(QUERY)
     cache.clear_memory()
     renamed = [dataclasses.replace(s, name="x") for s in reversed(SOURCES)]
     order = np.random.default_rng(0).permutation(len(TARGET.scores))
     shuffled = TaskHistory("t", TARGET.tokens[order], TARGET.scores[order])
-    second = JointSurrogate(SPACE.mask(), renamed, QUICK).condition(shuffled).member_scores(QUERY)
+    second = JointSurrogate(SPACE, renamed, QUICK).condition(shuffled).member_scores(QUERY)
     np.testing.assert_array_equal(first, second)
 
 
 def test_the_scale_of_a_task_does_not_matter() -> None:
-    first = JointSurrogate(SPACE.mask(), SOURCES, QUICK).condition(TARGET).member_scores(QUERY)
+    first = JointSurrogate(SPACE, SOURCES, QUICK).condition(TARGET).member_scores(QUERY)
     scaled = [TaskHistory(s.name, s.tokens, 0.25 * s.scores) for s in SOURCES]
     target = TaskHistory("t", TARGET.tokens, 8.0 * TARGET.scores)
-    second = JointSurrogate(SPACE.mask(), scaled, QUICK).condition(target).member_scores(QUERY)
+    second = JointSurrogate(SPACE, scaled, QUICK).condition(target).member_scores(QUERY)
     np.testing.assert_allclose(first, second, atol=2e-3)
 
 
 def test_without_observations_the_universal_score_answers() -> None:
-    surrogate = JointSurrogate(SPACE.mask(), SOURCES, QUICK)
+    surrogate = JointSurrogate(SPACE, SOURCES, QUICK)
     np.testing.assert_array_equal(
         surrogate.condition(EMPTY).member_scores(QUERY),
         surrogate.source_posterior.member_scores(QUERY),
@@ -94,11 +94,11 @@ def test_without_observations_the_universal_score_answers() -> None:
 
 
 def test_growing_histories_compile_nothing_new_within_a_size() -> None:
-    surrogate = JointSurrogate(SPACE.mask(), SOURCES, QUICK)
+    surrogate = JointSurrogate(SPACE, SOURCES, QUICK)
 
     def run(num_rows: int) -> None:
         posterior = surrogate.condition(history("target", num_rows, num_rows))
-        posterior.predict(QUERY[:num_rows])
+        posterior.mean(QUERY[:num_rows])
         posterior.ascend(np.random.default_rng(0), QUERY[: min(num_rows, 20)])
 
     run(1)
@@ -113,9 +113,9 @@ def test_growing_histories_compile_nothing_new_within_a_size() -> None:
 @pytest.mark.parametrize("encoder", sorted(ENCODERS))
 def test_a_fit_ranks_unseen_architectures_and_reconstructs_them(encoder: str) -> None:
     config = PredictorConfig(encoder=encoder, num_members=2, source_steps=400)
-    posterior = JointSurrogate(SPACE.mask(), SOURCES, config).condition(TARGET)
+    posterior = JointSurrogate(SPACE, SOURCES, config).condition(TARGET)
     fresh = history("target", 300, 77, 0.4)
-    predicted = posterior.predict(fresh.tokens)[0]
+    predicted = posterior.mean(fresh.tokens)
     ranks = [np.argsort(np.argsort(x)) for x in (predicted, fresh.scores)]
     assert np.corrcoef(ranks)[0, 1] > 0.7
     exact = (posterior.reconstruct(fresh.tokens) == fresh.tokens).all(1).mean()
@@ -124,18 +124,18 @@ def test_a_fit_ranks_unseen_architectures_and_reconstructs_them(encoder: str) ->
     reached = posterior.ascend(np.random.default_rng(0), starts)
     allowed = SPACE.mask()[np.arange(6), reached]
     assert allowed.all()
-    assert posterior.predict(reached)[0].mean() > posterior.predict(starts)[0].mean() + 0.5
+    assert posterior.mean(reached).mean() > posterior.mean(starts).mean() + 0.5
 
 
 def test_fits_on_disk_are_used_and_damaged_ones_made_again(tmp_path) -> None:
     config = dataclasses.replace(QUICK, cache_dir=str(tmp_path))
-    first = JointSurrogate(SPACE.mask(), SOURCES, config).source_posterior.member_scores(QUERY)
+    first = JointSurrogate(SPACE, SOURCES, config).source_posterior.member_scores(QUERY)
     (file,) = tmp_path.glob("*.npz")
     written = file.read_bytes()
     for content in (written, written[: len(written) // 2], b""):
         file.write_bytes(content)
         cache.clear_memory()
-        again = JointSurrogate(SPACE.mask(), SOURCES, config).source_posterior.member_scores(QUERY)
+        again = JointSurrogate(SPACE, SOURCES, config).source_posterior.member_scores(QUERY)
         np.testing.assert_array_equal(first, again)
         assert file.read_bytes() == written
 
@@ -143,10 +143,10 @@ def test_fits_on_disk_are_used_and_damaged_ones_made_again(tmp_path) -> None:
 def test_tokens_of_another_space_and_bad_scores_are_refused() -> None:
     bad = TaskHistory("s", np.full((3, 6), 9), np.zeros(3))
     with pytest.raises(HistoryError, match="row 0: token 9"):
-        JointSurrogate(SPACE.mask(), [bad], QUICK)
+        JointSurrogate(SPACE, [bad], QUICK)
     with pytest.raises(HistoryError, match="has 5 tokens a row"):
-        JointSurrogate(SPACE.mask(), [TaskHistory("s", np.ones((3, 5)), np.zeros(3))], QUICK)
+        JointSurrogate(SPACE, [TaskHistory("s", np.ones((3, 5)), np.zeros(3))], QUICK)
     with pytest.raises(HistoryError, match=r"Row 1 holds .*nan"):
         TaskHistory("s", np.ones((2, 6)), np.array([0.0, np.nan]))
     with pytest.raises(FlagError, match="Known: mlp, lstm"):
-        JointSurrogate(SPACE.mask(), (), dataclasses.replace(QUICK, encoder="gru"))
+        JointSurrogate(SPACE, (), dataclasses.replace(QUICK, encoder="gru"))

@@ -1,3 +1,4 @@
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -103,6 +104,43 @@ def test_incumbent_curve_never_falls() -> None:
 def test_unknown_optimizer_is_refused_by_name() -> None:
     with pytest.raises(FlagError, match="xfer_nao"):
         make_optimizer("xfer_nap", SPACE)
+
+
+class FailsToConfirm(CountOps):
+    """Diverges in the confirming trainings of some seeds, as real trainings may."""
+
+    def __init__(self, share: int) -> None:
+        super().__init__()
+        self.share, self.tested = share, []
+
+    def evaluate(self, genotype: Any, seed: int, purpose: Any = "search", on_epoch: Any = None):
+        scored = super().evaluate(genotype, seed, purpose)
+        if purpose == "confirm" and seed % self.share == 0:
+            failed = dataclasses.replace(scored.evaluation, status="failed", valid_accuracy=None)
+            return Scored(failed, None)
+        return scored
+
+    def test_accuracy(self, genotype: Any, variables: Any) -> float:
+        self.tested.append(variables)
+        return 0.5
+
+
+def test_a_confirming_training_that_fails_is_not_the_one_that_is_tested(
+    tmp_path: pathlib.Path,
+) -> None:
+    benchmark = FailsToConfirm(share=2)
+    outcome, _ = search(tmp_path, "random", benchmark)
+    assert outcome.num_confirmations == 6
+    (variables,) = benchmark.tested
+    assert variables["seed"] % 2 == 1
+
+
+def test_a_search_without_one_confirmed_architecture_has_no_outcome(
+    tmp_path: pathlib.Path,
+) -> None:
+    benchmark = FailsToConfirm(share=1)
+    assert search(tmp_path, "random", benchmark)[0] is None
+    assert benchmark.tested == []
 
 
 class DependsOnCount:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn
@@ -22,10 +21,14 @@ def duration(seconds: float) -> str:
 
 
 class _Lines:
-    """Lines on the console, with a bar below them where it is a terminal."""
+    """Lines on the console, with a bar below them where it is a terminal.
+
+    Attributes:
+      bar: a context manager, to be entered while there is progress.
+    """
 
     def __init__(self, total: int, done: int) -> None:
-        self._bar = Bar(
+        self.bar = Bar(
             SpinnerColumn(),
             BarColumn(bar_width=24),
             TextColumn("{task.description}"),
@@ -33,24 +36,13 @@ class _Lines:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=total, completed=min(done, total))
-
-    def __enter__(self) -> None:
-        self._bar.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
+        self._task = self.bar.add_task("", total=total, completed=min(done, total))
 
     def _say(self, line: str) -> None:
-        self._bar.console.print(line)
+        self.bar.console.print(line)
 
     def _show(self, description: str, completed: int | None = None) -> None:
-        self._bar.update(self._task, description=description, completed=completed)
+        self.bar.update(self._task, description=description, completed=completed)
 
 
 class EvaluationProgress(_Lines):

@@ -68,7 +68,7 @@ def search() -> None:
             folder = inputs.folder_of(_STUDIES, spec.name)
             done = _seconds_done(storage, spec.name)
             progress = EvaluationProgress(loop.budget_evaluations, done)
-            with progress:
+            with progress.bar:
                 outcome = run_search(
                     optimizer,
                     benchmark,
@@ -81,8 +81,8 @@ def search() -> None:
                 )
             if outcome is None:
                 raise UserError(
-                    f"Study {spec.name}: every evaluation failed, so there is no best "
-                    "architecture; lower --set=train.learning_rate=..."
+                    f"Study {spec.name}: every evaluation or every confirming training failed, so "
+                    "there is no best architecture; lower --set=train.learning_rate=..."
                 )
             names = [source.name for source in sources]
             result = _result(spec.name, dataset.task.dataset, space, names, outcome)
@@ -155,7 +155,7 @@ def collect() -> None:
         console.print(f"Study {spec.name}: {dataset.task.dataset} in {space.name}, {recipe.name}")
         count = flags.NUM_ARCHITECTURES.value
         progress = EvaluationProgress(count, _seconds_done(storage, spec.name))
-        with progress:
+        with progress.bar:
             collect_random(benchmark, storage, spec.name, count, flags.SEED.value, progress)
         storage.set_result(spec.name, {"command": flags.command("collect")})
         console.print(f"The study {spec.name} holds {count} architectures.")

@@ -1,5 +1,6 @@
 """The verb `train`: one genotype, any recipe, checkpoints, exact resume."""
 
+import contextlib
 import hashlib
 import json
 import pathlib
@@ -47,10 +48,11 @@ def train() -> None:
         f"{recipe.train.epochs} epochs"
     )
     every = flags.CHECKPOINT_EPOCHS.value
-    with TrainingCheckpoints(folder / "checkpoints", identity, every) as checkpoints:
+    opened = TrainingCheckpoints(folder / "checkpoints", identity, every)
+    with contextlib.closing(opened) as checkpoints:
         progress = EpochProgress(recipe.train.epochs, checkpoints.latest_epoch())
         try:
-            with progress:
+            with progress.bar:
                 trained = benchmark.train(genotype, seed, progress.epoch, checkpoints, variables)
         except TrainingDivergedError as error:
             raise UserError(

@@ -44,15 +44,12 @@ class TaskHistory:
 class Posterior(Protocol):
     """A surrogate that has seen the target's observations."""
 
-    def predict(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Predicts the target's standardised score.
+    def mean(self, tokens: np.ndarray) -> np.ndarray:
+        """Predicts the target's standardised score `[N]` of tokens `[N, L]`."""
+        ...
 
-        Args:
-          tokens: `[N, L]`.
-
-        Returns:
-          Mean and standard deviation, `[N]` each.
-        """
+    def spread(self, tokens: np.ndarray) -> np.ndarray:
+        """Returns the standard deviation `[N]` of that prediction; costs more than the mean."""
         ...
 
     def sample(self, rng: np.random.Generator, count: int, tokens: np.ndarray) -> np.ndarray:

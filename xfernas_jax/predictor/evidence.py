@@ -14,7 +14,6 @@ from scipy.linalg import solve_triangular
 from xfernas_jax.predictor.hypotheses import Hypotheses
 
 _VAR_OFFSET = 25.0  # prior variance of c; the target's scores are standardised
-_NUM_KEPT = 24  # hypotheses of the highest weight that predict
 _JITTER = 1e-6
 
 
@@ -42,21 +41,14 @@ class Fit:
     Attributes:
       hypotheses: all of them.
       weights: `[H]` posterior weights; sum to 1.
-      kept: `[H']` indices of those that predict.
-      factors: `[H', N, N]` lower Cholesky factors of their covariances.
-      alphas: `[H', N]` covariance⁻¹ (targets - prior mean).
+      factors: `[H, N, N]` lower Cholesky factors of their covariances.
+      alphas: `[H, N]` covariance⁻¹ (targets - prior mean).
     """
 
     hypotheses: Hypotheses
     weights: np.ndarray
-    kept: np.ndarray
     factors: np.ndarray
     alphas: np.ndarray
-
-    @property
-    def kept_weights(self) -> np.ndarray:
-        """Returns `[H']` the weights of those that predict, with sum 1."""
-        return self.weights[self.kept] / self.weights[self.kept].sum()
 
 
 def fit(hypotheses: Hypotheses, prior: np.ndarray, data: Observed) -> Fit:
@@ -80,13 +72,13 @@ def fit(hypotheses: Hypotheses, prior: np.ndarray, data: Observed) -> Fit:
     log_weight = np.log(np.maximum(prior, 1e-300)) - 0.5 * np.square(whitened).sum(1) - log_det
     weights = np.exp(log_weight - log_weight.max())
     weights /= weights.sum()
-    # Before any observation every hypothesis has its prior weight, so none may be left out then:
-    # the largest single weights are those of "no transfer", whose mean tells nothing.
-    kept = np.sort(np.argsort(-weights, kind="stable")[: _NUM_KEPT if count else None])
     alphas = np.stack(
-        [solve_triangular(factors[h], whitened[h], lower=True, trans=1) for h in kept]
+        [
+            solve_triangular(f, w, lower=True, trans=1)
+            for f, w in zip(factors, whitened, strict=True)
+        ]
     )
-    return Fit(hypotheses, weights, kept, factors[kept], alphas)
+    return Fit(hypotheses, weights, factors, alphas)
 
 
 def coefficients(
@@ -96,7 +88,7 @@ def coefficients(
 
     Args:
       fitted: see `fit`.
-      weights: `[H']` of the kept hypotheses.
+      weights: `[H]` of the hypotheses.
       consensus: `[J]` weights of the sources in u.
       data: the observations of the fit.
 
@@ -104,10 +96,10 @@ def coefficients(
       Constant, `[J]` coefficients of m and `[K, N]` coefficients of the kernels to the
       observations: mean(x) = constant + m(x)·a + Σ_k kernel_k(x, observed)·b_k.
     """
-    h = _select(fitted.hypotheses, fitted.kept)
+    h = fitted.hypotheses
     s2 = np.square(h.scale)
     universal = h.scale * h.slope + s2 * np.square(h.universal) * (fitted.alphas @ data.universal)
-    own = (s2 * np.square(h.own))[:, None] * (fitted.alphas @ data.scores)  # [H', J]
+    own = (s2 * np.square(h.own))[:, None] * (fitted.alphas @ data.scores)  # [H, J]
     constant = float(weights @ (_VAR_OFFSET * fitted.alphas.sum(1)))
     on_scores = (weights @ universal) * consensus + weights @ own
     gain = weights * s2 * np.square(h.residual)
@@ -127,13 +119,13 @@ def cross_covariance(
 
     Args:
       fitted: see `fit`.
-      which: index into `fitted.kept`.
+      which: index of the hypothesis.
       universal: `[M]` u of the architectures.
       scores: `[M, J]` m.
       cross: `[K, M, N]` kernels.
       data: the observations of the fit.
     """
-    h = _select(fitted.hypotheses, fitted.kept[which : which + 1])
+    h = _select(fitted.hypotheses, which)
     linear = (
         np.square(h.universal[0]) * np.outer(universal, data.universal)
         + np.square(h.own[0]) * scores @ data.scores.T
@@ -145,8 +137,8 @@ def cross_covariance(
 def joint_covariance(
     fitted: Fit, which: int, universal: np.ndarray, scores: np.ndarray, kernels: np.ndarray
 ) -> np.ndarray:
-    """Returns the prior covariance `[M, M]` of M architectures under one kept hypothesis."""
-    h = _select(fitted.hypotheses, fitted.kept[which : which + 1])
+    """Returns the prior covariance `[M, M]` of M architectures under one hypothesis."""
+    h = _select(fitted.hypotheses, which)
     return _covariance(h, universal, scores, kernels)[0]
 
 
@@ -154,7 +146,7 @@ def prior_variance(
     fitted: Fit, which: int, universal: np.ndarray, scores: np.ndarray, diagonals: np.ndarray
 ) -> np.ndarray:
     """Returns the prior variances `[M]`; `diagonals` are `[K, M]` kernels of each with itself."""
-    h = _select(fitted.hypotheses, fitted.kept[which : which + 1])
+    h = _select(fitted.hypotheses, which)
     inner = (
         np.square(h.universal[0] * universal)
         + np.square(h.own[0]) * np.square(scores).sum(1)
@@ -163,9 +155,10 @@ def prior_variance(
     return _VAR_OFFSET + np.square(h.scale[0]) * inner
 
 
-def _select(hypotheses: Hypotheses, index: np.ndarray) -> Hypotheses:
+def _select(hypotheses: Hypotheses, which: int) -> Hypotheses:
+    """Returns one hypothesis, as arrays of length 1."""
     fields = dataclasses.fields(hypotheses)
-    return Hypotheses(*(getattr(hypotheses, field.name)[index] for field in fields))
+    return Hypotheses(*(getattr(hypotheses, f.name)[which : which + 1] for f in fields))
 
 
 def _prior_mean(h: Hypotheses, universal: np.ndarray) -> np.ndarray:

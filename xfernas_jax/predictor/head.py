@@ -6,7 +6,7 @@ The head is refitted in closed form at each round, on the network's source score
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -28,9 +28,10 @@ from xfernas_jax.predictor.kernels import (
     kernel_matrices,
     measure_scales,
 )
-from xfernas_jax.predictor.padding import capacity
+from xfernas_jax.predictor.padding import capacity, pad_rows
 from xfernas_jax.predictor.relatedness import relatedness
 from xfernas_jax.predictor.scaling import standardize_clipped
+from xfernas_jax.space.base import Space
 
 _NUM_REFERENCE = 512  # random architectures on which scales and consensus are measured
 _NUM_SPREAD = 8  # hypotheses whose variances make the spread
@@ -56,13 +57,12 @@ class HeadSurrogate:
 
     def __init__(
         self,
-        mask: np.ndarray,
+        space: Space,
         sources: Sequence[TaskHistory],
         config: PredictorConfig,
-        unlabelled: np.ndarray | None = None,
     ) -> None:
         """Prepares the data; nothing is fitted yet. Arguments and errors of `JointSurrogate`."""
-        self._joint = JointSurrogate(mask, sources, config, unlabelled)
+        self._joint = JointSurrogate(space, sources, config)
         self._histories = [source for source in sources if len(source.scores)]
 
     def condition(self, target: TaskHistory) -> "HeadPosterior":
@@ -127,15 +127,18 @@ class HeadPosterior:
         """Posterior weight of the hypotheses under which the sources tell nothing."""
         return float(self._fit.weights[self._fit.hypotheses.group == NONE].sum())
 
-    def predict(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns mean and standard deviation `[N]`; see `Posterior.predict`."""
-        means, spreads = [np.zeros(0)], [np.zeros(0)]
-        for start in range(0, len(tokens), _CHUNK):
-            features = self._features(tokens[start : start + _CHUNK])
-            cross = self._cross(features)
-            means.append(self._mean(features, cross, self._fit.kept_weights))
-            spreads.append(self._spread(features, cross))
-        return np.concatenate(means), np.concatenate(spreads)
+    def mean(self, tokens: np.ndarray) -> np.ndarray:
+        """Returns `[N]`; see `Posterior.mean`."""
+        parts = [
+            self._mean(features, self._cross(features), self._fit.weights)
+            for features in self._chunks(tokens)
+        ]
+        return np.concatenate([np.zeros(0), *parts])
+
+    def spread(self, tokens: np.ndarray) -> np.ndarray:
+        """Returns `[N]`, under the hypotheses of the highest weight; see `Posterior.spread`."""
+        parts = [self._spread(f, self._cross(f)) for f in self._chunks(tokens)]
+        return np.concatenate([np.zeros(0), *parts])
 
     def sample(self, rng: np.random.Generator, count: int, tokens: np.ndarray) -> np.ndarray:
         """Draws jointly over `tokens` under hypotheses drawn by weight; see `Posterior.sample`."""
@@ -146,7 +149,7 @@ class HeadPosterior:
         universal = features.scores @ self._sources.consensus
         rows = []
         for which in self._systematic(rng, count).tolist():
-            one = np.zeros(len(self._fit.kept))
+            one = np.zeros(len(self._fit.weights))
             one[which] = 1.0
             mean = self._mean(features, cross, one)
             across = evidence.cross_covariance(
@@ -170,9 +173,9 @@ class HeadPosterior:
         rows = capacity(len(self._seen.z), _MIN_ROWS)
         function = _LinearScore(
             on_scores,
-            _pad_last(on_kernels, rows),
-            _pad_first(self._seen.z, rows),
-            _pad_first(self._seen.hidden, rows),
+            np.pad(on_kernels, ((0, 0), (0, 0), (0, rows - len(self._seen.z)))),
+            pad_rows(self._seen.z.astype(np.float32), rows, 0.0),
+            pad_rows(self._seen.hidden.astype(np.float32), rows, 0.0),
             jax.tree.map(np.float32, self._sources.scales.center),
             np.float32(self._sources.scales.square),
         )
@@ -187,7 +190,7 @@ class HeadPosterior:
         on_kernels = np.zeros((_NUM_OBJECTIVES, NUM_KERNELS, count), np.float32)
         draws = self._systematic(rng, _NUM_OBJECTIVES - 1)
         for row in range(_NUM_OBJECTIVES):
-            weights = self._fit.kept_weights
+            weights = self._fit.weights
             if row:
                 weights = np.zeros(len(weights))
                 weights[draws[row - 1]] = 1.0
@@ -198,14 +201,18 @@ class HeadPosterior:
         return on_scores, on_kernels
 
     def _systematic(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Draws kept hypotheses by weight, evenly over the cumulative weights."""
+        """Draws hypotheses by weight, evenly over the cumulative weights."""
         points = (np.arange(count) + rng.random()) / max(count, 1)
-        found = np.searchsorted(np.cumsum(self._fit.kept_weights), points)
-        return rng.permutation(np.minimum(found, len(self._fit.kept) - 1))
+        found = np.searchsorted(np.cumsum(self._fit.weights), points)
+        return rng.permutation(np.minimum(found, len(self._fit.weights) - 1))
 
     def _features(self, tokens: np.ndarray) -> Features:
         found = self._sources.posterior.features(tokens)
         return Features(*(np.asarray(x, np.float64) for x in (found.scores, found.z, found.hidden)))
+
+    def _chunks(self, tokens: np.ndarray) -> Iterator[Features]:
+        for start in range(0, len(tokens), _CHUNK):
+            yield self._features(tokens[start : start + _CHUNK])
 
     def _cross(self, features: Features) -> np.ndarray:
         seen = (self._seen.z, self._seen.hidden)
@@ -220,7 +227,7 @@ class HeadPosterior:
     def _spread(self, features: Features, cross: np.ndarray) -> np.ndarray:
         universal = features.scores @ self._sources.consensus
         diagonals = kernel_diagonals((features.z, features.hidden), self._sources.scales)
-        weights = self._fit.kept_weights
+        weights = self._fit.weights
         best = np.argsort(-weights, kind="stable")[:_NUM_SPREAD]
         total = np.zeros(len(universal))
         for which in best.tolist():
@@ -271,15 +278,3 @@ def _ascend_head(
 
     tiled = jnp.tile(starts, (num_objectives, 1))
     return ascend_function(network, params, score, tiled, num_objectives, key)
-
-
-def _pad_last(x: np.ndarray, size: int) -> np.ndarray:
-    padded = np.zeros((*x.shape[:-1], size), np.float32)
-    padded[..., : x.shape[-1]] = x
-    return padded
-
-
-def _pad_first(x: np.ndarray, size: int) -> np.ndarray:
-    padded = np.zeros((size, *x.shape[1:]), np.float32)
-    padded[: len(x)] = x
-    return padded

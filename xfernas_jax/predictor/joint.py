@@ -22,6 +22,7 @@ from xfernas_jax.predictor.fit import TARGET, FitData, fit_ensemble
 from xfernas_jax.predictor.network import JointNetwork, Params, build_network, draw_params
 from xfernas_jax.predictor.padding import capacity, pad_rows
 from xfernas_jax.predictor.scaling import rank_to_normal, standardize_clipped
+from xfernas_jax.space.base import Space
 
 _MIN_SOURCE_ROWS, _MIN_TARGET_ROWS, _MIN_TASKS, _MIN_QUERY = 64, 128, 4, 64
 _MAX_QUERY = 8192
@@ -59,10 +60,13 @@ class JointPosterior:
     is_source: np.ndarray
     use_embedding: np.float32
 
-    def predict(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the members' mean and standard deviation; see `Posterior.predict`."""
-        scores = self.member_scores(tokens)
-        return scores.mean(0), scores.std(0)
+    def mean(self, tokens: np.ndarray) -> np.ndarray:
+        """Returns the members' mean; see `Posterior.mean`."""
+        return self.member_scores(tokens).mean(0)
+
+    def spread(self, tokens: np.ndarray) -> np.ndarray:
+        """Returns the members' standard deviation; see `Posterior.spread`."""
+        return self.member_scores(tokens).std(0)
 
     def sample(self, rng: np.random.Generator, count: int, tokens: np.ndarray) -> np.ndarray:
         """Returns the scores of random members, none twice before all had their turn."""
@@ -120,31 +124,29 @@ class JointSurrogate:
 
     def __init__(
         self,
-        mask: np.ndarray,
+        space: Space,
         sources: Sequence[TaskHistory],
         config: PredictorConfig,
-        unlabelled: np.ndarray | None = None,
     ) -> None:
         """Prepares the data; nothing is fitted yet.
 
         Args:
-          mask: `[L, V]` bool, `Space.mask()`.
+          space: of the architectures; it also draws those that are only reconstructed.
           sources: histories of other tasks in the same space; empty ones are left out.
           config: see there.
-          unlabelled: `[U, L]` random architectures, for reconstruction only; by default every
-            position is uniform over its allowed tokens.
 
         Raises:
-          HistoryError: a source's tokens break the mask.
+          HistoryError: a source's tokens are not of the space.
           FlagError: the encoder's name is unknown.
         """
+        mask = space.mask()
         for source in sources:
             _check_tokens(source, mask)
         used = [source for source in sources if len(source.scores)]
         self._sources = sorted(used, key=_history_digest)
         self._mask = mask
         self._config = config
-        self._given_unlabelled = unlabelled
+        self._space = space
         self._num_tasks = capacity(len(used) + 1, _MIN_TASKS)
         self._network = build_network(mask, config, self._num_tasks)
 
@@ -196,13 +198,9 @@ class JointSurrogate:
 
     @functools.cached_property
     def unlabelled(self) -> np.ndarray:
-        """Random architectures `[U, L]`."""
-        if self._given_unlabelled is not None:
-            return np.asarray(self._given_unlabelled, np.int32)
+        """Random architectures `[U, L]`, for reconstruction only."""
         rng = np.random.default_rng([self._config.seed, 1])
-        choices = [np.flatnonzero(row) for row in self._mask]
-        columns = [rng.choice(options, self._config.num_unlabelled) for options in choices]
-        return np.stack(columns, axis=1).astype(np.int32)
+        return self._space.sample_tokens(rng, self._config.num_unlabelled)
 
     def _fit(self, params: Params, target: tuple[np.ndarray, np.ndarray] | None) -> Params:
         c = self._network.config

@@ -1,7 +1,5 @@
 """BANANAS and predictor-guided evolution: surrogates that score given candidates."""
 
-import math
-
 import numpy as np
 
 from xfernas_jax.predictor.base import Posterior, TaskHistory
@@ -23,13 +21,9 @@ class Bananas(SurrogateSearch):
     def candidates(
         self, rng: np.random.Generator, posterior: Posterior, target: TaskHistory
     ) -> np.ndarray:
-        rows = getattr(self._space, "rows", None)
-        if rows is not None and len(rows) <= _MAX_SCORED:
-            return rows
-        choices = self._space.choices
-        if math.prod(len(options) for options in choices) <= _MAX_SCORED:
-            grid = np.meshgrid(*[np.array(options) for options in choices], indexing="ij")
-            return np.stack(grid, -1).reshape(-1, len(choices)).astype(np.int32)
+        everything = self._space.all_tokens(_MAX_SCORED)
+        if everything is not None:
+            return everything
         parents = self._starts(posterior, target)
         drawn = self._space.sample_tokens(rng, _NUM_RANDOM)
         return np.unique(np.concatenate([drawn, self._mutants(rng, parents)]), axis=0)
@@ -54,6 +48,6 @@ class PredictorEvolution(Bananas):
         self, rng: np.random.Generator, posterior: Posterior, target: TaskHistory
     ) -> np.ndarray:
         first = self._mutants(rng, self._starts(posterior, target))
-        scores = posterior.predict(first)[0]
+        scores = posterior.mean(first)
         best = first[np.argsort(-scores, kind="stable")[:_NUM_PARENTS]]
         return np.unique(np.concatenate([first, self._mutants(rng, best)]), axis=0)

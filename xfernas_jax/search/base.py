@@ -1,7 +1,6 @@
 """The interface of every optimizer, and what they share: what is known, and random filling."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -12,7 +11,7 @@ from xfernas_jax.history.record import Evaluation
 from xfernas_jax.space.base import Genotype, Space
 
 _TRIES_PER_GENOTYPE = 200
-_MAX_ENUMERATED = 20_000  # a space up to this many sequences is searched to the last one
+_MAX_ENUMERATED = 30_000  # a space up to this many sequences is searched to the last one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +119,7 @@ class NewBatch:
         """Adds draws until the batch has `count`, and returns it.
 
         The number of draws is bounded. What they do not find is looked for among all sequences
-        of a small space (up to 20,000) and otherwise left out, so the batch may stay smaller.
+        of a small space (up to 30,000) and otherwise left out, so the batch may stay smaller.
 
         Args:
           rng: consumed.
@@ -137,15 +136,10 @@ class NewBatch:
         return self.suggestions
 
     def _enumerate(self, rng: np.random.Generator, count: int) -> None:
-        sizes = [len(options) for options in self._space.choices]
-        total = math.prod(sizes)
-        if total > _MAX_ENUMERATED:
+        everything = self._space.all_tokens(_MAX_ENUMERATED)
+        if everything is None:
             return
-        for index in rng.permutation(total):
+        for row in rng.permutation(len(everything)):
             if len(self) >= count:
                 return
-            digits = np.unravel_index(int(index), sizes)
-            tokens = [
-                options[int(d)] for options, d in zip(self._space.choices, digits, strict=True)
-            ]
-            self.add_tokens(np.asarray(tokens))
+            self.add_tokens(everything[row])

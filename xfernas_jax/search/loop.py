@@ -113,7 +113,7 @@ def run_search(
         shown it first, it is not evaluated again, and its best may be finalists.
 
     Returns:
-      The outcome, or None when every evaluation failed.
+      The outcome, or None when every evaluation or every confirming training failed.
     """
     done = [e for e in storage.evaluations(study) if e.purpose == "search"]
     rounds = -(-config.budget_evaluations // config.batch_size)
@@ -144,12 +144,12 @@ def run_search(
             )
             batch.append(evaluation)
             best = _best([*done[:start], *batch], config.num_finalists)
-            names = [_variables_name(benchmark.space, e) for e in best]
-            if keeper is not None and evaluation in best:
+            is_best = evaluation in best
+            if keeper is not None and is_best:
                 keeper.save(_variables_name(benchmark.space, evaluation), scored.variables)
             storage.append(study, evaluation)
-            if keeper is not None and evaluation in best:
-                keeper.keep_only(names)
+            if keeper is not None and is_best:
+                keeper.keep_only(_variables_name(benchmark.space, e) for e in best)
             listener.finished(evaluation, number)
         optimizer.observe(batch)
         done = [*done[:start], *batch]
@@ -193,10 +193,11 @@ def _confirm(
         return None
     recorded = [e for e in storage.evaluations(study) if e.purpose == "confirm"]
     by_key = {(benchmark.space.key(e.genotype), e.seed): e for e in recorded}
-    results: list[tuple[float, Evaluation, Any]] = []
     confirmations: list[Evaluation] = []
+    results: list[tuple[float, Evaluation]] = []  # mean, and the training that would be tested
+    kept: dict[str, Any] = {}
     for finalist in finalists:
-        scores, variables, key = [], None, benchmark.space.key(finalist.genotype)
+        scores, tested, key = [], None, benchmark.space.key(finalist.genotype)
         for extra in range(config.confirm_seeds):
             seed = finalist.seed + 1 + extra
             evaluation = by_key.get((key, seed))
@@ -204,22 +205,28 @@ def _confirm(
                 listener.started(finalist.genotype, "confirm", len(confirmations))
                 scored = benchmark.evaluate(finalist.genotype, seed, "confirm", listener.epoch)
                 evaluation = scored.evaluation
-                if extra == 0:
-                    variables = scored.variables
-                    if keeper is not None and variables is not None:
-                        keeper.save(_variables_name(benchmark.space, evaluation), variables)
+                if tested is None and evaluation.valid_accuracy is not None:
+                    name = _variables_name(benchmark.space, evaluation)
+                    kept[name] = scored.variables
+                    if keeper is not None:
+                        keeper.save(name, scored.variables)
                 storage.append(study, evaluation)
                 listener.finished(evaluation, len(confirmations))
+            if tested is None and evaluation.valid_accuracy is not None:
+                tested = evaluation
             confirmations.append(evaluation)
             scores.append(evaluation.valid_accuracy or 0.0)
-        results.append((float(np.mean(scores)), finalist, variables))
-    mean, best, variables = max(results, key=lambda result: result[0])
-    tested = dataclasses.replace(best, seed=best.seed + 1)
-    name = _variables_name(benchmark.space, tested)
+        if tested is not None:
+            results.append((float(np.mean(scores)), tested))
+    if not results:
+        return None
+    mean, best = max(results, key=lambda result: result[0])
+    name = _variables_name(benchmark.space, best)
+    variables = kept.get(name)
     if variables is None and keeper is not None:
         variables = keeper.load(name)
     if variables is None:  # not kept: that training is repeated, bit for bit, to have its values
-        variables = benchmark.evaluate(best.genotype, tested.seed, "confirm").variables
+        variables = benchmark.evaluate(best.genotype, best.seed, "confirm").variables
     if keeper is not None:
         keeper.keep_only([name, *(_variables_name(benchmark.space, e) for e in finalists)])
     return Outcome(

@@ -27,7 +27,7 @@ class Nao(SurrogateSearch):
         self, rng: np.random.Generator, posterior: Posterior, target: TaskHistory
     ) -> np.ndarray:
         first = self._decoded(posterior.ascend(rng, self._starts(posterior, target)), target)
-        best = np.argsort(-posterior.predict(first)[0], kind="stable")
+        best = np.argsort(-posterior.mean(first), kind="stable")
         again = posterior.ascend(rng, first[best[: 2 * self._num_starts]])
         return np.unique(np.concatenate([first, self._decoded(again, target)]), axis=0)
 

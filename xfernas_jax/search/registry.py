@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import cast
 
-import numpy as np
-
 from xfernas_jax.errors import FlagError
 from xfernas_jax.predictor.base import Surrogate, TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
@@ -63,9 +61,7 @@ def _surrogate(space: Space, sources: Sequence[TaskHistory], config: SearchConfi
         raise FlagError(
             f"Unknown surrogate {name!r} (--surrogate). Known: {', '.join(SURROGATES)}."
         )
-    rng = np.random.default_rng([config.predictor.seed, 1])
-    unlabelled = space.sample_tokens(rng, config.predictor.num_unlabelled)
-    return SURROGATES[name](space.mask(), sources, config.predictor, unlabelled)
+    return SURROGATES[name](space, sources, config.predictor)
 
 
 def _guided(kind: type[SurrogateSearch], with_sources: bool) -> Builder:

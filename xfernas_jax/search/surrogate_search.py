@@ -75,7 +75,7 @@ class SurrogateSearch(abc.ABC):
             return batch.fill(rng, count)
         posterior = self._surrogate.condition(target)
         pool = self._unseen(self.candidates(rng, posterior, target), target)
-        mean = posterior.predict(pool)[0]
+        mean = posterior.mean(pool)
         if len(target.scores):
             self._add_best_and_draws(rng, batch, count, posterior, pool, mean)
         else:
@@ -113,7 +113,7 @@ class SurrogateSearch(abc.ABC):
         num_probes = round(0.4 * count) if count > 1 else 0
         _add_in_order(batch, count - num_probes, pool, mean, np.argsort(-mean, kind="stable"))
         probes = self._space.sample_tokens(rng, _NUM_PROBED)
-        scores = posterior.predict(probes)[0]
+        scores = posterior.mean(probes)
         halves = np.array_split(np.argsort(-scores, kind="stable"), 2)
         for i in range(num_probes):
             order = rng.permutation(halves[i % 2])
@@ -145,7 +145,7 @@ class SurrogateSearch(abc.ABC):
         parts = [target.tokens[best]]
         if self._source_tokens is not None:
             tokens = self._promising_sources
-            scores = posterior.predict(tokens)[0]
+            scores = posterior.mean(tokens)
             parts.append(tokens[np.argsort(-scores, kind="stable")[: self._num_starts]])
         return np.concatenate(parts)
 
@@ -155,7 +155,7 @@ class SurrogateSearch(abc.ABC):
         assert self._source_tokens is not None
         empty = np.zeros((0, self._source_tokens.shape[1]), np.int32)
         posterior = self._surrogate.condition(TaskHistory("none", empty, np.zeros(0)))
-        scores = posterior.predict(self._source_tokens)[0]
+        scores = posterior.mean(self._source_tokens)
         best = np.argsort(-scores, kind="stable")[:_NUM_SOURCE_CANDIDATES]
         return self._source_tokens[best]
 

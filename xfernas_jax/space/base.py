@@ -3,6 +3,7 @@
 import abc
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -84,6 +85,13 @@ class Space(abc.ABC):
         """Draws `[count, L]` int32 tokens as `sample` draws genotypes, many at once."""
         columns = [rng.choice(options, count) for options in self.choices]
         return np.stack(columns, axis=1).astype(np.int32)
+
+    def all_tokens(self, limit: int) -> np.ndarray | None:
+        """Returns `[N, L]` int32 tokens of every genotype; None where there are over `limit`."""
+        if math.prod(len(options) for options in self.choices) > limit:
+            return None
+        grid = np.meshgrid(*[np.array(options) for options in self.choices], indexing="ij")
+        return np.stack(grid, axis=-1).reshape(-1, len(self.choices)).astype(np.int32)
 
     def repair(self, tokens: np.ndarray, without: np.ndarray | None = None) -> np.ndarray:
         """Returns `[M, L]` tokens; sequences that are no genotype are replaced by a near one.

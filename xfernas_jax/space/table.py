@@ -124,6 +124,9 @@ class TableSpace(Space):
     def sample_tokens(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return self.rows[rng.integers(len(self.rows), size=count)]
 
+    def all_tokens(self, limit: int) -> np.ndarray | None:
+        return self.rows if len(self.rows) <= limit else None
+
     def mutate(self, genotype: Any, rng: np.random.Generator) -> tuple[tuple[str, ...], ...]:
         """Changes one random position; where that leaves the table, takes the nearest row."""
         tokens = np.array(self.encode(genotype), np.int32)

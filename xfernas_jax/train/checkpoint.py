@@ -7,8 +7,8 @@ were. Folders hold arrays and JSON; nothing in them is ever executed.
 import logging
 import os
 import pathlib
+import shutil
 from collections.abc import Iterable, Mapping
-from types import TracebackType
 from typing import Any
 
 import jax
@@ -68,19 +68,8 @@ class TrainingCheckpoints:
                 f"({error.strerror or error}); choose another --workdir."
             ) from error
 
-    def __enter__(self) -> "TrainingCheckpoints":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
-        """Waits for the save in progress."""
+        """Waits for the save in progress; `contextlib.closing` calls it."""
         self._manager.wait_until_finished()
         self._manager.close()
 
@@ -185,8 +174,6 @@ class VariablesStore:
 
     def keep_only(self, names: Iterable[str]) -> None:
         """Deletes everything but `names`."""
-        import shutil
-
         wanted = set(names)
         for path in self._folder.iterdir() if self._folder.is_dir() else ():
             if path.name not in wanted:
