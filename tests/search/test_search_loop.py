@@ -109,13 +109,13 @@ def test_unknown_optimizer_is_refused_by_name() -> None:
 class FailsToConfirm(CountOps):
     """Diverges in the confirming trainings of some seeds, as real trainings may."""
 
-    def __init__(self, share: int) -> None:
+    def __init__(self, parities: tuple[int, ...]) -> None:
         super().__init__()
-        self.share, self.tested = share, []
+        self.parities, self.tested = parities, []
 
     def evaluate(self, genotype: Any, seed: int, purpose: Any = "search", on_epoch: Any = None):
         scored = super().evaluate(genotype, seed, purpose)
-        if purpose == "confirm" and seed % self.share == 0:
+        if purpose == "confirm" and seed % 2 in self.parities:
             failed = dataclasses.replace(scored.evaluation, status="failed", valid_accuracy=None)
             return Scored(failed, None)
         return scored
@@ -125,20 +125,21 @@ class FailsToConfirm(CountOps):
         return 0.5
 
 
+@pytest.mark.parametrize("parity", [0, 1])
 def test_a_confirming_training_that_fails_is_not_the_one_that_is_tested(
-    tmp_path: pathlib.Path,
+    parity: int, tmp_path: pathlib.Path
 ) -> None:
-    benchmark = FailsToConfirm(share=2)
+    benchmark = FailsToConfirm((parity,))
     outcome, _ = search(tmp_path, "random", benchmark)
     assert outcome.num_confirmations == 6
     (variables,) = benchmark.tested
-    assert variables["seed"] % 2 == 1
+    assert variables["seed"] % 2 != parity
 
 
 def test_a_search_without_one_confirmed_architecture_has_no_outcome(
     tmp_path: pathlib.Path,
 ) -> None:
-    benchmark = FailsToConfirm(share=1)
+    benchmark = FailsToConfirm((0, 1))
     assert search(tmp_path, "random", benchmark)[0] is None
     assert benchmark.tested == []
 
