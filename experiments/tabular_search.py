@@ -6,7 +6,7 @@
 Every source and seed has its own random history. Finished searches are kept in --output, so a run
 that was killed goes on, and several processes or machines may share the work (--shard=1/4).
 Writes `evaluations.csv`, `summary.json` (byte-identical for the same seeds whatever --jobs) and
-`timings.json`.
+`timings.json` (seconds of each search, from `timings/`, where each search leaves its own).
 """
 
 import concurrent.futures
@@ -123,16 +123,23 @@ def check_output(setting: Setting, output: pathlib.Path) -> None:
             raise FlagError(f"--output={output} cannot be written ({error.strerror}).") from error
 
 
-def run_group(
-    units: Sequence[Unit], setting: Setting, folder: str, output: pathlib.Path
-) -> list[tuple[Unit, float]]:
-    """Runs the optimizers of one target and seed, which share the sources' fit."""
-    timings = []
+def run_group(units: Sequence[Unit], setting: Setting, folder: str, output: pathlib.Path) -> None:
+    """Runs the optimizers of one target and seed, which share the sources' fit; keeps the times."""
     for unit in units:
         start = time.monotonic()
         run_unit(unit, setting, folder, output)
-        timings.append((unit, time.monotonic() - start))
-    return timings
+        entry = {f"{unit.optimizer}/{unit.target}/{unit.seed}": round(time.monotonic() - start, 3)}
+        file = output / "timings" / unit.file(output).relative_to(output / "units")
+        write_atomically(file, json.dumps(entry).encode())
+
+
+def write_timings(output: pathlib.Path) -> None:
+    """Writes `timings.json` from the units' own files; keeps what it said of others."""
+    whole = output / "timings.json"
+    timings = json.loads(whole.read_text()) if whole.exists() else {}
+    for file in (output / "timings").glob("*/*.json"):
+        timings |= json.loads(file.read_text())
+    write_atomically(whole, json.dumps(timings, indent=1, sort_keys=True).encode())
 
 
 def shard_from_flags() -> tuple[int, int]:
@@ -149,32 +156,31 @@ def run_all(units: Sequence[Unit], setting: Setting, folder: str, output: pathli
     index, parts = shard_from_flags()
     groups: dict[tuple[str, int], list[Unit]] = {}
     for unit in units:
-        if not unit.file(output).exists():
-            groups.setdefault((unit.target, unit.seed), []).append(unit)
-    mine = [group for i, group in enumerate(groups.values()) if i % parts == index - 1]
-    timings_file = output / "timings.json"
-    timings = json.loads(timings_file.read_text()) if timings_file.exists() else {}
+        groups.setdefault((unit.target, unit.seed), []).append(unit)
+    shard = [group for i, group in enumerate(groups.values()) if i % parts == index - 1]
+    missing = [[unit for unit in group if not unit.file(output).exists()] for group in shard]
+    mine = [group for group in missing if group]
     context = multiprocessing.get_context("spawn")
     single_threaded()  # the children inherit it
     with concurrent.futures.ProcessPoolExecutor(_JOBS.value, mp_context=context) as pool:
         futures = [pool.submit(run_group, group, setting, folder, output) for group in mine]
         for done, future in enumerate(concurrent.futures.as_completed(futures), start=1):
-            for unit, seconds in future.result():
-                timings[f"{unit.optimizer}/{unit.target}/{unit.seed}"] = round(seconds, 3)
+            future.result()
             print(f"{done}/{len(mine)} (target, seed) pairs", flush=True)
-    write_atomically(timings_file, json.dumps(timings, indent=1, sort_keys=True).encode())
+    write_timings(output)
 
 
 def curves(units: Sequence[Unit], setting: Setting, folder: str, output: pathlib.Path) -> Any:
-    """Reads finished units: per unit the incumbent's percentile and regret; writes the CSV."""
+    """Writes the CSV; returns of each unit the incumbent's percentile and regret, decoded share."""
     table = cached_table(folder, setting.table)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = "optimizer target seed evaluation value incumbent"
     writer.writerow([*names.split(), "incumbent_percentile", "incumbent_test_percentile"])
-    result: dict[Unit, tuple[np.ndarray, np.ndarray]] = {}
+    result: dict[Unit, tuple[np.ndarray, np.ndarray, float | None]] = {}
     for unit in units:
-        rows = np.array(json.loads(unit.file(output).read_text())["rows"])
+        content = json.loads(unit.file(output).read_text())
+        rows = np.array(content["rows"])
         values = table.column(unit.target, setting.split).values
         best_row = _incumbents(values[rows], rows)
         percentile = _percentiles(values)[best_row]
@@ -184,7 +190,7 @@ def curves(units: Sequence[Unit], setting: Setting, folder: str, output: pathlib
             test_values = table.column(unit.target, setting.test_split).values
             test = _percentiles(test_values)[best_row]
         regret = (values.max() - values[best_row]) / (values.max() - np.median(values))
-        result[unit] = (percentile, regret)
+        result[unit] = (percentile, regret, content.get("decoded_rows_share"))
         for i, row in enumerate(rows):
             shown = "" if test is None else f"{test[i]:.6g}"
             writer.writerow(
@@ -228,12 +234,14 @@ def summarize(found: Any, setting: Setting, seeds: int) -> dict[str, Any]:
         regret = np.array([[found[u][1][:length] for u in row] for row in units])
         matrices[name] = percentile
         at = [c for c in CHECKPOINTS if c <= length]
+        decoded = [share for row in units for u in row if (share := found[u][2]) is not None]
         optimizers[name] = {
             "mean_percentile": {str(c): float(percentile[..., c - 1].mean()) for c in at},
             "ci95": {str(c): statistics.interval(percentile[..., c - 1]) for c in at},
             "median_percentile": {str(c): float(np.median(percentile[..., c - 1])) for c in at},
             "p90_percentile": {str(c): float(np.quantile(percentile[..., c - 1], 0.9)) for c in at},
             "normalised_regret": {str(c): float(regret[..., c - 1].mean()) for c in at},
+            "decoded_rows_share": float(np.mean(decoded)) if decoded else None,
             "targets": {
                 target: {"mean_percentile": {str(c): float(row[:, c - 1].mean()) for c in at}}
                 for target, row in zip(setting.targets, percentile, strict=True)

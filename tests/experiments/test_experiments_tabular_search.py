@@ -61,6 +61,40 @@ def test_results_are_the_same_bytes_for_any_number_of_jobs_and_after_a_stop(
     assert at_20["xfer_bananas"] < at_20["random"]
 
 
+def test_seconds_of_every_shard_are_kept_after_a_kill(tmp_path: pathlib.Path) -> None:
+    write_topology_table(tmp_path)
+    out = tmp_path / "out"
+    few = {"optimizers": "random,evolution", "budget": 12}
+    assert run(*flags(tmp_path, out, **few, shard="1/2")).returncode == 0
+    first = json.loads((out / "timings.json").read_text())
+    assert len(first) == 6  # 3 of the 6 pairs of target and seed, 2 optimizers
+    assert all(seconds >= 0.0 for seconds in first.values())
+    (out / "timings.json").unlink()  # a killed process would not have come to write it
+    assert run(*flags(tmp_path, out, **few, shard="2/2")).returncode == 0
+    whole = json.loads((out / "timings.json").read_text())
+    expected = {f"{o}/{t}/{s}" for o in ("random", "evolution") for t in "abc" for s in (0, 1)}
+    assert set(whole) == expected
+    assert first.items() <= whole.items()
+
+
+def test_the_share_of_decoded_rows_is_the_mean_over_units_that_decode(
+    tmp_path: pathlib.Path,
+) -> None:
+    write_topology_table(tmp_path)
+    out = tmp_path / "out"
+    few = {"optimizers": "random,nao", "targets": "a", "budget": 15}
+    assert run(*flags(tmp_path, out, **few)).returncode == 0
+    units = [out / "units" / "nao" / f"a-{seed}.json" for seed in (0, 1)]
+    contents = [json.loads(file.read_text()) for file in units]
+    for file, content, share in zip(units, contents, (0.25, 0.75), strict=True):
+        assert 0.0 < content["decoded_rows_share"] <= 1.0
+        file.write_text(json.dumps({**content, "decoded_rows_share": share}))
+    assert run(*flags(tmp_path, out, **few)).returncode == 0
+    optimizers = json.loads((out / "summary.json").read_text())["optimizers"]
+    assert optimizers["nao"]["decoded_rows_share"] == 0.5
+    assert optimizers["random"]["decoded_rows_share"] is None
+
+
 def check_rows(output: pathlib.Path) -> None:
     with (output / "evaluations.csv").open() as file:
         rows = list(csv.DictReader(file))
