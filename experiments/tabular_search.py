@@ -41,6 +41,9 @@ _SOURCES = flags.DEFINE_list("sources", ["all"], "Source tasks; all means all ot
 _SOURCE_EVALUATIONS = flags.DEFINE_integer(
     "source_evaluations", 200, "Random architectures of each source.", lower_bound=0
 )
+_NUM_SOURCES = flags.DEFINE_integer(
+    "num_sources", None, "Sources used, drawn by seed and target; by default all.", lower_bound=0
+)
 _BUDGET = flags.DEFINE_integer("budget", 100, "Evaluations of a search.", lower_bound=1)
 _BASELINE = flags.DEFINE_integer(
     "baseline_budget", None, "Evaluations of `random` and `nao`; by default --budget."
@@ -101,6 +104,7 @@ def setting_from_flags() -> Setting:
         corrupt_sources=_CORRUPT.value,
         surrogate=_SURROGATE.value,
         encoder=_ENCODER.value,
+        num_sources=_NUM_SOURCES.value,
     )
 
 
@@ -108,10 +112,8 @@ def check_output(setting: Setting, output: pathlib.Path) -> None:
     """Writes the setting, or raises where the folder holds results of another one."""
     file = output / "setting.json"
     text = json.dumps(dataclasses.asdict(setting), indent=1)
-    if file.exists() and file.read_text() != text:
-        old = json.loads(file.read_text())
-        new = json.loads(text)
-        fields = [name for name in new if old.get(name) != new[name]]
+    old, new = json.loads(file.read_text() if file.exists() else text), json.loads(text)
+    if fields := [name for name in new if old.get(name) != new[name]]:
         raise FlagError(
             f"{output} holds results of another setting ({', '.join(fields)}); choose another "
             "--output, or delete the folder."

@@ -29,6 +29,8 @@ class Setting:
       targets: tasks that are searched.
       sources: tasks that may be sources; the target itself never is.
       source_evaluations: random rows of each source.
+      num_sources: sources that are used, drawn by seed and target so that a smaller number is a
+        subset of a larger one; all where None, or where there are fewer.
       budget: evaluations of an optimizer.
       baseline_budget: evaluations of `random` and `nao`.
       batch_size: suggestions at once.
@@ -51,6 +53,7 @@ class Setting:
     corrupt_sources: str
     surrogate: str
     encoder: str
+    num_sources: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -87,8 +90,8 @@ def search_rows(
     """Returns the rows that the optimizer evaluated, in order, and the share of decoded rows."""
     space = table.space
     target_index = task_index(table, unit.target)
-    uses_sources = unit.optimizer.startswith("xfer_")
-    sources = source_histories(unit, setting, table) if uses_sources else ()
+    is_transfer = unit.optimizer.startswith("xfer_")
+    sources = source_histories(unit, setting, table) if is_transfer else ()
     optimizer = make_optimizer(
         unit.optimizer,
         space,
@@ -106,7 +109,7 @@ def search_rows(
         optimizer.observe([benchmark.evaluate(genotype, 0).evaluation for genotype in genotypes])
         evaluated.extend(space.row_of(genotype) for genotype in genotypes)
 
-    if not uses_sources:
+    if not sources:
         rng = np.random.default_rng([unit.seed, target_index, 1])
         start = rng.choice(len(space.rows), setting.initial_random, replace=False)
         evaluate([space.decode(space.rows[row].tolist()) for row in start])
@@ -128,9 +131,17 @@ def task_index(table: Table, task: str) -> int:
 
 
 def source_histories(unit: Unit, setting: Setting, table: Table) -> tuple[TaskHistory, ...]:
-    """Draws the sources' histories: of their own for every target, source and seed."""
-    names = [task for task in setting.sources if task != unit.target]
+    """Draws the sources' histories: of their own for every target, source and seed.
+
+    Without source evaluations there are no sources, and a transfer optimizer is its twin.
+    """
     target_index = task_index(table, unit.target)
+    names = [task for task in setting.sources if task != unit.target]
+    if setting.source_evaluations == 0:
+        names = []
+    if setting.num_sources is not None:
+        order = np.random.default_rng([unit.seed, target_index, 5]).permutation(len(names))
+        names = [names[i] for i in sorted(order[: setting.num_sources])]
     bad = np.random.default_rng([unit.seed, target_index, 3]).integers(max(len(names), 1))
     histories = []
     for position, name in enumerate(names):

@@ -141,6 +141,11 @@ def test_results_of_another_setting_are_not_mixed(tmp_path: pathlib.Path) -> Non
     out = tmp_path / "out"
     few = {"optimizers": "random", "seeds": 1, "targets": "a"}
     assert run(*flags(tmp_path, out, **few)).returncode == 0
+    old = json.loads((out / "setting.json").read_text())
+    assert old.pop("num_sources") is None
+    (out / "setting.json").write_text(json.dumps(old))  # written before the field was there
+    assert run(*flags(tmp_path, out, **few)).returncode == 0
+    assert "num_sources" in run(*flags(tmp_path, out, **few, num_sources=1)).stderr
     done = run(*flags(tmp_path, out, **few, corrupt_sources="negate"))
     assert done.returncode == 2
     assert "corrupt_sources" in done.stderr

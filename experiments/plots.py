@@ -1,0 +1,88 @@
+"""Draws the incumbents of a `tabular_search`: mean percentile against evaluations.
+
+    python -m experiments.plots --results=runs/micro --output=docs/micro
+
+Writes `micro.png` and `micro.svg`. Bands are 95 % bootstrap intervals, as in `summary.json`, which
+also says which optimizers and seeds are complete; others are not drawn.
+"""
+
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from absl import app, flags
+
+from experiments import figures, statistics
+from experiments.incumbents import percentile_matrix
+from xfernas_jax.errors import FlagError, UserError
+
+_RESULTS = flags.DEFINE_string("results", None, "Output folder of tabular_search.", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "Picture; .png and .svg are made.", required=True)
+
+_HEIGHT_PIXELS = 720
+_NUM_POINTS = 200  # of a line, at most
+
+
+def draw_incumbents(results: pathlib.Path, output: pathlib.Path) -> None:
+    """Writes the picture of one folder.
+
+    Args:
+      results: holds `evaluations.csv` and `summary.json`.
+      output: the picture's file; its suffix is replaced.
+
+    Raises:
+      FlagError: `results` holds no results, or no optimizer that is complete.
+    """
+    try:
+        summary = json.loads((results / "summary.json").read_text())
+    except (OSError, ValueError) as error:
+        raise FlagError(f"--results={results}: no readable summary.json ({error}).") from error
+    if not summary["optimizers"]:
+        raise FlagError(f"--results={results}: no optimizer has finished all its searches.")
+    seeds = summary["seeds"]
+    figure = figures.new_figure(_HEIGHT_PIXELS)
+    axes = figure.subplots()
+    figures.log_scale(axes)
+    axes.grid(True, which="both", axis="y", color="#dddddd", linewidth=0.6)
+    num_targets = 0
+    for i, name in enumerate(summary["optimizers"]):
+        percentiles = percentile_matrix(results / "evaluations.csv", name, seeds)
+        num_targets = len(percentiles)
+        at = np.unique(np.linspace(1, percentiles.shape[2], _NUM_POINTS).round().astype(int))
+        intervals = [statistics.interval(percentiles[..., n - 1]) for n in at]
+        low, high = zip(*intervals, strict=True)
+        figures.draw_band(
+            axes,
+            at.tolist(),
+            percentiles.mean((0, 1))[at - 1],
+            low,
+            high,
+            color=figures.COLORS[i % len(figures.COLORS)],
+            linestyle=("-", "--", ":")[i // len(figures.COLORS) % 3],
+            label=name,
+        )
+    axes.set_xlim(left=0)
+    axes.set_xlabel("evaluations on the target")
+    axes.set_ylabel("better architectures than the incumbent (% of the table)")
+    axes.set_title(
+        f"{summary['table']}: mean over {num_targets} tasks x {seeds} seeds, 95 % intervals"
+    )
+    axes.legend()
+    figures.save(figure, output)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Draws; a user's mistake is one line and exit code 2."""
+    try:
+        if len(argv) > 1:
+            raise FlagError(f"Unknown argument {argv[1]!r}.")
+        draw_incumbents(pathlib.Path(_RESULTS.value), pathlib.Path(_OUTPUT.value))
+    except UserError as error:
+        print(f"plots: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    app.run(main)
