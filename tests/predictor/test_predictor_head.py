@@ -129,8 +129,8 @@ def test_kernels_of_an_architecture_with_itself_are_the_diagonal() -> None:
 
 def test_prior_shares_follow_relatedness() -> None:
     h = draw_hypotheses(NUM_KERNELS, with_sources=True)
-    for r in (0.2, 0.7):
-        prior = h.prior(r)
+    for measured, r in ((0.2, 0.3), (0.5, 0.75), (0.0, 0.1), (0.9, 0.9)):
+        prior = h.prior(measured)
         assert prior.sum() == pytest.approx(1.0)
         assert prior[h.group == NONE].sum() == pytest.approx(0.85 * (1 - r))
         assert prior[h.group == POSITIVE].sum() == pytest.approx(0.9 * r)

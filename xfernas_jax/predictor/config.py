@@ -17,7 +17,8 @@ class PredictorConfig:
       target_steps: optimizer steps of each round, which starts from the sources' fit.
       source_learning_rate: peak rate of the sources' fit.
       target_learning_rate: peak rate of a round.
-      weight_decay: decoupled, on all parameters.
+      weight_decay: decoupled, on all parameters; strong, as a few hundred noisy scores are all
+        that a fit sees.
       batch_size: labelled architectures of a step.
       unlabelled_size: random architectures of a step, for reconstruction only.
       num_unlabelled: size of the fixed pool these are drawn from.
@@ -44,7 +45,7 @@ class PredictorConfig:
     target_steps: int = 150
     source_learning_rate: float = 5e-3
     target_learning_rate: float = 2e-3
-    weight_decay: float = 1e-4
+    weight_decay: float = 1.0
     batch_size: int = 64
     unlabelled_size: int = 64
     num_unlabelled: int = 4096

@@ -40,9 +40,10 @@ class Hypotheses:
         """Returns weights `[H]`: a group's share is divided evenly among its members.
 
         Args:
-          relatedness: in [0, 1], how well sources tell of one another.
+          relatedness: in [0, 1], how well sources tell of one another. A few hundred noisy
+            scores hide part of it: sources that serve each other perfectly show about 0.6.
         """
-        r = min(max(relatedness, 0.1), 0.9)
+        r = min(max(1.5 * relatedness, 0.1), 0.9)
         shares = np.array([0.85 * (1.0 - r), 0.15 * (1.0 - r), 0.9 * r, 0.1 * r])
         counts = np.bincount(self.group, minlength=4)
         shares = np.where(counts > 0, shares, 0.0)
