@@ -46,7 +46,7 @@ from xfernas_jax.errors import FlagError, UserError
 from xfernas_jax.files import write_atomically
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
-from xfernas_jax.search.registry import SURROGATES
+from xfernas_jax.search.registry import SearchConfig, make_surrogate
 
 _DIR = flags.DEFINE_string("benchmark_dir", None, "Folder with a manifest.json.", required=True)
 _TABLE = flags.DEFINE_string("table", "transnas_micro", "Name of a table in the manifest.")
@@ -180,7 +180,9 @@ def rank_correlations(
     table = cached_table(benchmark_dir, setting.table)
     sources = source_histories(Unit("xfer_nao", target, seed), setting, table)
     config = PredictorConfig(encoder=setting.encoder, cache_dir=str(folder / "source_fits"))
-    surrogate = SURROGATES[setting.surrogate](table.space, sources, config)
+    surrogate = make_surrogate(
+        table.space, sources, SearchConfig(surrogate=setting.surrogate, predictor=config)
+    )
     rng = np.random.default_rng([seed, task_index(table, target), 6])
     order = rng.permutation(len(table.space.rows))
     values = table.column(target, setting.split).values

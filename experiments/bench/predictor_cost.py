@@ -21,8 +21,7 @@ from absl import app, flags
 from xfernas_jax.benchmarks.trained import versions
 from xfernas_jax.predictor import cache
 from xfernas_jax.predictor.base import Surrogate, TaskHistory
-from xfernas_jax.predictor.config import PredictorConfig
-from xfernas_jax.search.registry import SURROGATES
+from xfernas_jax.search.registry import SearchConfig, make_surrogate
 from xfernas_jax.space.registry import get_space
 
 _SPACE = flags.DEFINE_string("space", "nasbench201", "Search space.")
@@ -60,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
         return TaskHistory(str(task), tokens, scores)
 
     def build(sources: Sequence[TaskHistory]) -> Surrogate:
-        return SURROGATES[_SURROGATE.value](space, sources, PredictorConfig())
+        return make_surrogate(space, sources, SearchConfig(surrogate=_SURROGATE.value))
 
     empty = TaskHistory("none", np.zeros((0, len(positions)), np.int32), np.zeros(0))
     learned = []

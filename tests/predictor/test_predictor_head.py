@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
+from xfernas_jax.errors import FlagError, HistoryError
 from xfernas_jax.predictor import cache, evidence
-from xfernas_jax.predictor.base import Posterior, Surrogate, TaskHistory
+from xfernas_jax.predictor.base import ArchitectureNumbers, Posterior, Surrogate, TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.head import HeadSurrogate, _ascend_head
 from xfernas_jax.predictor.hypotheses import (
@@ -16,12 +17,12 @@ from xfernas_jax.predictor.hypotheses import (
     draw_hypotheses,
 )
 from xfernas_jax.predictor.kernels import (
-    NUM_KERNELS,
+    KERNELS_OF_A_BLOCK,
     kernel_diagonals,
     kernel_matrices,
     measure_scales,
 )
-from xfernas_jax.predictor.relatedness import relatedness
+from xfernas_jax.predictor.relatedness import relatedness, similarity
 from xfernas_jax.space import get_space
 
 SPACE = get_space("nasbench201")
@@ -65,7 +66,7 @@ def dense_covariance(h, i: int, d: evidence.Observed) -> np.ndarray:
 
 
 def test_weights_are_prior_times_the_gaussian_density() -> None:
-    h, d = draw_hypotheses(NUM_KERNELS, with_sources=True), data(7)
+    h, d = draw_hypotheses(2 * KERNELS_OF_A_BLOCK, with_sources=True), data(7)
     prior = h.prior(0.5)
     fitted = evidence.fit(h, prior, d)
     log_weight = []
@@ -79,7 +80,7 @@ def test_weights_are_prior_times_the_gaussian_density() -> None:
 
 
 def test_predictions_are_those_of_the_textbook_formula() -> None:
-    h, whole = draw_hypotheses(NUM_KERNELS, with_sources=True), data(12)
+    h, whole = draw_hypotheses(2 * KERNELS_OF_A_BLOCK, with_sources=True), data(12)
     seen = evidence.Observed(
         whole.universal[:8], whole.scores[:8], whole.kernels[:, :8, :8], whole.targets[:8]
     )
@@ -128,13 +129,13 @@ def test_kernels_of_an_architecture_with_itself_are_the_diagonal() -> None:
 
 
 def test_prior_shares_follow_relatedness() -> None:
-    h = draw_hypotheses(NUM_KERNELS, with_sources=True)
+    h = draw_hypotheses(2 * KERNELS_OF_A_BLOCK, with_sources=True)
     for measured, r in ((0.2, 0.3), (0.5, 0.75), (0.0, 0.1), (0.9, 0.9)):
         prior = h.prior(measured)
         assert prior.sum() == pytest.approx(1.0)
         assert prior[h.group == NONE].sum() == pytest.approx(0.85 * (1 - r))
         assert prior[h.group == POSITIVE].sum() == pytest.approx(0.9 * r)
-    alone = draw_hypotheses(NUM_KERNELS, with_sources=False)
+    alone = draw_hypotheses(2 * KERNELS_OF_A_BLOCK, with_sources=False)
     assert set(alone.group) == {NONE}
     assert alone.prior(0.9).sum() == pytest.approx(1.0)
 
@@ -243,6 +244,68 @@ def test_ascent_climbs_and_growing_histories_compile_nothing_new() -> None:
     assert len(set(sizes)) == 1
 
 
+def hidden_number(tokens: np.ndarray) -> np.ndarray:
+    """Something that one-hot tokens hardly show: a hash of the sequence, and a constant."""
+    value = (tokens.astype(np.int64) * np.array([7919, 104729, 1299709, 15485863, 31, 57])).sum(1)
+    return np.stack([1e6 * np.sin(value), np.full(len(tokens), 3.0)], axis=1)
+
+
+@pytest.mark.parametrize("sources", [(), SOURCES], ids=["alone", "with_sources"])
+def test_numbers_of_architectures_are_learned(sources: tuple[TaskHistory, ...]) -> None:
+    tokens = SPACE.sample_tokens(np.random.default_rng(3), 240)
+    scores = hidden_number(tokens)[:, 0]
+    target = TaskHistory("t", tokens[:40], scores[:40])
+    found = []
+    for numbers in (None, hidden_number):
+        posterior = HeadSurrogate(SPACE, sources, QUICK, numbers).condition(target)
+        found.append(rank_correlation(posterior.mean(tokens[40:]), scores[40:]))
+        assert len(posterior.ascend(np.random.default_rng(0), tokens[:3]))
+        assert np.isfinite(posterior.sample(np.random.default_rng(0), 2, tokens[:20])).all()
+    assert found[1] > 0.8
+    assert found[0] < 0.4
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [lambda t: t[:, 0] * 1.0, lambda t: np.full((len(t), 1), np.nan), lambda t: t[:-1] * 1.0],
+    ids=["one_axis", "nan", "too_few"],
+)
+def test_bad_numbers_of_architectures_are_an_error(numbers: ArchitectureNumbers) -> None:
+    with pytest.raises(FlagError, match="--architecture_numbers"):
+        HeadSurrogate(SPACE, (), QUICK, numbers).condition(EMPTY)
+
+
+def test_numbers_of_tasks_draw_the_first_prediction_to_the_like_source() -> None:
+    numbers = [(0.0, 10.0), (0.1, 10.0), (5.0, 10.0)]
+    rng = np.random.default_rng(0)
+    tables = [rng.normal(size=(6, 6)) for _ in numbers]
+    tokens = SPACE.sample_tokens(rng, 600)
+    scores = [table[np.arange(6), tokens].sum(1) for table in tables]
+    sources = [
+        TaskHistory("t", tokens[:200], s[:200], n) for s, n in zip(scores, numbers, strict=True)
+    ]
+    surrogate = HeadSurrogate(SPACE, sources, QUICK)
+    found = []
+    for known in ((), (5.0, 10.0)):
+        target = TaskHistory("target", EMPTY.tokens, EMPTY.scores, known)
+        mean = surrogate.condition(target).mean(tokens[200:])
+        found.append(rank_correlation(mean, scores[2][200:]))
+    assert found[1] > found[0] + 0.1
+
+
+def test_tasks_are_alike_by_their_numbers_where_all_have_them() -> None:
+    def task(*numbers: float) -> TaskHistory:
+        return TaskHistory("t", EMPTY.tokens, EMPTY.scores, numbers)
+
+    found = similarity(task(1.0, 0.0), [task(1.0, 0.0), task(1.0, 4.0), task(9.0, 4.0)])
+    assert found.mean() == pytest.approx(1.0)
+    assert found[0] > found[1] > found[2]
+    np.testing.assert_array_equal(similarity(task(1.0), [task(1.0), task()]), [1.0, 1.0])
+    np.testing.assert_array_equal(similarity(task(), [task()]), [1.0])
+    with pytest.raises(HistoryError, match="finite"):
+        task(float("nan"))
+
+
 def test_constant_targets_and_nothing_observed_are_allowed() -> None:
     surrogate = HeadSurrogate(SPACE, SOURCES, dataclasses.replace(QUICK, source_steps=20))
     for target in (EMPTY, TaskHistory("t", QUERY.tokens[:5], np.full(5, 0.1))):
@@ -259,5 +322,5 @@ def test_before_any_observation_the_consensus_ranks(shuffled: bool) -> None:
     sources = [history(100, seed, shuffled=shuffled and seed > 0) for seed in range(3)]
     surrogate = HeadSurrogate(SPACE, sources, dataclasses.replace(QUICK, source_steps=60))
     posterior = surrogate.condition(EMPTY)
-    consensus = posterior._features(QUERY.tokens).scores @ posterior._sources.consensus
+    consensus = posterior._sources.features(QUERY.tokens).scores @ posterior._sources.consensus
     assert rank_correlation(posterior.mean(QUERY.tokens), consensus) > 0.999

@@ -32,6 +32,12 @@ SURROGATE = flags.DEFINE_string(
     "What predicts scores: head (a network learns the sources, a Bayesian head the target) or "
     "joint (one network is trained on all, as we read XferNAS).",
 )
+ARCHITECTURE_NUMBERS = flags.DEFINE_string(
+    "architecture_numbers",
+    None,
+    "module:NAME of a function from tokens [N, L] to numbers [N, F] that are known before "
+    "training, such as parameters or a zero-cost score; --surrogate=head learns what they tell.",
+)
 ENCODER = flags.DEFINE_string("encoder", "mlp", "Encoder of the predictor: mlp, or lstm as in NAO.")
 SOURCES = flags.DEFINE_string(
     "sources",

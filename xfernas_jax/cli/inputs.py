@@ -4,9 +4,11 @@ import hashlib
 import json
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from xfernas_jax.benchmarks.recipes import Recipe, default_recipe, get_recipe
 from xfernas_jax.cli import flags
@@ -33,6 +35,21 @@ from xfernas_jax.history import (
 )
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import get_space
+from xfernas_jax.user_code import load_user_object
+
+
+def architecture_numbers() -> Callable[[np.ndarray], np.ndarray] | None:
+    """Loads the function that the flag names, if it names one."""
+    address = flags.ARCHITECTURE_NUMBERS.value
+    if not address:
+        return None
+    found = load_user_object(address, "function of architecture numbers", FlagError)
+    if not callable(found):
+        raise FlagError(
+            f"--architecture_numbers={address} must be a function from tokens [N, L] to numbers "
+            f"[N, F]. Found {found!r:.80}."
+        )
+    return cast(Callable[[np.ndarray], np.ndarray], found)
 
 
 def recipe(space: Space) -> Recipe:

@@ -45,6 +45,8 @@ def search() -> None:
         "confirm_seeds": loop.confirm_seeds,
         "recipe": recipe.to_json(),
     }
+    if flags.ARCHITECTURE_NUMBERS.value:
+        config["architecture_numbers"] = flags.ARCHITECTURE_NUMBERS.value
     benchmark = TrainedBenchmark(space, dataset, recipe)
     with inputs.open_storage() as storage:
         spec = inputs.study_spec("search", dataset, space, recipe, config)
@@ -58,7 +60,11 @@ def search() -> None:
             flags.OPTIMIZER.value,
             space,
             task_histories(space, sources),
-            SearchConfig(surrogate=flags.SURROGATE.value, predictor=predictor),
+            SearchConfig(
+                surrogate=flags.SURROGATE.value,
+                predictor=predictor,
+                architecture_numbers=inputs.architecture_numbers(),
+            ),
         )
         storage.create_or_open(spec)
         result = storage.result(spec.name)
@@ -148,6 +154,8 @@ def collect() -> None:
     recipe = inputs.recipe(space)
     dataset = inputs.dataset(recipe)
     config = {"seed": flags.SEED.value, "recipe": recipe.to_json()}
+    if flags.ARCHITECTURE_NUMBERS.value:
+        config["architecture_numbers"] = flags.ARCHITECTURE_NUMBERS.value
     benchmark = TrainedBenchmark(space, dataset, recipe)
     with inputs.open_storage() as storage:
         spec = inputs.study_spec("collect", dataset, space, recipe, config)

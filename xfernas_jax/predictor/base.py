@@ -1,11 +1,17 @@
 """What a surrogate takes and what it answers: `TaskHistory`, `Surrogate` and `Posterior`."""
 
 import dataclasses
+import math
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from xfernas_jax.errors import HistoryError
+
+ArchitectureNumbers = Callable[[np.ndarray], np.ndarray]
+"""Turns tokens `[N, L]` into finite numbers `[N, F]` that are known before any training, such as
+parameters, FLOPs or a zero-cost score at initialisation; F is fixed, units are free."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -16,11 +22,15 @@ class TaskHistory:
       name: of the task, for messages only; no result depends on it.
       tokens: `[N, L]` int32 as `Space.encode` gives them; N may be 0.
       scores: `[N]` float64; larger is better, in any unit (surrogates standardise by task).
+      numbers: what is known of the task itself, such as the logarithm of its classes or of its
+        examples; of the same meaning and order in all tasks, in any unit. Used where all tasks
+        have them.
     """
 
     name: str
     tokens: np.ndarray
     scores: np.ndarray
+    numbers: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         tokens = np.asarray(self.tokens, dtype=np.int32)
@@ -35,6 +45,10 @@ class TaskHistory:
             raise HistoryError(
                 f"History {self.name!r}: scores are finite numbers. Row {row} holds "
                 f"{scores[row]!r}; leave failed evaluations out."
+            )
+        if not all(math.isfinite(number) for number in self.numbers):
+            raise HistoryError(
+                f"History {self.name!r}: a task's numbers are finite. Got {self.numbers}."
             )
         object.__setattr__(self, "tokens", tokens)
         object.__setattr__(self, "scores", scores)

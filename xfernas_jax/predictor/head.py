@@ -15,25 +15,27 @@ import numpy as np
 from jax import Array
 from scipy.linalg import solve_triangular
 
+from xfernas_jax.errors import FlagError
 from xfernas_jax.predictor import evidence
 from xfernas_jax.predictor.ascent import ascend_function, latent_features
-from xfernas_jax.predictor.base import TaskHistory
+from xfernas_jax.predictor.base import ArchitectureNumbers, TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.hypotheses import NONE, Hypotheses, consensus_weights, draw_hypotheses
-from xfernas_jax.predictor.joint import Features, JointPosterior, JointSurrogate
+from xfernas_jax.predictor.joint import JointPosterior, JointSurrogate
 from xfernas_jax.predictor.kernels import (
-    NUM_KERNELS,
+    KERNELS_OF_A_BLOCK,
     Scales,
     kernel_diagonals,
     kernel_matrices,
     measure_scales,
 )
 from xfernas_jax.predictor.padding import capacity, pad_rows
-from xfernas_jax.predictor.relatedness import relatedness
+from xfernas_jax.predictor.relatedness import relatedness, similarity
 from xfernas_jax.predictor.scaling import standardize_clipped
 from xfernas_jax.space.base import Space
 
 _NUM_REFERENCE = 512  # random architectures on which scales and consensus are measured
+_NUM_LATENT = 2  # blocks of features that are functions of the latent: z and hidden layers
 _NUM_SPREAD = 8  # hypotheses whose variances make the spread
 _NUM_OBJECTIVES = 4  # of an ascent: the mean, and the means of single hypotheses
 _MIN_ROWS = 128
@@ -50,6 +52,24 @@ class _Sources:
     prior: np.ndarray  # [H]
     consensus: np.ndarray  # [J]
     scales: Scales
+    numbers: ArchitectureNumbers | None
+
+    def features(self, tokens: np.ndarray) -> "_Features":
+        """Returns what the head works on: two blocks of the network, and one of given numbers."""
+        found = self.posterior.features(tokens)
+        blocks = [found.z, found.hidden]
+        if self.numbers is not None:
+            blocks.append(_checked(self.numbers, tokens))
+        scores, *blocks = (np.asarray(x, np.float64) for x in (found.scores, *blocks))
+        return _Features(scores, tuple(blocks))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Features:
+    """Architectures as the head sees them: source scores `[N, J]` and blocks `[N, P]`."""
+
+    scores: np.ndarray
+    blocks: tuple[np.ndarray, ...]
 
 
 class HeadSurrogate:
@@ -60,10 +80,19 @@ class HeadSurrogate:
         space: Space,
         sources: Sequence[TaskHistory],
         config: PredictorConfig,
+        numbers: ArchitectureNumbers | None = None,
     ) -> None:
-        """Prepares the data; nothing is fitted yet. Arguments and errors of `JointSurrogate`."""
+        """Prepares the data; nothing is fitted yet.
+
+        Args:
+          space: see `JointSurrogate`, for errors too.
+          sources: see there.
+          config: see there.
+          numbers: of architectures, used by the head beside what the network has learned. An
+            ascent in the latent space does not see them.
+        """
         self._joint = JointSurrogate(space, sources, config)
-        self._histories = [source for source in sources if len(source.scores)]
+        self._numbers = numbers
 
     def condition(self, target: TaskHistory) -> "HeadPosterior":
         """Fits the head to the target's observations; see `Surrogate`."""
@@ -71,20 +100,50 @@ class HeadSurrogate:
         order = np.lexsort((*target.tokens.T, target.scores))
         scores = standardize_clipped(target.scores[order])
         kept = _thin(len(order))
-        return HeadPosterior(self._sources, target.tokens[order][kept], scores[kept])
+        consensus = self._sources.consensus * similarity(target, self._joint.sources)
+        consensus = consensus / max(np.abs(consensus).sum(), 1e-12)
+        sources = dataclasses.replace(self._sources, consensus=consensus)
+        return HeadPosterior(sources, target.tokens[order][kept], scores[kept])
 
     @functools.cached_property
     def _sources(self) -> _Sources:
         posterior = self._joint.source_posterior
-        reference = posterior.features(self._joint.unlabelled[:_NUM_REFERENCE])
-        hypotheses = draw_hypotheses(NUM_KERNELS, bool(self._histories))
+        histories = self._joint.sources
+        reference_tokens = self._joint.unlabelled[:_NUM_REFERENCE]
+        reference = posterior.features(reference_tokens)
+        blocks = [reference.z, reference.hidden]
+        numbers = None
+        if self._numbers is not None:
+            numbers = _standardized(self._numbers, reference_tokens)
+            blocks.append(_checked(numbers, reference_tokens))
+        hypotheses = draw_hypotheses(KERNELS_OF_A_BLOCK * len(blocks), bool(histories))
         return _Sources(
             posterior,
             hypotheses,
-            hypotheses.prior(relatedness(self._histories)),
+            hypotheses.prior(relatedness(histories)),
             consensus_weights(reference.scores),
-            measure_scales((reference.z, reference.hidden)),
+            measure_scales(tuple(blocks)),
+            numbers,
         )
+
+
+def _standardized(numbers: ArchitectureNumbers, reference: np.ndarray) -> ArchitectureNumbers:
+    """Returns the same numbers in units of their spread over the reference architectures."""
+    raw = _checked(numbers, reference)
+    scale = np.maximum(raw.std(0), 1e-12)
+    return lambda tokens: (np.asarray(numbers(tokens), np.float64) - raw.mean(0)) / scale
+
+
+def _checked(numbers: ArchitectureNumbers, tokens: np.ndarray) -> np.ndarray:
+    """Returns `[N, F]`, or says what is wrong with the user's function."""
+    found = np.asarray(numbers(tokens), np.float64)
+    if found.ndim != 2 or len(found) != len(tokens) or not np.isfinite(found).all():
+        raise FlagError(
+            "Architecture numbers are a function from tokens [N, L] to finite numbers [N, F] "
+            f"(--architecture_numbers). For {tokens.shape} it gave {found.shape}, "
+            f"{np.size(found) - int(np.isfinite(found).sum())} of them not finite."
+        )
+    return found
 
 
 def _thin(count: int) -> np.ndarray:
@@ -112,8 +171,8 @@ class HeadPosterior:
           targets: `[N]` standardised scores.
         """
         self._sources = sources
-        self._seen = self._features(tokens)
-        seen = (self._seen.z, self._seen.hidden)
+        self._seen = sources.features(tokens)
+        seen = self._seen.blocks
         self._data = evidence.Observed(
             self._seen.scores @ sources.consensus,
             self._seen.scores,
@@ -142,10 +201,9 @@ class HeadPosterior:
 
     def sample(self, rng: np.random.Generator, count: int, tokens: np.ndarray) -> np.ndarray:
         """Draws jointly over `tokens` under hypotheses drawn by weight; see `Posterior.sample`."""
-        features = self._features(tokens)
+        features = self._sources.features(tokens)
         cross = self._cross(features)
-        both = (features.z, features.hidden)
-        kernels = kernel_matrices(both, both, self._sources.scales)
+        kernels = kernel_matrices(features.blocks, features.blocks, self._sources.scales)
         universal = features.scores @ self._sources.consensus
         rows = []
         for which in self._systematic(rng, count).tolist():
@@ -170,14 +228,18 @@ class HeadPosterior:
         padded = np.resize(starts, (size, starts.shape[1])).astype(np.int32)
         on_scores, on_kernels = self._objectives(rng)
         args = (self._sources.posterior.params, self._sources.posterior.is_source)
-        rows = capacity(len(self._seen.z), _MIN_ROWS)
+        count = len(self._data.targets)
+        rows = capacity(count, _MIN_ROWS)
+        scales = self._sources.scales
+        on_kernels = on_kernels[:, : KERNELS_OF_A_BLOCK * _NUM_LATENT]
         function = _LinearScore(
             on_scores,
-            np.pad(on_kernels, ((0, 0), (0, 0), (0, rows - len(self._seen.z)))),
-            pad_rows(self._seen.z.astype(np.float32), rows, 0.0),
-            pad_rows(self._seen.hidden.astype(np.float32), rows, 0.0),
-            jax.tree.map(np.float32, self._sources.scales.center),
-            np.float32(self._sources.scales.square),
+            np.pad(on_kernels, ((0, 0), (0, 0), (0, rows - count))),
+            tuple(
+                pad_rows(x.astype(np.float32), rows, 0.0) for x in self._seen.blocks[:_NUM_LATENT]
+            ),
+            jax.tree.map(np.float32, scales.center[:_NUM_LATENT]),
+            np.float32(scales.square[:_NUM_LATENT]),
         )
         return np.asarray(_ascend_head(network, *args, function, padded, key))
 
@@ -187,7 +249,7 @@ class HeadPosterior:
         consensus = self._sources.consensus
         on_scores = np.zeros((_NUM_OBJECTIVES, len(is_source)), np.float32)
         count = len(self._data.targets)
-        on_kernels = np.zeros((_NUM_OBJECTIVES, NUM_KERNELS, count), np.float32)
+        on_kernels = np.zeros((_NUM_OBJECTIVES, len(self._data.kernels), count), np.float32)
         draws = self._systematic(rng, _NUM_OBJECTIVES - 1)
         for row in range(_NUM_OBJECTIVES):
             weights = self._fit.weights
@@ -206,27 +268,22 @@ class HeadPosterior:
         found = np.searchsorted(np.cumsum(self._fit.weights), points)
         return rng.permutation(np.minimum(found, len(self._fit.weights) - 1))
 
-    def _features(self, tokens: np.ndarray) -> Features:
-        found = self._sources.posterior.features(tokens)
-        return Features(*(np.asarray(x, np.float64) for x in (found.scores, found.z, found.hidden)))
-
-    def _chunks(self, tokens: np.ndarray) -> Iterator[Features]:
+    def _chunks(self, tokens: np.ndarray) -> Iterator[_Features]:
         for start in range(0, len(tokens), _CHUNK):
-            yield self._features(tokens[start : start + _CHUNK])
+            yield self._sources.features(tokens[start : start + _CHUNK])
 
-    def _cross(self, features: Features) -> np.ndarray:
-        seen = (self._seen.z, self._seen.hidden)
-        return kernel_matrices((features.z, features.hidden), seen, self._sources.scales)
+    def _cross(self, features: _Features) -> np.ndarray:
+        return kernel_matrices(features.blocks, self._seen.blocks, self._sources.scales)
 
-    def _mean(self, features: Features, cross: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    def _mean(self, features: _Features, cross: np.ndarray, weights: np.ndarray) -> np.ndarray:
         constant, on_scores, on_kernels = evidence.coefficients(
             self._fit, weights, self._sources.consensus, self._data
         )
         return constant + features.scores @ on_scores + np.einsum("kmn,kn->m", cross, on_kernels)
 
-    def _spread(self, features: Features, cross: np.ndarray) -> np.ndarray:
+    def _spread(self, features: _Features, cross: np.ndarray) -> np.ndarray:
         universal = features.scores @ self._sources.consensus
-        diagonals = kernel_diagonals((features.z, features.hidden), self._sources.scales)
+        diagonals = kernel_diagonals(features.blocks, self._sources.scales)
         weights = self._fit.weights
         best = np.argsort(-weights, kind="stable")[:_NUM_SPREAD]
         total = np.zeros(len(universal))
@@ -247,9 +304,8 @@ class _LinearScore:
 
     on_scores: Any  # [O, T]
     on_kernels: Any  # [O, K, N], 0 at padding
-    z: Any  # [N, P]
-    hidden: Any  # [N, Q]
-    center: Any  # [P] and [Q]
+    blocks: Any  # z and hidden layers, [N, P]
+    center: Any  # of both, [P]
     square: Any  # [2]
 
 
@@ -268,10 +324,10 @@ def _ascend_head(
         """Sums each trajectory's own objective; latents are `[E, O R C, S, D]`, O slowest."""
         scores, z, hidden = latent_features(network, params, is_source, latent)
         scales = Scales(function.center, function.square)
-        kernels = kernel_matrices((z, hidden), (function.z, function.hidden), scales, jnp)
+        kernels = kernel_matrices((z, hidden), function.blocks, scales, jnp)
         per = z.shape[0] // num_objectives
         scores = scores.reshape(num_objectives, per, -1)
-        kernels = kernels.reshape(NUM_KERNELS, num_objectives, per, -1)
+        kernels = kernels.reshape(len(kernels), num_objectives, per, -1)
         return jnp.sum(scores * function.on_scores[:, None]) + jnp.sum(
             kernels * jnp.moveaxis(function.on_kernels, 0, 1)[:, :, None]
         )

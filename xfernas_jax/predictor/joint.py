@@ -143,7 +143,7 @@ class JointSurrogate:
         for source in sources:
             _check_tokens(source, mask)
         used = [source for source in sources if len(source.scores)]
-        self._sources = sorted(used, key=_history_digest)
+        self.sources = sorted(used, key=_history_digest)
         self._mask = mask
         self._config = config
         self._space = space
@@ -167,7 +167,7 @@ class JointSurrogate:
         order = np.lexsort((target.scores, *target.tokens.T))
         tokens, raw = target.tokens[order], target.scores[order]
         scores = standardize_clipped(raw)
-        if self._sources:
+        if self.sources:
             # The target's observations are better than random ones as the search goes on; the
             # sources' network says by how much, which puts them on the sources' scale.
             scores = scores + self.source_posterior.member_scores(tokens).mean()
@@ -182,7 +182,7 @@ class JointSurrogate:
             self.unlabelled.tobytes(),
             repr(dataclasses.replace(self._config, cache_dir=None)).encode(),
             f"{jax.__version__} {jax.default_backend()} {self._num_tasks}".encode(),
-            *(_history_digest(source).encode() for source in self._sources),
+            *(_history_digest(source).encode() for source in self.sources),
         )
         start = draw_params(self._network, self._config.seed)
         params = cache.load(digest, self._config.cache_dir, start)
@@ -194,7 +194,7 @@ class JointSurrogate:
     @functools.cached_property
     def _is_source(self) -> np.ndarray:
         slots = np.arange(self._num_tasks)
-        return ((slots > TARGET) & (slots <= len(self._sources))).astype(np.float32)
+        return ((slots > TARGET) & (slots <= len(self.sources))).astype(np.float32)
 
     @functools.cached_property
     def unlabelled(self) -> np.ndarray:
@@ -222,7 +222,7 @@ class JointSurrogate:
 
     def _data(self, target: tuple[np.ndarray, np.ndarray] | None) -> FitData:
         """Joins all rows: sources first, then the target's, each part padded."""
-        counts = [len(source.scores) for source in self._sources]
+        counts = [len(source.scores) for source in self.sources]
         source_capacity = capacity(sum(counts), _MIN_SOURCE_ROWS)
         num_target = 0 if target is None else len(target[1])
         size = source_capacity + capacity(num_target, _MIN_TARGET_ROWS)
@@ -232,18 +232,18 @@ class JointSurrogate:
         num_rows = np.zeros(self._num_tasks, np.int32)
         share = np.zeros(self._num_tasks)
         row = 0
-        for slot, source in enumerate(self._sources, start=1):
+        for slot, source in enumerate(self.sources, start=1):
             first_row[slot], num_rows[slot] = row, len(source.scores)
             tokens[row : row + num_rows[slot]] = source.tokens
             scores[row : row + num_rows[slot]] = rank_to_normal(source.scores)
-            share[slot] = 1.0 / len(self._sources)
+            share[slot] = 1.0 / len(self.sources)
             row += num_rows[slot]
         if target is not None:
             first_row[TARGET], num_rows[TARGET] = source_capacity, num_target
             tokens[source_capacity : source_capacity + num_target] = target[0]
             scores[source_capacity : source_capacity + num_target] = target[1]
             share *= 1.0 - self._config.target_share
-            share[TARGET] = self._config.target_share if self._sources else 1.0
+            share[TARGET] = self._config.target_share if self.sources else 1.0
         return FitData(
             tokens,
             scores,

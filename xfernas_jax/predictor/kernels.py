@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-NUM_KERNELS = 6
+KERNELS_OF_A_BLOCK = 3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -13,36 +13,36 @@ class Scales:
     """What makes the features of a fit comparable.
 
     Attributes:
-      center: mean z `[P]` and mean hidden layers `[Q]`.
-      square: mean square length of either after centring, `[2]`. The mean square distance
+      center: the mean of each block of features, `[P]`.
+      square: mean square length of each block after centring, `[blocks]`. The mean square distance
         between two random architectures is twice that.
     """
 
-    center: tuple[Any, Any]
+    center: tuple[Any, ...]
     square: Any
 
 
-def measure_scales(features: tuple[np.ndarray, np.ndarray]) -> Scales:
-    """Measures them on random architectures `[N, P]` and `[N, Q]`."""
-    center = (features[0].mean(0), features[1].mean(0))
+def measure_scales(features: tuple[np.ndarray, ...]) -> Scales:
+    """Measures them on the blocks `[N, P]` of random architectures."""
+    center = tuple(x.mean(0) for x in features)
     square = [np.square(x - c).sum(1).mean() for x, c in zip(features, center, strict=True)]
     return Scales(center, np.maximum(np.array(square), 1e-12))
 
 
 def kernel_matrices(
-    first: tuple[Any, Any], second: tuple[Any, Any], scales: Scales, xp: Any = np
+    first: tuple[Any, ...], second: tuple[Any, ...], scales: Scales, xp: Any = np
 ) -> Any:
-    """Returns `[6, N, M]`: linear, squared exponential and exponential on z, then on hidden.
+    """Returns `[3 blocks, N, M]`: linear, squared exponential and exponential on each block.
 
     Args:
-      first: z `[N, P]` and hidden layers `[N, Q]`.
-      second: `[M, P]` and `[M, Q]`.
-      scales: of the features.
+      first: blocks of features `[N, P]`, such as z and the hidden layers.
+      second: the same blocks `[M, P]` of other architectures.
+      scales: of as many blocks.
       xp: `numpy`, or `jax.numpy` under `jit`.
     """
     found = []
-    parts = zip(first, second, scales.center, (scales.square[0], scales.square[1]), strict=True)
-    for raw_x, raw_y, center, square in parts:
+    for block, (raw_x, raw_y, center) in enumerate(zip(first, second, scales.center, strict=True)):
+        square = scales.square[block]
         x, y = raw_x - center[None], raw_y - center[None]
         inner = x @ y.T
         gap = xp.sum(x * x, 1)[:, None] + xp.sum(y * y, 1)[None] - 2.0 * inner
@@ -56,8 +56,8 @@ def kernel_matrices(
     return xp.stack(found)
 
 
-def kernel_diagonals(features: tuple[np.ndarray, np.ndarray], scales: Scales) -> np.ndarray:
-    """Returns `[6, N]`: the kernels of each architecture with itself."""
+def kernel_diagonals(features: tuple[np.ndarray, ...], scales: Scales) -> np.ndarray:
+    """Returns `[3 blocks, N]`: the kernels of each architecture with itself."""
     found = []
     for raw, center, square in zip(features, scales.center, scales.square, strict=True):
         x = raw - center

@@ -1,4 +1,4 @@
-"""How well the sources tell of one another, from the sources alone."""
+"""How well the sources tell of one another, and which of them are like the target."""
 
 from collections.abc import Sequence
 
@@ -28,6 +28,21 @@ def relatedness(sources: Sequence[TaskHistory]) -> float:
         others = [_predict(*rows[i], tokens) for i in range(len(rows)) if i != j]
         found.append(abs(_rank_correlation(np.mean(others, axis=0), scores)))
     return float(np.mean(found))
+
+
+def similarity(target: TaskHistory, sources: Sequence[TaskHistory]) -> np.ndarray:
+    """Returns `[J]` how like the target each source is by the tasks' numbers; the mean is 1.
+
+    All ones where one of the tasks has no numbers. Else exp(-d²/2), d² the mean square
+    difference of the numbers after each was divided by its spread over all tasks.
+    """
+    numbers = [task.numbers for task in (target, *sources)]
+    if len({len(row) for row in numbers}) != 1 or not target.numbers or not sources:
+        return np.ones(len(sources))
+    table = np.array(numbers)
+    table /= np.maximum(table.std(0), 1e-12)
+    found = np.exp(-0.5 * np.square(table[1:] - table[0]).mean(1))
+    return found / found.mean()
 
 
 def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import cast
 
 from xfernas_jax.errors import FlagError
-from xfernas_jax.predictor.base import Surrogate, TaskHistory
+from xfernas_jax.predictor.base import ArchitectureNumbers, Surrogate, TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.head import HeadSurrogate
 from xfernas_jax.predictor.joint import JointSurrogate
@@ -28,6 +28,9 @@ class SearchConfig:
     Attributes:
       surrogate: name in `SURROGATES`.
       predictor: network, fit and ascent of the surrogate (the encoder's name is there).
+      architecture_numbers: what is known of an architecture before training, for the `head`
+        surrogate; or None.
+      task_numbers: what is known of the target, comparable with the `numbers` of the sources.
       num_initial: random architectures before the first fit without sources.
       population_size: of `evolution`.
       tournament_size: of `evolution`.
@@ -35,6 +38,8 @@ class SearchConfig:
 
     surrogate: str = "head"
     predictor: PredictorConfig = dataclasses.field(default_factory=PredictorConfig)
+    architecture_numbers: ArchitectureNumbers | None = None
+    task_numbers: tuple[float, ...] = ()
     num_initial: int = 10
     population_size: int = 20
     tournament_size: int = 5
@@ -55,13 +60,23 @@ def _evolution(
     return RegularizedEvolution(space, config.population_size, config.tournament_size)
 
 
-def _surrogate(space: Space, sources: Sequence[TaskHistory], config: SearchConfig) -> Surrogate:
+def make_surrogate(space: Space, sources: Sequence[TaskHistory], config: SearchConfig) -> Surrogate:
+    """Builds a surrogate that knows the sources and nothing of the target.
+
+    Raises:
+      FlagError: there is no such surrogate, or it takes no numbers of architectures.
+      HistoryError: a source is not of this space.
+    """
     name = config.surrogate
     if name not in SURROGATES:
         raise FlagError(
             f"Unknown surrogate {name!r} (--surrogate). Known: {', '.join(SURROGATES)}."
         )
-    return SURROGATES[name](space, sources, config.predictor)
+    if name == "head":
+        return HeadSurrogate(space, sources, config.predictor, config.architecture_numbers)
+    if config.architecture_numbers is not None:
+        raise FlagError(f"--architecture_numbers needs --surrogate=head. Got --surrogate={name}.")
+    return JointSurrogate(space, sources, config.predictor)
 
 
 def _guided(kind: type[SurrogateSearch], with_sources: bool) -> Builder:
@@ -71,15 +86,20 @@ def _guided(kind: type[SurrogateSearch], with_sources: bool) -> Builder:
         space: Space, sources: Sequence[TaskHistory], config: SearchConfig
     ) -> SearchOptimizer:
         used = sources if with_sources else ()  # the whole difference between the twins
-        surrogate = _surrogate(space, used, config)
-        return kind(space, surrogate, used, config.num_initial, config.predictor.num_starts)
+        surrogate = make_surrogate(space, used, config)
+        return kind(
+            space,
+            surrogate,
+            used,
+            config.num_initial,
+            config.predictor.num_starts,
+            config.task_numbers,
+        )
 
     return build
 
 
-SURROGATES: Mapping[str, type[JointSurrogate] | type[HeadSurrogate]] = MappingProxyType(
-    {"head": HeadSurrogate, "joint": JointSurrogate}
-)
+SURROGATES = ("head", "joint")
 
 _GUIDED = {"nao": Nao, "bananas": Bananas, "predictor_evolution": PredictorEvolution}
 

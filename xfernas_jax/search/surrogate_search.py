@@ -41,6 +41,7 @@ class SurrogateSearch(abc.ABC):
         sources: Sequence[TaskHistory] = (),
         num_initial: int = 10,
         num_starts: int = 10,
+        task_numbers: tuple[float, ...] = (),
     ) -> None:
         """Builds an optimizer without observations.
 
@@ -50,6 +51,7 @@ class SurrogateSearch(abc.ABC):
           sources: the same histories; their architectures serve as starts.
           num_initial: random architectures before the first fit, without sources.
           num_starts: best target and best source architectures to start from, each.
+          task_numbers: of the target; see `TaskHistory`.
         """
         tokens = [source.tokens for source in sources if len(source.tokens)]
         self._source_tokens = np.unique(np.concatenate(tokens), axis=0) if tokens else None
@@ -58,6 +60,7 @@ class SurrogateSearch(abc.ABC):
         self._observations = Observations(space)
         self._num_initial = num_initial
         self._num_starts = num_starts
+        self._task_numbers = task_numbers
 
     @abc.abstractmethod
     def candidates(
@@ -94,7 +97,8 @@ class SurrogateSearch(abc.ABC):
         scores = [worst if e.valid_accuracy is None else e.valid_accuracy for e in evaluations]
         tokens = [space.encode(e.genotype) for e in evaluations]
         shape = (len(tokens), len(space.choices))
-        return TaskHistory("target", np.reshape(tokens, shape).astype(np.int32), np.array(scores))
+        tokens = np.reshape(tokens, shape).astype(np.int32)
+        return TaskHistory("target", tokens, np.array(scores), self._task_numbers)
 
     def _unseen(self, pool: np.ndarray, target: TaskHistory) -> np.ndarray:
         seen = {row.tobytes() for row in target.tokens}
@@ -154,7 +158,9 @@ class SurrogateSearch(abc.ABC):
         """The source architectures that the sources like best; the others are not scored again."""
         assert self._source_tokens is not None
         empty = np.zeros((0, self._source_tokens.shape[1]), np.int32)
-        posterior = self._surrogate.condition(TaskHistory("none", empty, np.zeros(0)))
+        posterior = self._surrogate.condition(
+            TaskHistory("none", empty, np.zeros(0), self._task_numbers)
+        )
         scores = posterior.mean(self._source_tokens)
         best = np.argsort(-scores, kind="stable")[:_NUM_SOURCE_CANDIDATES]
         return self._source_tokens[best]
