@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 
-from experiments import statistics
+from experiments import optimizer_names, statistics
 from experiments.tabular_units import Setting, Unit, cached_table, run_unit, single_threaded
 from xfernas_jax.errors import FlagError, UserError
 from xfernas_jax.files import write_atomically
-from xfernas_jax.search.registry import OPTIMIZERS
+from xfernas_jax.search.registry import find_builder
 
 _DIR = flags.DEFINE_string("benchmark_dir", None, "Folder with a manifest.json.")
 _TABLE = flags.DEFINE_string("table", "transnas_micro", "Name of a table in the manifest.")
@@ -53,7 +53,9 @@ _INITIAL = flags.DEFINE_integer(
     "initial_random", 10, "Start rows of optimizers without sources.", lower_bound=1
 )
 _SEEDS = flags.DEFINE_integer("seeds", 20, "Seeds of each search, from 0.", lower_bound=1)
-_OPTIMIZERS = flags.DEFINE_list("optimizers", ["random", "nao", "xfer_nao"], "Optimizers.")
+_OPTIMIZERS = flags.DEFINE_list(
+    "optimizers", ["random", "nao", "xfer_nao"], "Optimizers, also module:NAME."
+)
 _CORRUPT = flags.DEFINE_enum(
     "corrupt_sources",
     "none",
@@ -86,10 +88,7 @@ def setting_from_flags() -> Setting:
         return tuple(names)
 
     for name in _OPTIMIZERS.value:
-        if name not in OPTIMIZERS:
-            raise FlagError(
-                f"Unknown optimizer {name!r} (--optimizers). Known: {', '.join(OPTIMIZERS)}."
-            )
+        find_builder(name, "--optimizers")
     return Setting(
         table=_TABLE.value,
         split=_SPLIT.value,
@@ -250,9 +249,9 @@ def summarize(found: Any, setting: Setting, seeds: int) -> dict[str, Any]:
             },
         }
     twins = {
-        name: _twin(matrices[name], matrices[name.removeprefix("xfer_")], matrices.get("random"))
+        name: _twin(matrices[name], matrices[twin], matrices.get("random"))
         for name in matrices
-        if name.startswith("xfer_") and name.removeprefix("xfer_") in matrices
+        if (twin := optimizer_names.without_sources(name)) != name and twin in matrices
     }
     return {"table": setting.table, "seeds": seeds, "optimizers": optimizers, "twins": twins}
 
@@ -296,23 +295,13 @@ def main(argv: Sequence[str]) -> None:
         for name in _OPTIMIZERS.value
     ]
     run_all(units, setting, folder, output)
-    known = sorted(
-        {
-            Unit(path.parent.name, *_parse_stem(path.stem))
-            for path in (output / "units").glob("*/*.json")
-        }
-    )
+    known = sorted(Unit.of_file(path) for path in (output / "units").glob("*/*.json"))
     found = curves(known, setting, folder, output)
     summary = summarize(found, setting, _SEEDS.value)
     write_atomically(output / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
     for name, row in summary["optimizers"].items():
         shown = "  ".join(f"@{c} {v:.3f}" for c, v in row["mean_percentile"].items())
-        print(f"{name:>24}  {shown}")
-
-
-def _parse_stem(stem: str) -> tuple[str, int]:
-    target, _, seed = stem.rpartition("-")
-    return target, int(seed)
+        print(f"{name:>36}  {shown}")
 
 
 def guarded(argv: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments import optimizer_names
 from xfernas_jax.benchmarks.tabular import Table, TabularBenchmark, load_table
 from xfernas_jax.files import write_atomically
 from xfernas_jax.predictor.base import TaskHistory
@@ -66,7 +67,14 @@ class Unit:
 
     def file(self, output: pathlib.Path) -> pathlib.Path:
         """Returns where the result of the unit lies."""
-        return output / "units" / self.optimizer / f"{self.target}-{self.seed}.json"
+        folder = output / "units" / optimizer_names.folder_of(self.optimizer)
+        return folder / f"{self.target}-{self.seed}.json"
+
+    @classmethod
+    def of_file(cls, file: pathlib.Path) -> "Unit":
+        """Inverts `file`."""
+        target, _, seed = file.stem.rpartition("-")
+        return cls(optimizer_names.name_of(file.parent.name), target, int(seed))
 
 
 @functools.cache
@@ -90,7 +98,7 @@ def search_rows(
     """Returns the rows that the optimizer evaluated, in order, and the share of decoded rows."""
     space = table.space
     target_index = task_index(table, unit.target)
-    is_transfer = unit.optimizer.startswith("xfer_")
+    is_transfer = optimizer_names.uses_sources(unit.optimizer)
     sources = source_histories(unit, setting, table) if is_transfer else ()
     optimizer = make_optimizer(
         unit.optimizer,

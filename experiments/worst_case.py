@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 
-from experiments import statistics
+from experiments import optimizer_names, statistics
 from experiments.incumbents import percentile_matrix
 from xfernas_jax.files import write_atomically
 
 _DIR = flags.DEFINE_string("benchmark_dir", None, "Folder with a manifest.json.", required=True)
 _TABLE = flags.DEFINE_string("table", "transnas_micro", "Name of a table.")
-_TWINS = flags.DEFINE_list("twins", ["nao", "bananas"], "Optimizers that have transfer twins.")
+_TWINS = flags.DEFINE_list(
+    "twins", ["nao", "bananas"], "Optimizers that have transfer twins, also module:NAME."
+)
 _KINDS = flags.DEFINE_list(
     "kinds",
     ["none", "shuffle", "negate", "one_shuffled", "one_negated"],
@@ -64,9 +66,9 @@ def main(argv: Sequence[str]) -> None:
     alone = search("none", list(_TWINS.value))
     rows = []
     for kind in _KINDS.value:
-        folder = search(kind, [f"xfer_{name}" for name in _TWINS.value])
+        folder = search(kind, [optimizer_names.with_sources(name) for name in _TWINS.value])
         for name in _TWINS.value:
-            ours = percentile_matrix(folder / "evaluations.csv", f"xfer_{name}")
+            ours = percentile_matrix(folder / "evaluations.csv", optimizer_names.with_sources(name))
             theirs = percentile_matrix(alone / "evaluations.csv", name)
             for c in _CHECKPOINTS:
                 rows.append(compare(kind, name, c, ours[..., c - 1], theirs[..., c - 1]))
@@ -77,14 +79,15 @@ def main(argv: Sequence[str]) -> None:
 def compare(kind: str, name: str, at: int, ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
     """Compares one optimizer with its twin and prints the line."""
     found = statistics.compare(ours, theirs)
+    transfer = optimizer_names.with_sources(name)
     print(
-        f"{kind:>13}  xfer_{name:<20} @{at:<4} {ours.mean():7.3f}  twin {theirs.mean():7.3f}  "
+        f"{kind:>13}  {transfer:<36} @{at:<4} {ours.mean():7.3f}  twin {theirs.mean():7.3f}  "
         f"difference {found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]  "
         f"{'not worse' if found.not_worse else 'WORSE'}"
     )
     return {
         "sources": kind,
-        "optimizer": f"xfer_{name}",
+        "optimizer": transfer,
         "evaluations": at,
         "mean_percentile": float(ours.mean()),
         "twin_mean_percentile": float(theirs.mean()),

@@ -130,16 +130,29 @@ def make_optimizer(
       HistoryError: a source is not of this space.
     """
     config = SearchConfig() if config is None else config
+    return find_builder(name)(space, sources, config)
+
+
+def find_builder(name: str, flag: str = "--optimizer") -> Builder:
+    """Returns what builds an optimizer; see `make_optimizer`.
+
+    Args:
+      name: one of `OPTIMIZERS`, or `module:NAME`.
+      flag: that the message names.
+
+    Raises:
+      FlagError: there is no such optimizer or builder.
+    """
     if ":" in name:
-        return _load(name)(space, sources, config)
+        return _load(name)
     if name not in OPTIMIZERS:
         near = difflib.get_close_matches(name, OPTIMIZERS, n=1)
         hint = f"Did you mean {near[0]}? " if near else ""
         raise FlagError(
-            f"Unknown optimizer {name!r} (--optimizer). {hint}Known: {', '.join(OPTIMIZERS)}; "
+            f"Unknown optimizer {name!r} ({flag}). {hint}Known: {', '.join(OPTIMIZERS)}; "
             "one of your own is module:NAME."
         )
-    return OPTIMIZERS[name](space, sources, config)
+    return OPTIMIZERS[name]
 
 
 def _load(address: str) -> Builder:
