@@ -25,7 +25,7 @@ run: ## Run run.py; without ARGS, the demo
 	@$(PY) run.py $(ARGS)
 
 test: ## Run the tests (ARGS="-k name", ARGS="-m 'not slow'")
-	@$(SETUP) dev postgres
+	@$(SETUP) dev postgres baselines
 	@$(PY) -m pytest $(ARGS)
 
 check: ## Check format, lint and types

@@ -120,6 +120,9 @@ def check_rows(output: pathlib.Path) -> None:
     [
         ({"table": "smal"}, "small"),
         ({"optimizers": "randon"}, "randon"),
+        ({"optimizers": "experiments.baselines:absent"}, "callable"),
+        ({"optimizers": "experiments.absent:ridge"}, "cannot be imported"),
+        ({"optimizers": "experiments/baselines:ridge"}, "module:NAME"),
         ({"targets": "z"}, "'z'"),
         ({"split": "test"}, "no task with split 'test'"),
         ({"shard": "3/2"}, "I/N"),

@@ -1,0 +1,72 @@
+"""What all baselines share: observations, the random start, optional libraries."""
+
+import abc
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from xfernas_jax.errors import MissingExtraError
+from xfernas_jax.history.record import Evaluation
+from xfernas_jax.predictor.base import TaskHistory
+from xfernas_jax.search.base import NewBatch, Observations, Suggestion
+from xfernas_jax.search.registry import SearchConfig
+from xfernas_jax.space.base import Genotype, Space
+
+
+class Baseline(abc.ABC):
+    """Random architectures until there is something to learn from, then `propose`.
+
+    Failed evaluations are not proposed again and teach nothing.
+    """
+
+    def __init__(
+        self, space: Space, sources: Sequence[TaskHistory], config: SearchConfig | None = None
+    ) -> None:
+        """Builds an optimizer without observations.
+
+        Args:
+          space: of the search.
+          sources: histories of other tasks; without one, the start is random.
+          config: `num_initial` is read; defaults to `SearchConfig()`.
+        """
+        self.space = space
+        self.sources = [source for source in sources if len(source.scores)]
+        self._num_initial = (config or SearchConfig()).num_initial
+        self._observations = Observations(space)
+
+    @abc.abstractmethod
+    def propose(
+        self, rng: np.random.Generator, batch: NewBatch, count: int, target: TaskHistory
+    ) -> None:
+        """Adds to the batch until it has `count`; what is missing is filled at random."""
+
+    def suggest(
+        self, rng: np.random.Generator, count: int, pending: Sequence[Genotype] = ()
+    ) -> Sequence[Suggestion]:
+        batch = self._observations.batch(pending)
+        target = self._target()
+        known = len(self._observations.evaluations) + len(pending)
+        if self.sources or (known >= self._num_initial and len(target.scores)):
+            self.propose(rng, batch, count, target)
+        return batch.fill(rng, count)
+
+    def observe(self, evaluations: Sequence[Evaluation]) -> None:
+        self._observations.add(evaluations)
+
+    def _target(self) -> TaskHistory:
+        complete = self._observations.complete()
+        tokens = [self.space.encode(e.genotype) for e in complete]
+        scores = np.array([e.valid_accuracy for e in complete], np.float64)
+        return TaskHistory("target", np.reshape(tokens, (-1, len(self.space.choices))), scores)
+
+
+def imported(module: str, extra: str) -> Any:
+    """Imports a module; `MissingExtraError` names the extra that has it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"This baseline needs {module}; run `make setup EXTRAS={extra}`."
+        ) from error
