@@ -20,7 +20,7 @@ import pathlib
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -249,29 +249,51 @@ def summarize(found: Any, setting: Setting, seeds: int) -> dict[str, Any]:
             },
         }
     twins = {
-        name: _twin(matrices[name], matrices[twin], matrices.get("random"))
+        name: _twin(matrices[name], matrices[twin], matrices.get("random"), setting.targets)
         for name in matrices
         if (twin := optimizer_names.without_sources(name)) != name and twin in matrices
     }
     return {"table": setting.table, "seeds": seeds, "optimizers": optimizers, "twins": twins}
 
 
-def _twin(ours: np.ndarray, theirs: np.ndarray, random: np.ndarray | None) -> dict[str, Any]:
+def _twin(
+    ours: np.ndarray, theirs: np.ndarray, random: np.ndarray | None, targets: Sequence[str]
+) -> dict[str, Any]:
     length = min(ours.shape[2], theirs.shape[2])
     at = [c for c in CHECKPOINTS if c <= length]
-    compared = {str(c): statistics.compare(ours[..., c - 1], theirs[..., c - 1]) for c in at}
+    pairs = {str(c): (ours[..., c - 1], theirs[..., c - 1]) for c in at}
+    compared = {c: statistics.compare(*pair) for c, pair in pairs.items()}
+    by_task = {
+        (target, c): statistics.compare(mine[i : i + 1], its[i : i + 1])
+        for i, target in enumerate(targets)
+        for c, (mine, its) in pairs.items()
+    }
+    corrected = statistics.holm({f"{t} {c}": found.p_value for (t, c), found in by_task.items()})
     result: dict[str, Any] = {
-        "difference": {c: found.difference for c, found in compared.items()},
-        "difference_ci95": {c: [found.low, found.high] for c, found in compared.items()},
+        **_verdicts(compared),
         "p_value": statistics.holm({c: found.p_value for c, found in compared.items()}),
-        "not_worse": {c: found.not_worse for c, found in compared.items()},
         "evaluations_to_match": {str(c): _needed(theirs, ours[..., c - 1].mean()) for c in at},
+        "targets": {
+            target: {
+                **_verdicts({c: by_task[target, c] for c in pairs}),
+                "p_value": {c: corrected[f"{target} {c}"] for c in pairs},
+            }
+            for target in targets
+        },
     }
     if random is not None:
         result["random_evaluations_to_match"] = {
             str(c): _needed(random, ours[..., c - 1].mean()) for c in at
         }
     return result
+
+
+def _verdicts(compared: Mapping[str, statistics.Comparison]) -> dict[str, Any]:
+    return {
+        "difference": {c: found.difference for c, found in compared.items()},
+        "difference_ci95": {c: [found.low, found.high] for c, found in compared.items()},
+        "not_worse": {c: found.not_worse for c, found in compared.items()},
+    }
 
 
 def _needed(curves_of: np.ndarray, wanted: float) -> int | None:

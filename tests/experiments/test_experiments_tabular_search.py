@@ -58,6 +58,12 @@ def test_results_are_the_same_bytes_for_any_number_of_jobs_and_after_a_stop(
     assert summary["twins"]["xfer_bananas"]["difference"]["20"] == pytest.approx(
         at_20["xfer_bananas"] - at_20["bananas"]
     )
+    by_task = summary["twins"]["xfer_bananas"]["targets"]
+    assert np.mean([row["difference"]["20"] for row in by_task.values()]) == pytest.approx(
+        at_20["xfer_bananas"] - at_20["bananas"]
+    )
+    low, high = by_task["a"]["difference_ci95"]["20"]
+    assert low <= by_task["a"]["difference"]["20"] <= high
     assert at_20["xfer_bananas"] < at_20["random"]
 
 
