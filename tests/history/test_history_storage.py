@@ -98,7 +98,7 @@ def test_unsafe_study_names_are_refused(open_storage, name):
 
 def test_unknown_study_is_refused_with_the_near_names(open_storage):
     storage = open_storage()
-    with pytest.raises(StudyError, match="no study is recorded yet"):
+    with pytest.raises(StudyError, match="there is none yet"):
         storage.spec("mnist")
     storage.create_or_open(make_spec("mnist-1"))
     with pytest.raises(StudyError, match="did you mean 'mnist-1'"):

@@ -244,6 +244,21 @@ def test_ascent_climbs_and_growing_histories_compile_nothing_new() -> None:
     assert len(set(sizes)) == 1
 
 
+def test_only_sources_that_tell_of_one_another_are_trusted_at_the_start() -> None:
+    shuffled = tuple(history(100, s, shuffled=True) for s in range(4))
+    reversed_ = tuple(history(100, s, sign=-1.0) for s in range(3))
+    for sources, trusted in (
+        (SOURCES, True),
+        (SOURCES[:1], True),
+        (reversed_, True),
+        ((), False),
+        (shuffled, False),
+    ):
+        surrogate = HeadSurrogate(SPACE, sources, QUICK)
+        assert isinstance(surrogate, Surrogate)
+        assert surrogate.trusts_sources is trusted
+
+
 def hidden_number(tokens: np.ndarray) -> np.ndarray:
     """Something that one-hot tokens hardly show: a hash of the sequence, and a constant."""
     value = (tokens.astype(np.int64) * np.array([7919, 104729, 1299709, 15485863, 31, 57])).sum(1)

@@ -74,3 +74,32 @@ def test_transfer_beats_random_search_and_its_twin_over_seeds() -> None:
         wins = int(np.sum(found["xfer_nao"] < found[other]))
         assert wins >= 9, found
     assert found["xfer_nao"].mean() < 0.5 * found["random"].mean(), found
+
+
+@pytest.mark.parametrize("optimizer", ["nao", "bananas"])
+def test_sources_that_are_unrelated_to_one_another_start_a_search_as_none_do(
+    optimizer: str,
+) -> None:
+    problem = Problem(0)
+    rng = np.random.default_rng(0)
+    shuffled = [
+        TaskHistory(s.name, s.tokens, rng.permutation(s.scores)) for s in problem.sources(0)
+    ]
+    alone = make_optimizer(optimizer, SPACE)
+    with_sources = make_optimizer(f"xfer_{optimizer}", SPACE, shuffled)
+    trusting = make_optimizer(f"xfer_{optimizer}", SPACE, problem.sources(0))
+    first = [
+        [s.genotype for s in one.suggest(np.random.default_rng(1), 5)]
+        for one in (alone, with_sources, trusting)
+    ]
+    assert first[0] == first[1]
+    assert first[0] != first[2]
+    tokens = [SPACE.sample(np.random.default_rng(i)) for i in range(10)]
+    with_sources.observe(
+        [
+            Evaluation(g, "r", 0, "complete", 0.05 * i, (0.05 * i,), 1, 0.0)
+            for i, g in enumerate(tokens)
+        ]
+    )
+    later = with_sources.suggest(np.random.default_rng(1), 5)
+    assert all(s.predicted is not None for s in later)

@@ -11,7 +11,7 @@ from typing import Any
 from xfernas_jax.benchmarks.trained import TrainedBenchmark, versions
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.progress import EpochProgress, console, print_curve
-from xfernas_jax.errors import TrainingDivergedError, UserError
+from xfernas_jax.errors import FlagError, TrainingDivergedError, UserError
 from xfernas_jax.nn.compile import count_params
 from xfernas_jax.space import read_genotype, read_space_name
 from xfernas_jax.space.registry import get_space
@@ -38,7 +38,7 @@ def train() -> None:
     result_file = folder / "result.json"
     if result_file.is_file():
         console.print("This training is finished; nothing is trained or tested again.")
-        _hand_over(json.loads(result_file.read_text()), folder)
+        _hand_over(_read_result(result_file), folder)
         return
     start = time.monotonic()
     variables = benchmark.initial_variables(genotype, seed)
@@ -74,6 +74,21 @@ def train() -> None:
     }
     inputs.write_json(result_file, result)
     _hand_over(result, folder)
+
+
+def _read_result(file: pathlib.Path) -> Mapping[str, Any]:
+    """Reads what an earlier run wrote; `FlagError` where the file was damaged since."""
+    wanted = ("valid_accuracy", "test_accuracy", "num_params", "curve")
+    try:
+        result = json.loads(file.read_bytes())
+        if all(name in result for name in wanted):
+            return result
+    except (ValueError, TypeError):
+        pass
+    raise FlagError(
+        f"{file} is damaged: the result of this training cannot be read. Remove that file; the "
+        "next run then continues from the latest checkpoint."
+    )
 
 
 def _hand_over(result: Mapping[str, Any], folder: pathlib.Path) -> None:

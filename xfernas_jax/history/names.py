@@ -10,9 +10,9 @@ def near_names(name: str, known: Iterable[str]) -> str:
     """Returns the way out of an unknown name: the near names, else the first known ones."""
     names = list(dict.fromkeys(known))
     if not names:
-        return "no study is recorded yet"
+        return "there is none yet"
     near = difflib.get_close_matches(name, names, n=3)
     if near:
-        return f"did you mean {' or '.join(map(repr, near))}?"
+        return f"did you mean {' or '.join(map(repr, near))}"
     more = f" and {len(names) - _NUM_SHOWN} more" if len(names) > _NUM_SHOWN else ""
     return f"known: {', '.join(names[:_NUM_SHOWN])}{more}"

@@ -96,6 +96,14 @@ class Posterior(Protocol):
 class Surrogate(Protocol):
     """Learns the sources once and is then conditioned on the target as often as needed."""
 
+    @property
+    def trusts_sources(self) -> bool:
+        """Whether the sources are worth following before the target is known.
+
+        False without sources, and where they look unrelated even to one another.
+        """
+        ...
+
     def condition(self, target: TaskHistory) -> Posterior:
         """Returns the posterior given the target's observations (none is allowed).
 

@@ -36,6 +36,7 @@ from xfernas_jax.space.base import Space
 
 _NUM_REFERENCE = 512  # random architectures on which scales and consensus are measured
 _NUM_LATENT = 2  # blocks of features that are functions of the latent: z and hidden layers
+_MAX_NONE = 0.6  # prior weight of "no transfer" above which a search starts as without sources
 _NUM_SPREAD = 8  # hypotheses whose variances make the spread
 _NUM_OBJECTIVES = 4  # of an ascent: the mean, and the means of single hypotheses
 _MIN_ROWS = 128
@@ -94,6 +95,19 @@ class HeadSurrogate:
         self._joint = JointSurrogate(space, sources, config)
         self._numbers = numbers
 
+    @property
+    def trusts_sources(self) -> bool:
+        """Whether "no transfer" has at most .6 of the prior weight; see `Surrogate`."""
+        hypotheses, prior = self._hypotheses
+        return bool(prior[hypotheses.group == NONE].sum() <= _MAX_NONE)
+
+    @functools.cached_property
+    def _hypotheses(self) -> tuple[Hypotheses, np.ndarray]:
+        num_blocks = _NUM_LATENT + (self._numbers is not None)
+        histories = self._joint.sources
+        hypotheses = draw_hypotheses(KERNELS_OF_A_BLOCK * num_blocks, bool(histories))
+        return hypotheses, hypotheses.prior(relatedness(histories))
+
     def condition(self, target: TaskHistory) -> "HeadPosterior":
         """Fits the head to the target's observations; see `Surrogate`."""
         self._joint.check(target)
@@ -108,7 +122,6 @@ class HeadSurrogate:
     @functools.cached_property
     def _sources(self) -> _Sources:
         posterior = self._joint.source_posterior
-        histories = self._joint.sources
         reference_tokens = self._joint.unlabelled[:_NUM_REFERENCE]
         reference = posterior.features(reference_tokens)
         blocks = [reference.z, reference.hidden]
@@ -116,11 +129,9 @@ class HeadSurrogate:
         if self._numbers is not None:
             numbers = _standardized(self._numbers, reference_tokens)
             blocks.append(_checked(numbers, reference_tokens))
-        hypotheses = draw_hypotheses(KERNELS_OF_A_BLOCK * len(blocks), bool(histories))
         return _Sources(
             posterior,
-            hypotheses,
-            hypotheses.prior(relatedness(histories)),
+            *self._hypotheses,
             consensus_weights(reference.scores),
             measure_scales(tuple(blocks)),
             numbers,

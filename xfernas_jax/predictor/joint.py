@@ -154,6 +154,11 @@ class JointSurrogate:
         """Raises `HistoryError` where the target's tokens break the mask."""
         _check_tokens(target, self._mask)
 
+    @property
+    def trusts_sources(self) -> bool:
+        """Whether there are any; see `Surrogate`."""
+        return bool(self.sources)
+
     @functools.cached_property
     def source_posterior(self) -> JointPosterior:
         """The fit on the sources alone: u of the sources' network, e = 0."""

@@ -23,7 +23,8 @@ class SurrogateSearch(abc.ABC):
     A subclass says where candidates come from. Given source histories it is the transfer twin of
     itself: the same optimizer with a surrogate that has sources.
 
-    Without sources the first `num_initial` architectures are random. With sources the first
+    Without sources, or with sources that look unrelated even to one another, the first
+    `num_initial` architectures are random. With others the first
     batch comes from what the sources say: three fifths are the best candidates, the others
     probes, one random architecture from the upper and one from the lower half in turn, so that
     the target's first observations also tell whether the sources are right about it. Later, three
@@ -74,7 +75,8 @@ class SurrogateSearch(abc.ABC):
         batch = self._observations.batch(pending)
         target = self._target()
         known = len(self._observations.evaluations) + len(pending)
-        if self._source_tokens is None and (known < self._num_initial or not len(target.scores)):
+        is_start = known < self._num_initial or not len(target.scores)
+        if is_start and not self._surrogate.trusts_sources:
             return batch.fill(rng, count)
         posterior = self._surrogate.condition(target)
         pool = self._unseen(self.candidates(rng, posterior, target), target)
