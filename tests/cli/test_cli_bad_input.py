@@ -8,6 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
+from xfernas_jax.cli.train import _read_result
+from xfernas_jax.errors import FlagError
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUNDLED = sorted((ROOT / "xfernas_jax" / "bundled").glob("*.jsonl.gz"))
 QUICK = ["--set=train.epochs=1", "--set=data.train_examples=128", "--set=network.filters=4"]
@@ -185,3 +188,11 @@ def test_help_lists_verbs_and_flags(
     out, _ = process.communicate(timeout=120)
     for word in ("run.py search", "run.py collect", "run.py train", "--budget_evaluations"):
         assert word in out
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"valid_accuracy": 0.5}'])
+def test_a_damaged_result_of_a_training_is_named(text: str, tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "result.json"
+    file.write_text(text)
+    with pytest.raises(FlagError, match="result.json is damaged.*Remove that file"):
+        _read_result(file)
