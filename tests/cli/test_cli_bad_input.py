@@ -194,5 +194,5 @@ def test_help_lists_verbs_and_flags(
 def test_a_damaged_result_of_a_training_is_named(text: str, tmp_path: pathlib.Path) -> None:
     file = tmp_path / "result.json"
     file.write_text(text)
-    with pytest.raises(FlagError, match="result.json is damaged.*Remove that file"):
+    with pytest.raises(FlagError, match=r"result\.json is damaged.*Remove that file"):
         _read_result(file)
