@@ -12,7 +12,7 @@ comma := ,
 SETUP := .ci/setup $(subst $(comma), ,$(EXTRAS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fix lock
+.PHONY: help setup run test check fix bench lock
 
 help: ## List the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 16
@@ -38,6 +38,11 @@ fix: ## Format, and repair what the linter can
 	@$(SETUP) dev
 	$(PY) -m ruff check --fix-only .
 	$(PY) -m ruff format .
+
+bench: ## Time a training step beside PyTorch's, and the surrogate (ARGS goes to the first)
+	@$(SETUP) bench
+	@$(PY) -m experiments.bench.train_step $(ARGS)
+	@$(PY) -m experiments.bench.predictor_cost
 
 lock: ## Make requirements.txt and .ci/locks anew (ARGS=--upgrade takes the newest)
 	@$(SETUP) dev
