@@ -20,20 +20,24 @@ from xfernas_jax.errors import FlagError, UserError
 
 _RESULTS = flags.DEFINE_string("results", None, "Output folder of tabular_search.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Picture; .png and .svg are made.", required=True)
+_OPTIMIZERS = flags.DEFINE_list("optimizers", [], "Those to draw, in this order; default: all.")
 
 _HEIGHT_PIXELS = 720
 _NUM_POINTS = 200  # of a line, at most
 
 
-def draw_incumbents(results: pathlib.Path, output: pathlib.Path) -> None:
+def draw_incumbents(
+    results: pathlib.Path, output: pathlib.Path, optimizers: Sequence[str] = ()
+) -> None:
     """Writes the picture of one folder.
 
     Args:
       results: holds `evaluations.csv` and `summary.json`.
       output: the picture's file; its suffix is replaced.
+      optimizers: those to draw, in this order; none means all.
 
     Raises:
-      FlagError: `results` holds no results, or no optimizer that is complete.
+      FlagError: `results` holds no results, or an optimizer that is not complete.
     """
     try:
         summary = json.loads((results / "summary.json").read_text())
@@ -41,13 +45,19 @@ def draw_incumbents(results: pathlib.Path, output: pathlib.Path) -> None:
         raise FlagError(f"--results={results}: no readable summary.json ({error}).") from error
     if not summary["optimizers"]:
         raise FlagError(f"--results={results}: no optimizer has finished all its searches.")
+    for name in optimizers:
+        if name not in summary["optimizers"]:
+            raise FlagError(
+                f"--optimizers: {name!r} is not complete in {results}. "
+                f"Complete: {', '.join(summary['optimizers'])}."
+            )
     seeds = summary["seeds"]
     figure = figures.new_figure(_HEIGHT_PIXELS)
     axes = figure.subplots()
     figures.log_scale(axes)
     axes.grid(True, which="both", axis="y", color="#dddddd", linewidth=0.6)
     num_targets = 0
-    for i, name in enumerate(summary["optimizers"]):
+    for i, name in enumerate(optimizers or summary["optimizers"]):
         percentiles = percentile_matrix(results / "evaluations.csv", name, seeds)
         num_targets = len(percentiles)
         at = np.unique(np.linspace(1, percentiles.shape[2], _NUM_POINTS).round().astype(int))
@@ -78,7 +88,8 @@ def main(argv: Sequence[str]) -> None:
     try:
         if len(argv) > 1:
             raise FlagError(f"Unknown argument {argv[1]!r}.")
-        draw_incumbents(pathlib.Path(_RESULTS.value), pathlib.Path(_OUTPUT.value))
+        results, output = pathlib.Path(_RESULTS.value), pathlib.Path(_OUTPUT.value)
+        draw_incumbents(results, output, _OPTIMIZERS.value)
     except UserError as error:
         print(f"plots: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)

@@ -189,6 +189,15 @@ def test_incumbents_are_drawn_from_a_folder_of_results(tmp_path: pathlib.Path) -
     before = (tmp_path / "picture.svg").read_bytes()
     assert run("plots", results=out, output=tmp_path / "picture.svg").returncode == 0
     assert (tmp_path / "picture.svg").read_bytes() == before
+    done = run("plots", results=out, output=tmp_path / "one", optimizers="evolution")
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "one.svg").read_text()
+    assert "evolution" in text
+    assert "random" not in text
+    done = run("plots", results=out, output=tmp_path / "two", optimizers="nao")
+    assert done.returncode == 2
+    assert "'nao' is not complete" in done.stderr
+    assert not (tmp_path / "two.svg").exists()
 
 
 def test_a_folder_without_results_is_one_line(tmp_path: pathlib.Path) -> None:
