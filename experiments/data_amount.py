@@ -23,8 +23,6 @@ import json
 import multiprocessing
 import os
 import pathlib
-import subprocess
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +31,7 @@ from absl import app, flags
 from scipy.stats import spearmanr
 
 from experiments import figures, statistics
+from experiments.commands import guarded, search_table
 from experiments.incumbents import percentile_matrix
 from experiments.tabular_units import (
     Setting,
@@ -42,7 +41,7 @@ from experiments.tabular_units import (
     source_histories,
     task_index,
 )
-from xfernas_jax.errors import FlagError, UserError
+from xfernas_jax.errors import FlagError
 from xfernas_jax.files import write_atomically
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
@@ -138,25 +137,18 @@ def _numbers(flag: str, values: Sequence[Any], most: int) -> list[int]:
 def search(amount: Amount, optimizers: Sequence[str], budget: int) -> Setting:
     """Runs what is missing of the searches; returns their setting."""
     print(f"searching with {amount.num_sources} x {amount.source_evaluations}", flush=True)
-    command = [
-        sys.executable,
-        "-m",
-        "experiments.tabular_search",
-        f"--benchmark_dir={_DIR.value}",
-        f"--table={_TABLE.value}",
-        f"--split={_SPLIT.value}",
-        f"--targets={','.join(_TARGETS.value)}",
-        f"--optimizers={','.join(optimizers)}",
-        f"--num_sources={amount.num_sources}",
-        f"--source_evaluations={amount.source_evaluations}",
-        f"--budget={budget}",
-        f"--seeds={_SEEDS.value}",
-        f"--jobs={_JOBS.value}",
-        f"--output={amount.folder()}",
-        *(f"--{text}" for text in _PASS.value),
-    ]
-    if subprocess.run(command, check=False).returncode:
-        sys.exit(2)  # tabular_search has said why
+    values = {
+        "benchmark_dir": _DIR.value,
+        "table": _TABLE.value,
+        "split": _SPLIT.value,
+        "targets": ",".join(_TARGETS.value),
+        "num_sources": amount.num_sources,
+        "source_evaluations": amount.source_evaluations,
+        "budget": budget,
+        "seeds": _SEEDS.value,
+        "jobs": _JOBS.value,
+    }
+    search_table(amount.folder(), optimizers, values, _PASS.value)
     return Setting(**json.loads((amount.folder() / "setting.json").read_text()))
 
 
@@ -342,15 +334,6 @@ def main(argv: Sequence[str]) -> None:
     draw(rows, len(settings[_ALONE].targets))
 
 
-def guarded(argv: Sequence[str]) -> None:
-    """Runs `main`; a user's mistake is one line and exit code 2."""
-    try:
-        main(argv)
-    except UserError as error:
-        print(f"data_amount: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    app.run(guarded)
+    app.run(guarded("data_amount", main))

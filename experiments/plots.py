@@ -8,15 +8,15 @@ also says which optimizers and seeds are complete; others are not drawn.
 
 import json
 import pathlib
-import sys
 from collections.abc import Sequence
 
 import numpy as np
 from absl import app, flags
 
 from experiments import figures, statistics
+from experiments.commands import guarded
 from experiments.incumbents import percentile_matrix
-from xfernas_jax.errors import FlagError, UserError
+from xfernas_jax.errors import FlagError
 
 _RESULTS = flags.DEFINE_string("results", None, "Output folder of tabular_search.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Picture; .png and .svg are made.", required=True)
@@ -84,16 +84,11 @@ def draw_incumbents(
 
 
 def main(argv: Sequence[str]) -> None:
-    """Draws; a user's mistake is one line and exit code 2."""
-    try:
-        if len(argv) > 1:
-            raise FlagError(f"Unknown argument {argv[1]!r}.")
-        results, output = pathlib.Path(_RESULTS.value), pathlib.Path(_OUTPUT.value)
-        draw_incumbents(results, output, _OPTIMIZERS.value)
-    except UserError as error:
-        print(f"plots: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+    """Draws."""
+    if len(argv) > 1:
+        raise FlagError(f"Unknown argument {argv[1]!r}.")
+    draw_incumbents(pathlib.Path(_RESULTS.value), pathlib.Path(_OUTPUT.value), _OPTIMIZERS.value)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(guarded("plots", main))

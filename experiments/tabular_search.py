@@ -18,7 +18,6 @@ import multiprocessing
 import os
 import pathlib
 import re
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,8 +26,9 @@ import numpy as np
 from absl import app, flags
 
 from experiments import optimizer_names, statistics
+from experiments.commands import guarded
 from experiments.tabular_units import Setting, Unit, cached_table, run_unit, single_threaded
-from xfernas_jax.errors import FlagError, UserError
+from xfernas_jax.errors import FlagError
 from xfernas_jax.files import write_atomically
 from xfernas_jax.search.registry import find_builder
 
@@ -326,15 +326,6 @@ def main(argv: Sequence[str]) -> None:
         print(f"{name:>36}  {shown}")
 
 
-def guarded(argv: Sequence[str]) -> None:
-    """Runs `main`; a user's mistake is one line and exit code 2."""
-    try:
-        main(argv)
-    except UserError as error:
-        print(f"tabular_search: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    app.run(guarded)
+    app.run(guarded("tabular_search", main))

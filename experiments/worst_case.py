@@ -9,8 +9,6 @@ at most a quarter of the twin's mean. Writes `worst_case.json` and prints a tabl
 
 import json
 import pathlib
-import subprocess
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +16,7 @@ import numpy as np
 from absl import app, flags
 
 from experiments import optimizer_names, statistics
+from experiments.commands import search_table
 from experiments.incumbents import percentile_matrix
 from xfernas_jax.files import write_atomically
 
@@ -42,21 +41,14 @@ _CHECKPOINTS = (20, 50, 100)
 def search(kind: str, optimizers: Sequence[str]) -> pathlib.Path:
     """Runs `tabular_search` for one way to be wrong; returns its folder."""
     output = pathlib.Path(_OUTPUT.value) / kind
-    command = [
-        sys.executable,
-        "-m",
-        "experiments.tabular_search",
-        f"--benchmark_dir={_DIR.value}",
-        f"--table={_TABLE.value}",
-        f"--optimizers={','.join(optimizers)}",
-        f"--corrupt_sources={kind}",
-        f"--seeds={_SEEDS.value}",
-        f"--jobs={_JOBS.value}",
-        f"--output={output}",
-        *(f"--{text}" for text in _PASS.value),
-    ]
-    if subprocess.run(command, check=False).returncode:
-        sys.exit(2)  # tabular_search has said why
+    values = {
+        "benchmark_dir": _DIR.value,
+        "table": _TABLE.value,
+        "corrupt_sources": kind,
+        "seeds": _SEEDS.value,
+        "jobs": _JOBS.value,
+    }
+    search_table(output, optimizers, values, _PASS.value)
     return output
 
 

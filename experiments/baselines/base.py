@@ -18,7 +18,7 @@ from xfernas_jax.space.base import Genotype, Space
 class Baseline(abc.ABC):
     """Random architectures until there is something to learn from, then `propose`.
 
-    Failed evaluations are not proposed again and teach nothing.
+    What failed is not proposed again and counts as the worst.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Baseline(abc.ABC):
         self, rng: np.random.Generator, count: int, pending: Sequence[Genotype] = ()
     ) -> Sequence[Suggestion]:
         batch = self._observations.batch(pending)
-        target = self._target()
+        target = self._observations.history()
         known = len(self._observations.evaluations) + len(pending)
         if self.sources or (known >= self._num_initial and len(target.scores)):
             self.propose(rng, batch, count, target)
@@ -54,12 +54,6 @@ class Baseline(abc.ABC):
 
     def observe(self, evaluations: Sequence[Evaluation]) -> None:
         self._observations.add(evaluations)
-
-    def _target(self) -> TaskHistory:
-        complete = self._observations.complete()
-        tokens = [self.space.encode(e.genotype) for e in complete]
-        scores = np.array([e.valid_accuracy for e in complete], np.float64)
-        return TaskHistory("target", np.reshape(tokens, (-1, len(self.space.choices))), scores)
 
 
 def imported(module: str, extra: str) -> Any:

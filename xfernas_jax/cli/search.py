@@ -154,8 +154,6 @@ def collect() -> None:
     recipe = inputs.recipe(space)
     dataset = inputs.dataset(recipe)
     config = {"seed": flags.SEED.value, "recipe": recipe.to_json()}
-    if flags.ARCHITECTURE_NUMBERS.value:
-        config["architecture_numbers"] = flags.ARCHITECTURE_NUMBERS.value
     benchmark = TrainedBenchmark(space, dataset, recipe)
     with inputs.open_storage() as storage:
         spec = inputs.study_spec("collect", dataset, space, recipe, config)

@@ -60,7 +60,7 @@ class _Sources:
         found = self.posterior.features(tokens)
         blocks = [found.z, found.hidden]
         if self.numbers is not None:
-            blocks.append(_checked(self.numbers, tokens))
+            blocks.append(self.numbers(tokens))
         scores, *blocks = (np.asarray(x, np.float64) for x in (found.scores, *blocks))
         return _Features(scores, tuple(blocks))
 
@@ -90,7 +90,8 @@ class HeadSurrogate:
           sources: see there.
           config: see there.
           numbers: of architectures, used by the head beside what the network has learned. An
-            ascent in the latent space does not see them.
+            ascent in the latent space does not see them. They are asked for at every round, for
+            every candidate; a function that takes long should remember.
         """
         self._joint = JointSurrogate(space, sources, config)
         self._numbers = numbers
@@ -127,8 +128,8 @@ class HeadSurrogate:
         blocks = [reference.z, reference.hidden]
         numbers = None
         if self._numbers is not None:
-            numbers = _standardized(self._numbers, reference_tokens)
-            blocks.append(_checked(numbers, reference_tokens))
+            numbers, block = _standardized(self._numbers, reference_tokens)
+            blocks.append(block)
         return _Sources(
             posterior,
             *self._hypotheses,
@@ -138,11 +139,13 @@ class HeadSurrogate:
         )
 
 
-def _standardized(numbers: ArchitectureNumbers, reference: np.ndarray) -> ArchitectureNumbers:
-    """Returns the same numbers in units of their spread over the reference architectures."""
+def _standardized(
+    numbers: ArchitectureNumbers, reference: np.ndarray
+) -> tuple[ArchitectureNumbers, np.ndarray]:
+    """Returns the same numbers in units of their spread over references, and those of these."""
     raw = _checked(numbers, reference)
-    scale = np.maximum(raw.std(0), 1e-12)
-    return lambda tokens: (np.asarray(numbers(tokens), np.float64) - raw.mean(0)) / scale
+    mean, scale = raw.mean(0), np.maximum(raw.std(0), 1e-12)
+    return lambda tokens: (_checked(numbers, tokens) - mean) / scale, (raw - mean) / scale
 
 
 def _checked(numbers: ArchitectureNumbers, tokens: np.ndarray) -> np.ndarray:

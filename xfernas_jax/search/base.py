@@ -8,6 +8,7 @@ import numpy as np
 
 from xfernas_jax.errors import GenotypeError
 from xfernas_jax.history.record import Evaluation
+from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.space.base import Genotype, Space
 
 _TRIES_PER_GENOTYPE = 200
@@ -72,6 +73,21 @@ class Observations:
     def complete(self) -> list[Evaluation]:
         """Returns the evaluations that have an accuracy."""
         return [e for e in self.evaluations if e.valid_accuracy is not None]
+
+    def history(self, numbers: tuple[float, ...] = ()) -> TaskHistory:
+        """Returns what a predictor learns from; nothing while all evaluations have failed.
+
+        A failed evaluation has the worst accuracy seen: a predictor that never hears of failures
+        would propose their neighbours again and again. `numbers` are the task's.
+        """
+        complete = [e.valid_accuracy for e in self.complete()]
+        worst = min((a for a in complete if a is not None), default=0.0)
+        evaluations = self.evaluations if complete else []
+        scores = [worst if e.valid_accuracy is None else e.valid_accuracy for e in evaluations]
+        tokens = [self.space.encode(e.genotype) for e in evaluations]
+        shape = (len(tokens), len(self.space.choices))
+        tokens = np.reshape(tokens, shape).astype(np.int32)
+        return TaskHistory("target", tokens, np.array(scores), numbers)
 
     def batch(self, pending: Sequence[Genotype]) -> "NewBatch":
         """Returns an empty batch that refuses what is seen or pending."""

@@ -31,8 +31,7 @@ class SurrogateSearch(abc.ABC):
     fifths of a batch are the best by the mean, the rest the best of one drawn score function
     each (Thompson sampling).
 
-    A failed evaluation stands in the fit with the worst accuracy seen: a surrogate that never
-    hears of failures would propose their neighbours again and again.
+    What failed stands in the fit as the worst; see `Observations.history`.
     """
 
     def __init__(
@@ -73,7 +72,7 @@ class SurrogateSearch(abc.ABC):
         self, rng: np.random.Generator, count: int, pending: Sequence[Genotype] = ()
     ) -> Sequence[Suggestion]:
         batch = self._observations.batch(pending)
-        target = self._target()
+        target = self._observations.history(self._task_numbers)
         known = len(self._observations.evaluations) + len(pending)
         is_start = known < self._num_initial or not len(target.scores)
         if is_start and not self._surrogate.trusts_sources:
@@ -89,18 +88,6 @@ class SurrogateSearch(abc.ABC):
 
     def observe(self, evaluations: Sequence[Evaluation]) -> None:
         self._observations.add(evaluations)
-
-    def _target(self) -> TaskHistory:
-        """Returns the observations; none of them while all have failed."""
-        space = self._observations.space
-        complete = [e.valid_accuracy for e in self._observations.complete()]
-        worst = min((a for a in complete if a is not None), default=0.0)
-        evaluations = self._observations.evaluations if complete else []
-        scores = [worst if e.valid_accuracy is None else e.valid_accuracy for e in evaluations]
-        tokens = [space.encode(e.genotype) for e in evaluations]
-        shape = (len(tokens), len(space.choices))
-        tokens = np.reshape(tokens, shape).astype(np.int32)
-        return TaskHistory("target", tokens, np.array(scores), self._task_numbers)
 
     def _unseen(self, pool: np.ndarray, target: TaskHistory) -> np.ndarray:
         seen = {row.tobytes() for row in target.tokens}
