@@ -1,6 +1,9 @@
+import json
 import logging
 import pathlib
+import threading
 from contextlib import closing
+from typing import Any
 
 import jax
 import numpy as np
@@ -103,3 +106,31 @@ def test_kept_variables_come_back_and_others_go(tmp_path: pathlib.Path) -> None:
     assert not replaced["params"]["k"].any()
     damage(tmp_path / "v" / "b")
     assert store.load("b") is None
+
+
+def test_what_changes_during_a_save_is_saved_as_it_was(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Orbax writes while the training goes on: it lengthens its curves, and its next step may
+    # write over the arrays. The file of curves waits here until that has happened.
+    changed, dumps = threading.Event(), json.dumps
+
+    def slow_dumps(value: Any, *args: Any, **kwargs: Any) -> str:
+        if isinstance(value, dict) and "curve" in value:
+            assert changed.wait(60.0)
+        return dumps(value, *args, **kwargs)
+
+    monkeypatch.setattr(json, "dumps", slow_dumps)
+    saved, curves = state(1), {"losses": [0.5], "curve": [0.25]}
+    with closing(TrainingCheckpoints(tmp_path, IDENTITY)) as checkpoints:
+        checkpoints.save(1, saved, curves)
+        for values in curves.values():
+            values.append(0.125)
+        for leaf in jax.tree.leaves(saved.params):
+            leaf[...] = 7.0
+        changed.set()
+    with closing(TrainingCheckpoints(tmp_path, IDENTITY)) as checkpoints:
+        found = checkpoints.restore(saved)
+    assert found is not None
+    assert found[1] == {"losses": [0.5], "curve": [0.25]}
+    jax.tree.map(np.testing.assert_array_equal, found[0].params, state(1).params)

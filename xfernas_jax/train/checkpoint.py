@@ -124,11 +124,14 @@ class TrainingCheckpoints:
         return None
 
     def save(self, epoch: int, state: TrainState, curves: dict[str, list[float]]) -> None:
-        """Saves in the background where the epoch is due; the state is on the host."""
+        """Saves in the background where the epoch is due; the state is on the host.
+
+        The caller may change `curves` and the state's arrays as soon as this returns.
+        """
         if epoch % self._every:
             return
         ocp = _orbax()
-        meta = {"identity": self._identity, **curves}
+        meta = {"identity": self._identity, **{name: list(x) for name, x in curves.items()}}
         self._manager.save(
             epoch,
             args=ocp.args.Composite(
