@@ -1,5 +1,6 @@
 """A benchmark that compiles an architecture, trains it and measures its validation accuracy."""
 
+import dataclasses
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -16,8 +17,15 @@ from xfernas_jax.data.base import ImageDataset, Split
 from xfernas_jax.data.pipeline import epoch_indices, eval_indices
 from xfernas_jax.errors import RecipeError, TrainingDivergedError
 from xfernas_jax.history.record import Evaluation, Purpose, Task
-from xfernas_jax.nn.compile import compile_network, count_params, initial_variables
+from xfernas_jax.nn.compile import count_params
 from xfernas_jax.nn.network import Network
+from xfernas_jax.nn.programs import (
+    LARGEST_SHARED_WORK,
+    Program,
+    ProgramChoice,
+    Programs,
+    shared_work,
+)
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.train.loop import Checkpointer, Part, Trainer, TrainResult
 from xfernas_jax.train.parallel import AXIS, check_divides
@@ -34,6 +42,7 @@ class TrainedBenchmark:
         dataset: ImageDataset,
         recipe: Recipe,
         devices: Sequence[Device] | None = None,
+        programs: ProgramChoice = "auto",
     ) -> None:
         """Takes what all evaluations share.
 
@@ -42,6 +51,9 @@ class TrainedBenchmark:
           dataset: loaded with `recipe.data`.
           recipe: network size, data handling and training.
           devices: that share each batch; None means all local ones.
+          programs: "own" compiles every network; "shared" compiles one program for all networks
+            that it can stand for (see `nn/shared.py`); "auto" takes that one where a training is
+            so short that compiling would take longer.
 
         Raises:
           DeviceError: when the devices do not divide a batch size.
@@ -58,6 +70,17 @@ class TrainedBenchmark:
         check_divides(recipe.train.batch_size, self._devices, "train.batch_size")
         check_divides(recipe.train.eval_batch_size, self._devices, "train.eval_batch_size")
         self._normalizer = normalizer(dataset, recipe.data)
+        examples = recipe.train.epochs * len(dataset.train)
+        work = shared_work(recipe.network, dataset.input_shape, examples)
+        plain_sgd = recipe.train.optimizer == "sgd"  # others may look at whole tensors
+        self._programs = Programs(
+            recipe.network,
+            dataset.task.num_classes,
+            dataset.input_shape,
+            AXIS if recipe.train.sync_batch_norm else None,
+            share=programs == "shared"
+            or (programs == "auto" and plain_sgd and work <= LARGEST_SHARED_WORK),
+        )
         self._latest: tuple[str, Trainer] | None = None
 
     @property
@@ -118,38 +141,37 @@ class TrainedBenchmark:
 
         `variables` are its initial values, by default those of `seed`.
         """
-        return self._trainer(genotype).fit(
-            self.initial_variables(genotype, seed) if variables is None else variables,
+        program = self._program(genotype)
+        result = self._trainer(program).fit(
+            program.enter(program.initial_variables(seed) if variables is None else variables),
             _part(self._dataset.valid),
             seed,
             None if on_epoch is None else lambda r: on_epoch(r.epoch, r.valid_accuracy),
             checkpointer,
         )
+        return dataclasses.replace(result, variables=program.leave(result.variables))
 
     def initial_variables(self, genotype: Genotype, seed: int) -> PyTree:
         """Draws the initial `params` and `batch_stats` of an architecture on the host."""
-        return initial_variables(self.network(genotype), self._dataset.input_shape, seed)
+        return self._program(genotype).initial_variables(seed)
 
     def test_accuracy(self, genotype: Genotype, variables: Any) -> float:
         """Returns the accuracy on the test part, a fraction."""
-        return self._trainer(genotype).evaluate(variables, _part(self._dataset.test))
+        program = self._program(genotype)
+        part = _part(self._dataset.test)
+        return self._trainer(program).evaluate(program.enter(variables), part)
 
-    def network(self, genotype: Genotype) -> Network:
-        """Returns the module of a genotype."""
-        axis = AXIS if self._recipe.train.sync_batch_norm else None
-        classes = self._dataset.task.num_classes
-        return compile_network(self._space, genotype, self._recipe.network, classes, axis)
+    def _program(self, genotype: Genotype) -> Program:
+        return self._programs.of(self._space.plan(genotype))
 
-    def _trainer(self, genotype: Genotype) -> Trainer:
-        """Returns the trainer of a genotype; the latest one is kept with its programs."""
-        plan = self._space.plan(genotype)
-        key = repr(plan)
-        if self._latest is None or self._latest[0] != key:
-            self._latest = (key, self._build_trainer(genotype))
+    def _trainer(self, program: Program) -> Trainer:
+        """Returns the trainer of a program; the latest one is kept, compiled."""
+        if self._latest is None or self._latest[0] != program.key:
+            self._latest = (program.key, self._build_trainer(program.module))
         return self._latest[1]
 
-    def _build_trainer(self, genotype: Genotype) -> Trainer:
-        network, config = self.network(genotype), self._recipe.train
+    def _build_trainer(self, network: Network) -> Trainer:
+        config = self._recipe.train
         data, scale = self._recipe.data, self._normalizer
 
         def apply(

@@ -63,6 +63,13 @@ RECIPE = flags.DEFINE_string(
 SET = flags.DEFINE_multi_string(
     "set", [], "Changes one recipe value, as in --set=train.epochs=10. May be repeated."
 )
+PROGRAMS = flags.DEFINE_enum(
+    "programs",
+    "auto",
+    ["auto", "own", "shared"],
+    "What is compiled: own (a program for each network), shared (one for all networks of a space "
+    "like nasbench201, which computes every edge), or auto (shared where trainings are short).",
+)
 STORAGE = flags.DEFINE_string(
     "storage", None, "URL of the record; by default a SQLite file in --workdir."
 )

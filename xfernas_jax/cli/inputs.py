@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from xfernas_jax.benchmarks.recipes import Recipe, default_recipe, get_recipe
+from xfernas_jax.benchmarks.trained import TrainedBenchmark
 from xfernas_jax.cli import flags
 from xfernas_jax.cli.progress import console
 from xfernas_jax.data.base import ImageDataset
@@ -33,6 +34,7 @@ from xfernas_jax.history import (
     target_observations,
     thaw_studies,
 )
+from xfernas_jax.nn.programs import ProgramChoice
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import get_space
 from xfernas_jax.user_code import load_user_object
@@ -55,6 +57,11 @@ def architecture_numbers() -> Callable[[np.ndarray], np.ndarray] | None:
 def recipe(space: Space) -> Recipe:
     """Returns the recipe that the flags name, by default the small one that fits the space."""
     return get_recipe(flags.RECIPE.value or default_recipe(space), flags.SET.value)
+
+
+def benchmark(space: Space, data: ImageDataset, of: Recipe) -> TrainedBenchmark:
+    """Returns the benchmark that trains architectures as the flags say."""
+    return TrainedBenchmark(space, data, of, programs=cast(ProgramChoice, flags.PROGRAMS.value))
 
 
 def dataset(of: Recipe) -> ImageDataset:

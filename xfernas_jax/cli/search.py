@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from xfernas_jax.benchmarks.trained import TrainedBenchmark
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.progress import EvaluationProgress, console, print_outcome
 from xfernas_jax.errors import UserError
@@ -47,7 +46,7 @@ def search() -> None:
     }
     if flags.ARCHITECTURE_NUMBERS.value:
         config["architecture_numbers"] = flags.ARCHITECTURE_NUMBERS.value
-    benchmark = TrainedBenchmark(space, dataset, recipe)
+    benchmark = inputs.benchmark(space, dataset, recipe)
     with inputs.open_storage() as storage:
         spec = inputs.study_spec("search", dataset, space, recipe, config)
         console.print(f"Study {spec.name}: {dataset.task.dataset} in {space.name}, {recipe.name}")
@@ -154,7 +153,7 @@ def collect() -> None:
     recipe = inputs.recipe(space)
     dataset = inputs.dataset(recipe)
     config = {"seed": flags.SEED.value, "recipe": recipe.to_json()}
-    benchmark = TrainedBenchmark(space, dataset, recipe)
+    benchmark = inputs.benchmark(space, dataset, recipe)
     with inputs.open_storage() as storage:
         spec = inputs.study_spec("collect", dataset, space, recipe, config)
         storage.create_or_open(spec)

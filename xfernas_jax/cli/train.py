@@ -25,7 +25,7 @@ def train() -> None:
     space = get_space(flags.SPACE.value if flags.given("space") else read_space_name(file))
     genotype, recipe, seed = read_genotype(file, space), inputs.recipe(space), flags.SEED.value
     dataset = inputs.dataset(recipe)
-    benchmark = TrainedBenchmark(space, dataset, recipe)
+    benchmark = inputs.benchmark(space, dataset, recipe)
     identity = {
         "genotype": space.to_json(genotype),
         "dataset": dataset.task.dataset,

@@ -2,6 +2,7 @@
 
 import math
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -61,9 +62,13 @@ def initial_variables(network: Network, image_shape: tuple[int, int, int], seed:
     Returns:
       `{"params": ..., "batch_stats": ...}` of NumPy float32 arrays.
     """
-    shapes = variable_shapes(network, image_shape)
-    flat: dict[Any, Any] = dict(traverse_util.flatten_dict(shapes))
-    values = {path: _initial_value(path, leaf.shape, seed) for path, leaf in flat.items()}
+    flat: dict[Any, Any] = dict(traverse_util.flatten_dict(variable_shapes(network, image_shape)))
+    return draw_variables({path: leaf.shape for path, leaf in flat.items()}, seed)
+
+
+def draw_variables(shapes: Mapping[tuple[str, ...], tuple[int, ...]], seed: int) -> Variables:
+    """Draws initial values as `initial_variables` does, from the shape of each path."""
+    values = {path: _initial_value(path, shape, seed) for path, shape in shapes.items()}
     nested = traverse_util.unflatten_dict(values)
     return {"params": nested["params"], "batch_stats": nested.get("batch_stats", {})}
 

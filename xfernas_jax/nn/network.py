@@ -10,7 +10,7 @@ from xfernas_jax.errors import RecipeError
 from xfernas_jax.nn.cell import AuxiliaryHead, Cell, DropPath, ResidualReduction
 from xfernas_jax.nn.depthwise import DepthwiseForm
 from xfernas_jax.nn.ops import ConvBn, OpContext, batch_norm
-from xfernas_jax.space.graph import NetworkPlan
+from xfernas_jax.space.graph import CellGraph, NetworkPlan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,9 +120,8 @@ class Network(nn.Module):
                 out = ResidualReduction(context, filters, name=f"cell{index}")(x)
             else:
                 inputs = (previous, x) if graph.num_inputs == 2 else (x,)
-                out = Cell(graph, context, filters, 2 if reduce else 1, name=f"cell{index}")(
-                    inputs, keep, positions
-                )
+                cell = self.build_cell(graph, context, filters, 2 if reduce else 1, f"cell{index}")
+                out = cell(inputs, keep, positions)
             previous, x = x, out
             if train and config.auxiliary_weight and index == auxiliary_at:
                 auxiliary = AuxiliaryHead(context, self.num_classes, name="auxiliary")(x)
@@ -132,6 +131,12 @@ class Network(nn.Module):
         if train and config.dropout_keep < 1.0:
             features = self._dropout(features, positions)
         return nn.Dense(self.num_classes, name="classifier")(features), auxiliary
+
+    def build_cell(
+        self, graph: CellGraph, context: OpContext, filters: int, stride: int, name: str
+    ) -> nn.Module:
+        """Returns the module of a searched cell."""
+        return Cell(graph, context, filters, stride, name=name)
 
     def _reductions(self) -> tuple[int, ...]:
         stage = self.config.num_cells

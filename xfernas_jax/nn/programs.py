@@ -1,0 +1,140 @@
+"""Which program trains a network: its own, or the one that many networks share."""
+
+import dataclasses
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from flax import traverse_util
+
+from xfernas_jax.nn.compile import Variables, draw_variables, initial_variables, variable_shapes
+from xfernas_jax.nn.network import Network, NetworkConfig
+from xfernas_jax.nn.shared import can_share, narrow, own_shapes, shared_network, widen
+from xfernas_jax.space.graph import NetworkPlan
+
+ProgramChoice = Literal["auto", "own", "shared"]
+
+LARGEST_SHARED_WORK = 5e10
+"""Multiply-adds of a training up to which `auto` takes the shared program.
+
+It computes every edge of a cell, used or not, and compiles once. Measured on a CPU, see
+experiments/bench/RESULTS.md; unmeasured on accelerators.
+"""
+
+
+@runtime_checkable
+class Program(Protocol):
+    """The module that is compiled for a network, and how variables enter and leave it.
+
+    Variables outside are always those of the network's own module, so records, checkpoints of a
+    search and exports do not depend on the program.
+    """
+
+    @property
+    def key(self) -> str:
+        """Equal for networks that run with the same compiled program."""
+        ...
+
+    @property
+    def module(self) -> Network: ...
+
+    def initial_variables(self, seed: int) -> Variables:
+        """Draws the network's initial values; the same ones in every program."""
+        ...
+
+    def enter(self, variables: Mapping[str, Any]) -> Variables: ...
+
+    def leave(self, variables: Mapping[str, Any]) -> Variables: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnProgram:
+    """A network's own module; see `Program`."""
+
+    module: Network
+    image_shape: tuple[int, int, int]
+
+    @property
+    def key(self) -> str:
+        return repr(self.module.plan)
+
+    def initial_variables(self, seed: int) -> Variables:
+        return initial_variables(self.module, self.image_shape, seed)
+
+    def enter(self, variables: Mapping[str, Any]) -> Variables:
+        return dict(variables)
+
+    def leave(self, variables: Mapping[str, Any]) -> Variables:
+        return dict(variables)
+
+
+@dataclasses.dataclass(frozen=True)
+class SharedProgram:
+    """The program of `nn/shared.py` for one of its networks; see `Program`."""
+
+    plan: NetworkPlan
+    module: Network
+    shapes: Mapping[tuple[str, ...], Any]
+
+    @property
+    def key(self) -> str:
+        return "shared"
+
+    def initial_variables(self, seed: int) -> Variables:
+        return draw_variables(own_shapes(self.plan, self.shapes), seed)
+
+    def enter(self, variables: Mapping[str, Any]) -> Variables:
+        return widen(self.plan, variables, self.shapes)
+
+    def leave(self, variables: Mapping[str, Any]) -> Variables:
+        return narrow(self.plan, variables)
+
+
+@dataclasses.dataclass(frozen=True)
+class Programs:
+    """Chooses programs for networks of one size.
+
+    Attributes:
+      config: of the networks.
+      num_classes: of the classifier.
+      image_shape: (height, width, channels).
+      axis_name: see `Network`.
+      share: whether networks share a program where they can.
+    """
+
+    config: NetworkConfig
+    num_classes: int
+    image_shape: tuple[int, int, int]
+    axis_name: str | None = None
+    share: bool = False
+
+    def of(self, plan: NetworkPlan) -> Program:
+        """Returns the program of a network."""
+        if self.share and can_share(plan, self.config):
+            return SharedProgram(plan, self._shared, self._shared_shapes)
+        own = Network(plan, self.config, self.num_classes, self.axis_name)
+        return OwnProgram(own, self.image_shape)
+
+    @cached_property
+    def _shared(self) -> Network:
+        return shared_network(self.config, self.num_classes, self.axis_name)
+
+    @cached_property
+    def _shared_shapes(self) -> Mapping[tuple[str, ...], Any]:
+        shapes = variable_shapes(self._shared, self.image_shape)
+        return dict(traverse_util.flatten_dict(shapes))
+
+
+def shared_work(config: NetworkConfig, image_shape: tuple[int, int, int], examples: int) -> float:
+    """Returns the multiply-adds of the shared cells' convolutions over a training.
+
+    Args:
+      config: of the networks.
+      image_shape: (height, width, channels).
+      examples: forward and backward passes in all: examples of an epoch times epochs.
+    """
+    total, (height, width, _), filters = 0.0, image_shape, config.filters
+    for _ in range(config.num_stages):
+        total += config.num_cells * height * width * 9 * filters * 6 * filters
+        height, width, filters = -(-height // 2), -(-width // 2), 2 * filters
+    return 3 * total * examples
