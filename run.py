@@ -13,26 +13,21 @@ from typing import NoReturn
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import jax
 from absl import app, logging
 from absl import flags as absl_flags
 
 from xfernas_jax.cli import commands, flags
 from xfernas_jax.errors import UserError
+from xfernas_jax.train.compile_cache import use_compile_cache
 
 absl_flags.adopt_module_key_flags(flags)  # so that --help shows them
 
 
-def use_compile_cache(folder: str) -> None:
-    """Keeps compiled programs across runs."""
-    jax.config.update("jax_compilation_cache_dir", os.path.abspath(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
 def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
-    use_compile_cache(os.path.join(flags.WORKDIR.value, "compile_cache"))
+    use_compile_cache(
+        os.path.join(flags.WORKDIR.value, "compile_cache"), flags.COMPILE_CACHE_GIB.value
+    )
     commands.run(tuple(argv[1:]))
 
 

@@ -31,7 +31,7 @@ def run_command(
     monkeypatch.syspath_prepend(str(ROOT))
     import run
 
-    monkeypatch.setattr(run, "use_compile_cache", lambda folder: None)
+    monkeypatch.setattr(run, "use_compile_cache", lambda folder, max_gib: None)
 
     def call(*words: str) -> Done:
         capsys.readouterr()

@@ -76,6 +76,12 @@ STORAGE = flags.DEFINE_string(
 STUDY = flags.DEFINE_string("study", None, "Name of the study; by default task and a hash.")
 SEED = flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
 WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder for everything that is written.")
+COMPILE_CACHE_GIB = flags.DEFINE_float(
+    "compile_cache_gib",
+    2.0,
+    "Compiled programs that stay in --workdir for later runs, in GiB; 0 keeps and reads none.",
+    lower_bound=0.0,
+)
 OUTPUT = flags.DEFINE_string("output", None, "JSON file for the result of `search` or `train`.")
 CONFIRM_SEEDS = flags.DEFINE_integer(
     "confirm_seeds", 3, "Trainings of each of the three finalists at the end.", lower_bound=1
