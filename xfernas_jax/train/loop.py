@@ -69,7 +69,9 @@ class Checkpointer(Protocol):
 class Trainer:
     """Trains one network on one data set, any number of times with one compilation.
 
-    Both sets live on every device. `fit` with another seed reuses the compiled steps.
+    Both sets live on every device. `fit` with another seed reuses the compiled steps. An epoch and
+    its evaluation take one transfer to the devices, the table of indices, and two back, the loss
+    and the count of right answers.
     """
 
     def __init__(
@@ -162,20 +164,21 @@ class Trainer:
         return self._accuracy(placed["params"], placed["batch_stats"], self.place(part))
 
     def place(self, part: Part) -> tuple[jax.Array, ...]:
-        """Puts a part and its evaluation tables on the devices."""
+        """Puts a part, its evaluation tables, and the count and step from 0 on the devices."""
+        zero = np.zeros((), np.int32)
         table, counted = self._eval_tables(len(part.labels), self._config.eval_batch_size)
         return (
             replicate(part.images, self._devices),
             replicate(part.labels, self._devices),
             shard_table(table, self._devices),
             shard_table(counted, self._devices),
+            *replicate((zero, zero), self._devices),
         )
 
     def _run_epoch(
         self, state: TrainState, key: jax.Array, seed: int, epoch: int
     ) -> tuple[TrainState, float]:
         table = shard_table(self._epoch_table(seed, epoch), self._devices)
-        state = state.replace(loss_sum=replicate(np.zeros((), np.float32), self._devices))
         for _ in range(self._steps_per_epoch):
             state = self._train_step(state, self._images, self._labels, table, key)
         loss_sum = float(unreplicate(state.loss_sum))
@@ -184,10 +187,8 @@ class Trainer:
     def _accuracy(
         self, params: PyTree, batch_stats: PyTree, placed: tuple[jax.Array, ...]
     ) -> float:
-        images, labels, table, counted = placed
+        images, labels, table, counted, correct, step = placed
         variables = {"params": params, "batch_stats": batch_stats}
-        zero = np.zeros((), np.int32)
-        correct, step = replicate((zero, zero), self._devices)
         for _ in range(table.shape[1]):
             correct, step = self._eval_step(
                 correct, step, variables, images, labels, table, counted

@@ -47,7 +47,8 @@ def train_step(
       The next state, equal on all devices.
     """
     steps_per_epoch, local = table.shape
-    rows = lax.dynamic_index_in_dim(table, state.step % steps_per_epoch, keepdims=False)
+    row = state.step % steps_per_epoch
+    rows = lax.dynamic_index_in_dim(table, row, keepdims=False)
     positions = lax.axis_index(axis_name) * local + jnp.arange(local, dtype=jnp.int32)
     augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
     batch = task.augment(images[rows], augment_key, positions)
@@ -75,7 +76,7 @@ def train_step(
         params=optax.apply_updates(state.params, updates),
         batch_stats=batch_stats,
         opt_state=opt_state,
-        loss_sum=state.loss_sum + loss,
+        loss_sum=jnp.where(row == 0, 0.0, state.loss_sum) + loss,
     )
 
 

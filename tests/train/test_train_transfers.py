@@ -1,0 +1,68 @@
+"""What crosses between host and devices in an epoch, and that nothing does unasked."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from xfernas_jax.benchmarks.recipes import get_recipe
+from xfernas_jax.benchmarks.trained import TrainedBenchmark
+from xfernas_jax.data.registry import load_dataset
+from xfernas_jax.space import get_space
+from xfernas_jax.space.nasbench201 import TopologyCell
+
+CELL = TopologyCell(("nor_conv_1x1", "none", "none", "avg_pool_3x3", "identity", "none"))
+NUM_EPOCHS = 3
+
+
+def benchmark(num_devices: int) -> TrainedBenchmark:
+    changes = [f"train.epochs={NUM_EPOCHS}", "data.train_examples=128", "network.filters=4"]
+    changes += ["train.eval_batch_size=128", "data.augment=crop_flip", "data.cutout=2"]
+    recipe = get_recipe("cpu", changes)
+    dataset = load_dataset("digits", recipe.data)
+    return TrainedBenchmark(get_space("nasbench201"), dataset, recipe, jax.devices()[:num_devices])
+
+
+@pytest.mark.parametrize("num_devices", [1, 4])
+def test_an_epoch_puts_its_table_and_gets_a_loss_and_a_count(
+    monkeypatch: pytest.MonkeyPatch, num_devices: int
+) -> None:
+    made: list[str] = []
+
+    def counted(name: str) -> Callable[..., Any]:
+        transfer = getattr(jax, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            made.append(name)
+            return transfer(*args, **kwargs)
+
+        return call
+
+    for name in ("device_put", "device_get"):
+        monkeypatch.setattr(jax, name, counted(name))
+    by_epoch: list[list[str]] = []
+    bench = benchmark(num_devices)
+    # Explicit transfers pass the guard; an array of NumPy or a Python number in a call does not.
+    with contextlib.ExitStack() as guard:
+
+        def on_epoch(epoch: int, accuracy: float) -> None:
+            del accuracy
+            by_epoch.append(made.copy())
+            made.clear()
+            if epoch == 1:  # constants have crossed with the compilation
+                guard.enter_context(jax.transfer_guard("disallow"))
+
+        bench.train(CELL, seed=1, on_epoch=on_epoch)
+    assert len(by_epoch) == NUM_EPOCHS
+    for transfers in by_epoch[1:]:  # the first one's list has the start of the training too
+        assert transfers == ["device_put", "device_get", "device_get"]
+
+
+def test_this_guard_finds_a_transfer() -> None:
+    double = jax.jit(lambda x: 2 * x)
+    double(np.ones(3))
+    with jax.transfer_guard("disallow"), pytest.raises(RuntimeError, match="Disallowed"):
+        double(np.ones(3))
