@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from xfernas_jax.benchmarks.trained import TrainedBenchmark, versions
+from xfernas_jax.benchmarks.trained import versions
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.progress import EpochProgress, console, print_curve
 from xfernas_jax.errors import FlagError, TrainingDivergedError, UserError
