@@ -8,8 +8,6 @@ two ascents with decoding. Times are medians after a warm-up, on the cores that
 are synthetic (additive scores), for their length alone matters here.
 """
 
-import json
-import pathlib
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +16,7 @@ import jax
 import numpy as np
 from absl import app, flags
 
+from experiments.bench.machine import check_output, write_result
 from xfernas_jax.benchmarks.trained import versions
 from xfernas_jax.predictor import cache
 from xfernas_jax.predictor.base import Surrogate, TaskHistory
@@ -47,6 +46,8 @@ def main(argv: Sequence[str]) -> None:
     """Measures and prints."""
     del argv
     jax.config.update("jax_platforms", "cpu")
+    if _OUTPUT.value:
+        check_output(_OUTPUT.value)
 
     space, rng = get_space(_SPACE.value), np.random.default_rng(0)
     weights = rng.normal(size=(5, len(space.choices), len(space.vocabulary)))
@@ -107,7 +108,7 @@ def main(argv: Sequence[str]) -> None:
         "versions": dict(versions()),
     }
     if _OUTPUT.value:
-        pathlib.Path(_OUTPUT.value).write_text(json.dumps(result, indent=1))
+        write_result(_OUTPUT.value, result)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,7 @@ is faster eagerly; it compiles for minutes.
 
 import dataclasses
 import importlib
-import json
 import math
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -24,6 +22,7 @@ import jax
 import numpy as np
 from absl import app, flags
 
+from experiments.bench.machine import check_output, limit_threads, write_result
 from experiments.bench.steps import (
     LAYOUTS,
     Case,
@@ -39,7 +38,6 @@ from experiments.bench.steps import (
 )
 from xfernas_jax.benchmarks.trained import versions
 from xfernas_jax.errors import FlagError, UserError
-from xfernas_jax.files import check_writable, write_atomically
 from xfernas_jax.nn.network import NetworkConfig
 
 _NETWORKS = flags.DEFINE_list("networks", [], "Names of networks; default: all seven.")
@@ -56,26 +54,6 @@ _COMPILE = flags.DEFINE_bool("compile", False, "Also torch.compile; takes minute
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file.")
 
 _ROUND_SECONDS = 0.2  # a contender's turn takes at least about that long
-
-
-def limit_threads(threads: int) -> int:
-    """Keeps the process on `threads` of its cores, before JAX starts; returns their number.
-
-    XLA takes as many threads as the process may use cores, and has no other setting.
-
-    Raises:
-      FlagError: where there are fewer cores, or the system has no such limit.
-    """
-    if not hasattr(os, "sched_getaffinity"):
-        if threads:
-            raise FlagError("--threads needs Linux; leave it at 0 for all cores.")
-        return os.cpu_count() or 1
-    cores = sorted(os.sched_getaffinity(0))
-    if threads > len(cores):
-        raise FlagError(f"--threads={threads}: this process may use {len(cores)} cores only.")
-    if threads:
-        os.sched_setaffinity(0, cores[:threads])
-    return threads or len(cores)
 
 
 def seconds_per_step(steps: Steps, count: int) -> float:
@@ -191,7 +169,7 @@ def main(argv: Sequence[str]) -> None:
         "network": dataclasses.asdict(network),
     }
     if _OUTPUT.value:
-        write_atomically(_OUTPUT.value, (json.dumps(result, indent=1) + "\n").encode())
+        write_result(_OUTPUT.value, result)
 
 
 def line_of(row: Mapping[str, Any]) -> str:
@@ -203,14 +181,6 @@ def line_of(row: Mapping[str, Any]) -> str:
         + ("" if compiled is None else f"compiled {compiled:8.1f} ms  ")
         + f"ratio {row['ratio']:.3f}"
     )
-
-
-def check_output(path: str) -> None:
-    """Raises `FlagError` where the result cannot be written, before anything is measured."""
-    try:
-        check_writable(path)
-    except OSError as error:
-        raise FlagError(f"--output={path}: {error.strerror or error}.") from error
 
 
 def guarded(argv: Sequence[str]) -> None:

@@ -1,0 +1,99 @@
+"""Share of an evaluation that is not training: cold, and warm with the same or other genotypes.
+
+    python -m experiments.bench.evaluation_share --threads=1 --output=share.json
+
+In each round a process with an empty folder of compiled programs evaluates architectures of its
+own: the first one is cold, the others are warm with other genotypes. A second process then
+evaluates the same ones from the folder: warm with the same genotypes. Training is the median
+epoch, with its validation, times the number of epochs; the share is what remains of the wall
+time from the start of an evaluation to its result. Not counted is the start of a process.
+"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from absl import app, flags
+
+from experiments.bench.evaluators import EvaluationTask, Evaluator
+from experiments.bench.machine import check_output, limit_threads, write_result
+from xfernas_jax.benchmarks.trained import versions
+from xfernas_jax.errors import FlagError, UserError
+
+_SPACE = flags.DEFINE_string("space", "nasbench201", "Search space.")
+_DATASET = flags.DEFINE_string("dataset", "digits", "Data set.")
+_RECIPE = flags.DEFINE_string("recipe", "cpu", "Recipe.")
+_SET = flags.DEFINE_multi_string("set", [], "Changes one recipe value, as run.py's --set.")
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Pairs of processes.", lower_bound=1)
+_GENOTYPES = flags.DEFINE_integer("genotypes", 3, "Of each round, at least 2.", lower_bound=2)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the drawn architectures.", lower_bound=0)
+_THREADS = flags.DEFINE_integer("threads", 0, "Processor cores; 0: all.", lower_bound=0)
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file.")
+
+STATES = ("cold", "other", "same")
+_PIECES = ("seconds", "training_seconds", "compile_seconds", "trace_seconds", "lower_seconds")
+
+
+def measure(task: EvaluationTask) -> dict[str, list[dict[str, Any]]]:
+    """Returns the evaluations of each state."""
+    count = _GENOTYPES.value
+    genotypes = task.genotypes(_ROUNDS.value * count, _SEED.value)
+    found: dict[str, list[dict[str, Any]]] = {state: [] for state in STATES}
+    for i in range(_ROUNDS.value):
+        own = genotypes[i * count : (i + 1) * count]
+        with tempfile.TemporaryDirectory() as cache:
+            for states in (("cold", *["other"] * (count - 1)), ("same",) * count):
+                with Evaluator("ours", task, cache) as evaluator:
+                    for state, genotype in zip(states, own, strict=True):
+                        answer = evaluator.evaluate(genotype, 1)
+                        share = 1.0 - answer["training_seconds"] / answer["seconds"]
+                        found[state].append({"genotype": genotype, "share": share, **answer})
+    return found
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measures, prints and writes."""
+    if extra := argv[1:]:
+        raise FlagError(f"evaluation_share takes flags only. Got {extra}.")
+    jax.config.update("jax_platforms", "cpu")
+    if _OUTPUT.value:
+        check_output(_OUTPUT.value)
+    threads = limit_threads(_THREADS.value)
+    task = EvaluationTask(_SPACE.value, _DATASET.value, _RECIPE.value, tuple(_SET.value))
+    print("  ".join(f"{name} {version}" for name, version in versions()), f" threads {threads}")
+    found = measure(task)
+    result: dict[str, Any] = {}
+    for state, answers in found.items():
+        shares = [answer["share"] for answer in answers]
+        medians = {name: float(np.median([a[name] for a in answers])) for name in _PIECES}
+        result[state] = {
+            "median_share": float(np.median(shares)),
+            "least_share": min(shares),
+            "greatest_share": max(shares),
+            **{f"median_{name}": value for name, value in medians.items()},
+            "evaluations": answers,
+        }
+        print(
+            f"{state:>5}: not training {100 * np.median(shares):.0f} % ({100 * min(shares):.0f} to "
+            f"{100 * max(shares):.0f}, n = {len(shares)});  medians: "
+            + "  ".join(f"{n.removesuffix('_seconds')} {v:.2f} s" for n, v in medians.items())
+        )
+    result |= {"recipe": task.recipe, "changes": task.changes, "threads": threads}
+    if _OUTPUT.value:
+        write_result(_OUTPUT.value, {**result, "versions": dict(versions())})
+
+
+def guarded(argv: Sequence[str]) -> None:
+    """Runs `main`; a user's mistake is one line and exit code 2."""
+    try:
+        main(argv)
+    except UserError as error:
+        print(f"evaluation_share: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    app.run(guarded)

@@ -1,0 +1,140 @@
+"""Evaluations per hour: ours beside a plain Flax training, and the same evaluations in PyTorch.
+
+    python -m experiments.bench.evaluations_per_hour --threads=1 --output=hour.json
+
+Each way has a process of its own, which evaluates one more architecture first to warm up. Then
+all take turns at each architecture, every time in another order, none seen before by any. A time
+is wall seconds from the start of an evaluation to its result; ours has the cache of compiled
+programs on, as `run.py` does. The ratio is the other way's seconds over ours: above 1 ours is
+faster. The three draw their initial values each in their own way, so their accuracies are equal up
+to seed noise only: the mean difference must lie within three of its standard errors.
+"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from absl import app, flags
+
+from experiments.bench.evaluators import EvaluationTask, Evaluator
+from experiments.bench.machine import check_output, limit_threads, write_result
+from xfernas_jax.benchmarks.trained import versions
+from xfernas_jax.errors import FlagError, UserError
+
+_SPACE = flags.DEFINE_string("space", "nasbench201", "Search space.")
+_DATASET = flags.DEFINE_string("dataset", "digits", "Data set.")
+_RECIPE = flags.DEFINE_string("recipe", "cpu", "Recipe.")
+_SET = flags.DEFINE_multi_string("set", [], "Changes one recipe value, as run.py's --set.")
+_GENOTYPES = flags.DEFINE_integer("genotypes", 10, "Architectures, at least 6.", lower_bound=6)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the drawn architectures.", lower_bound=0)
+_TORCH = flags.DEFINE_bool("torch", True, "Whether PyTorch takes part.")
+_THREADS = flags.DEFINE_integer("threads", 0, "Processor cores of each; 0: all.", lower_bound=0)
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file.")
+
+_MAX_STANDARD_ERRORS = 3.0
+
+
+class AccuracyError(Exception):
+    """Two ways of evaluating do not give the same accuracy: the comparison is void."""
+
+
+def compare(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Compares a way with ours over the architectures.
+
+    Raises:
+      AccuracyError: when the mean difference of the accuracies is beyond seed noise.
+    """
+    ours, other = (np.array([row[way]["seconds"] for row in rows]) for way in ("ours", name))
+    differences = np.array(
+        [row[name]["valid_accuracy"] - row["ours"]["valid_accuracy"] for row in rows]
+    )
+    mean = float(differences.mean())
+    error = float(differences.std(ddof=1) / np.sqrt(len(rows)))
+    if abs(mean) > max(_MAX_STANDARD_ERRORS * error, 1e-9):
+        raise AccuracyError(
+            f"{name}: its accuracy differs from ours by {mean:+.4f} on average, with a standard "
+            f"error of {error:.4f} over {len(rows)} architectures; that is no seed noise."
+        )
+    ratios = other / ours
+    return {
+        "evaluations_per_hour": 3600.0 / float(other.mean()),
+        "ratio_of_totals": float(other.sum() / ours.sum()),
+        "median_ratio": float(np.median(ratios)),
+        "least_ratio": float(ratios.min()),
+        "greatest_ratio": float(ratios.max()),
+        "mean_accuracy_difference": mean,
+        "its_standard_error": error,
+    }
+
+
+def measure(task: EvaluationTask, ways: Sequence[str]) -> list[dict[str, Any]]:
+    """Lets all ways evaluate all architectures; returns a row for each architecture."""
+    first, *genotypes = task.genotypes(_GENOTYPES.value + 1, _SEED.value)
+    rows = []
+    with tempfile.TemporaryDirectory() as cache:
+        caches = {"ours": cache}
+        evaluators = {way: Evaluator(way, task, caches.get(way, "")) for way in ways}
+        try:
+            for evaluator in evaluators.values():
+                evaluator.evaluate(first, 0)
+            for i, genotype in enumerate(genotypes):
+                turn = i % len(ways)
+                order = [*ways[turn:], *ways[:turn]]
+                row = {way: evaluators[way].evaluate(genotype, 1) for way in order}
+                rows.append({"genotype": genotype, **row})
+                print("  ".join(f"{way} {row[way]['seconds']:6.2f} s" for way in ways), flush=True)
+        finally:
+            for evaluator in evaluators.values():
+                evaluator.close()
+    return rows
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measures, prints and writes."""
+    if extra := argv[1:]:
+        raise FlagError(f"evaluations_per_hour takes flags only. Got {extra}.")
+    jax.config.update("jax_platforms", "cpu")
+    if _OUTPUT.value:
+        check_output(_OUTPUT.value)
+    threads = limit_threads(_THREADS.value)
+    task = EvaluationTask(_SPACE.value, _DATASET.value, _RECIPE.value, tuple(_SET.value))
+    ways = ("ours", "naive", "torch") if _TORCH.value else ("ours", "naive")
+    print("  ".join(f"{name} {version}" for name, version in versions()), f" threads {threads}")
+    rows = measure(task, ways)
+    ours = 3600.0 / float(np.mean([row["ours"]["seconds"] for row in rows]))
+    result = {
+        "ours": {"evaluations_per_hour": ours},
+        **{way: compare(way, rows) for way in ways[1:]},
+        "evaluations": rows,
+        "recipe": task.recipe,
+        "changes": task.changes,
+        "threads": threads,
+        "versions": dict(versions()),
+    }
+    print(f"ours: {ours:.0f} evaluations per hour")
+    for way in ways[1:]:
+        found = result[way]
+        print(
+            f"{way}: {found['evaluations_per_hour']:.0f} per hour; median ratio "
+            f"{found['median_ratio']:.2f} ({found['least_ratio']:.2f} to "
+            f"{found['greatest_ratio']:.2f}), of totals {found['ratio_of_totals']:.2f}; accuracy "
+            f"{found['mean_accuracy_difference']:+.4f} +- {found['its_standard_error']:.4f}"
+        )
+    if _OUTPUT.value:
+        write_result(_OUTPUT.value, result)
+
+
+def guarded(argv: Sequence[str]) -> None:
+    """Runs `main`; a user's mistake is one line and exit code 2, unequal accuracies are code 1."""
+    try:
+        main(argv)
+    except (UserError, AccuracyError) as error:
+        print(f"evaluations_per_hour: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, UserError) else 1)
+
+
+if __name__ == "__main__":
+    app.run(guarded)
