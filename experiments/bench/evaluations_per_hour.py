@@ -1,12 +1,14 @@
 """Evaluations per hour: ours beside a plain Flax training, and the same evaluations in PyTorch.
 
+"own" is ours without the program that small networks share.
+
     python -m experiments.bench.evaluations_per_hour --threads=1 --output=hour.json
 
 Each way has a process of its own, which evaluates one more architecture first to warm up. Then
 all take turns at each architecture, every time in another order, none seen before by any. A time
 is wall seconds from the start of an evaluation to its result; ours has the cache of compiled
 programs on, as `run.py` does. The ratio is the other way's seconds over ours: above 1 ours is
-faster. The three draw their initial values each in their own way, so their accuracies are equal up
+faster. All draw their initial values each in their own way, so their accuracies are equal up
 to seed noise only: the mean difference must lie within three of its standard errors.
 """
 
@@ -19,7 +21,7 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from experiments.bench.evaluators import EvaluationTask, Evaluator
+from experiments.bench.evaluators import WAYS, EvaluationTask, Evaluator
 from experiments.bench.machine import check_output, limit_threads, write_result
 from xfernas_jax.benchmarks.trained import versions
 from xfernas_jax.errors import FlagError, UserError
@@ -75,7 +77,7 @@ def measure(task: EvaluationTask, ways: Sequence[str]) -> list[dict[str, Any]]:
     first, *genotypes = task.genotypes(_GENOTYPES.value + 1, _SEED.value)
     rows = []
     with tempfile.TemporaryDirectory() as cache:
-        caches = {"ours": cache}
+        caches = {"ours": cache, "own": cache}
         evaluators = {way: Evaluator(way, task, caches.get(way, "")) for way in ways}
         try:
             for evaluator in evaluators.values():
@@ -101,7 +103,7 @@ def main(argv: Sequence[str]) -> None:
         check_output(_OUTPUT.value)
     threads = limit_threads(_THREADS.value)
     task = EvaluationTask(_SPACE.value, _DATASET.value, _RECIPE.value, tuple(_SET.value))
-    ways = ("ours", "naive", "torch") if _TORCH.value else ("ours", "naive")
+    ways = WAYS if _TORCH.value else WAYS[:-1]
     print("  ".join(f"{name} {version}" for name, version in versions()), f" threads {threads}")
     rows = measure(task, ways)
     ours = 3600.0 / float(np.mean([row["ours"]["seconds"] for row in rows]))

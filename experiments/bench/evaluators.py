@@ -23,11 +23,14 @@ from experiments.bench.machine import limit_threads
 from xfernas_jax.benchmarks.recipes import Recipe, get_recipe
 from xfernas_jax.benchmarks.trained import TrainedBenchmark
 from xfernas_jax.data import ImageDataset, load_dataset
+from xfernas_jax.nn.programs import ProgramChoice
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.registry import get_space
 from xfernas_jax.train.compile_cache import use_compile_cache
 
-WAYS = ("ours", "naive", "torch")
+WAYS = ("ours", "own", "naive", "torch")
+"""As `run.py` does; so with a program for each network; a plain Flax training; PyTorch."""
+
 _EVENTS = {  # of JAX, by our name for what they time
     "trace": "/jax/core/compile/jaxpr_trace_duration",
     "lower": "/jax/core/compile/jaxpr_to_mlir_module_duration",
@@ -96,7 +99,7 @@ def measure(way: str, space: Space, dataset: ImageDataset, recipe: Recipe) -> Ca
     Its answer holds `seconds`, `valid_accuracy`, and for our own way also `training_seconds`
     (the median epoch with its validation, times their number) and the seconds of JAX's events.
     """
-    if way != "ours":
+    if way in ("naive", "torch"):
         function = naive.evaluate_in_torch if way == "torch" else naive.evaluate_in_flax
 
         def plainly(genotype: Genotype, seed: int) -> Measured:
@@ -105,7 +108,9 @@ def measure(way: str, space: Space, dataset: ImageDataset, recipe: Recipe) -> Ca
             return {"seconds": time.perf_counter() - start, "valid_accuracy": accuracy}
 
         return plainly
-    benchmark, events = TrainedBenchmark(space, dataset, recipe), defaultdict(float)
+    programs: ProgramChoice = "own" if way == "own" else "auto"
+    benchmark = TrainedBenchmark(space, dataset, recipe, programs=programs)
+    events: dict[str, float] = defaultdict(float)
 
     def on_event(event: str, duration_secs: float, **_: str | int) -> None:
         events[event] += duration_secs
