@@ -2,6 +2,7 @@
 
 import dataclasses
 import platform
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,6 +33,8 @@ from xfernas_jax.train.parallel import AXIS, check_divides
 from xfernas_jax.train.state import TaskFunctions
 from xfernas_jax.types import Device, PyTree
 
+_KEPT_TRAINERS = 3  # of the evaluation before, of the present one, and of one compiled ahead
+
 
 class TrainedBenchmark:
     """Scores architectures by training them; see the `Benchmark` protocol."""
@@ -59,16 +62,9 @@ class TrainedBenchmark:
           DeviceError: when the devices do not divide a batch size.
           RecipeError: when a space has a reduction cell that the recipe never builds.
         """
-        if recipe.network.num_stages == 1 and has_reduction_cell(space):
-            raise RecipeError(
-                f"Recipe {recipe.name!r} has network.num_stages=1, which builds no reduction cell, "
-                f"but genotypes of {space.name!r} hold one; take --recipe=cpu_two_cell or "
-                "--set=network.num_stages=2."
-            )
         self._space, self._dataset, self._recipe = space, dataset, recipe
         self._devices = tuple(devices or jax.local_devices())
-        check_divides(recipe.train.batch_size, self._devices, "train.batch_size")
-        check_divides(recipe.train.eval_batch_size, self._devices, "train.eval_batch_size")
+        check_fits(space, recipe, self._devices)
         self._normalizer = normalizer(dataset, recipe.data)
         examples = recipe.train.epochs * len(dataset.train)
         work = shared_work(recipe.network, dataset.input_shape, examples)
@@ -81,7 +77,8 @@ class TrainedBenchmark:
             share=programs == "shared"
             or (programs == "auto" and plain_sgd and work <= LARGEST_SHARED_WORK),
         )
-        self._latest: tuple[str, Trainer] | None = None
+        self._trainers: dict[str, Trainer] = {}
+        self._lock = threading.Lock()
 
     @property
     def task(self) -> Task:
@@ -151,6 +148,12 @@ class TrainedBenchmark:
         )
         return dataclasses.replace(result, variables=program.leave(result.variables))
 
+    def prepare(self, genotype: Genotype) -> None:
+        """Compiles the training of an architecture, while another thread may train another."""
+        program = self._program(genotype)
+        variables = program.enter(program.initial_variables(0))
+        self._trainer(program).compile(variables, _part(self._dataset.valid))
+
     def initial_variables(self, genotype: Genotype, seed: int) -> PyTree:
         """Draws the initial `params` and `batch_stats` of an architecture on the host."""
         return self._program(genotype).initial_variables(seed)
@@ -165,10 +168,12 @@ class TrainedBenchmark:
         return self._programs.of(self._space.plan(genotype))
 
     def _trainer(self, program: Program) -> Trainer:
-        """Returns the trainer of a program; the latest one is kept, compiled."""
-        if self._latest is None or self._latest[0] != program.key:
-            self._latest = (program.key, self._build_trainer(program.module))
-        return self._latest[1]
+        """Returns the trainer of a program; the latest ones are kept, compiled."""
+        with self._lock:
+            trainer = self._trainers.pop(program.key, None) or self._build_trainer(program.module)
+            latest = list(self._trainers.items())[1 - _KEPT_TRAINERS :]
+            self._trainers = dict([*latest, (program.key, trainer)])
+            return trainer
 
     def _build_trainer(self, network: Network) -> Trainer:
         config = self._recipe.train
@@ -213,6 +218,23 @@ class TrainedBenchmark:
             eval_indices,
             self._devices,
         )
+
+
+def check_fits(space: Space, recipe: Recipe, devices: Sequence[Device]) -> None:
+    """Checks that a recipe can train a space's architectures on so many devices.
+
+    Raises:
+      DeviceError: when the devices do not divide a batch size.
+      RecipeError: when a space has a reduction cell that the recipe never builds.
+    """
+    if recipe.network.num_stages == 1 and has_reduction_cell(space):
+        raise RecipeError(
+            f"Recipe {recipe.name!r} has network.num_stages=1, which builds no reduction cell, "
+            f"but genotypes of {space.name!r} hold one; take --recipe=cpu_two_cell or "
+            "--set=network.num_stages=2."
+        )
+    check_divides(recipe.train.batch_size, devices, "train.batch_size")
+    check_divides(recipe.train.eval_batch_size, devices, "train.eval_batch_size")
 
 
 def _part(split: Split) -> Part:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -112,6 +113,27 @@ class Trainer:
             donate=(0,),
         )
         self._eval_step = parallel(partial(eval_step, task=task, axis_name=AXIS), self._devices)
+        self._compiling, self._is_compiled = threading.Lock(), False
+
+    def compile(self, variables: PyTree, valid: Part) -> None:
+        """Compiles both steps, once; a second thread waits for the first.
+
+        Args:
+          variables: of the shapes that `fit` will be given.
+          valid: the part that `fit` will be given.
+        """
+        with self._compiling:
+            if self._is_compiled:
+                return
+            state = initial_state(variables["params"], variables["batch_stats"], self._optimizer)
+            state, key = replicate((state, jax.random.key(0)), self._devices)
+            table = shard_table(self._epoch_table(0, 0), self._devices)
+            placed = {"params": state.params, "batch_stats": state.batch_stats}
+            # The steps keep what is compiled here: calling them compiles nothing.
+            self._train_step.lower(state, self._images, self._labels, table, key).compile()
+            *part, correct, step = self.place(valid)
+            self._eval_step.lower(correct, step, placed, *part).compile()
+            self._is_compiled = True
 
     def fit(
         self,
@@ -134,6 +156,7 @@ class Trainer:
           TrainingDivergedError: when an epoch's loss is not finite.
         """
         start = time.monotonic()
+        self.compile(variables, valid)
         state = initial_state(variables["params"], variables["batch_stats"], self._optimizer)
         losses: list[float] = []
         curve: list[float] = []

@@ -28,8 +28,12 @@ def check_divides(batch_size: int, devices: Sequence[Device], what: str) -> None
 
 def parallel(
     step: Callable[..., Any], devices: Sequence[Device], donate: tuple[int, ...] = ()
-) -> Callable[..., Any]:
-    """Compiles a step for the devices; every argument has a leading device axis."""
+) -> Any:
+    """Compiles a step for the devices; every argument has a leading device axis.
+
+    Returns:
+      The parallel function, with `lower` as those of `jax.jit` have.
+    """
     return jax.pmap(step, axis_name=AXIS, devices=devices, donate_argnums=donate)
 
 
