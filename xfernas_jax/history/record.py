@@ -46,6 +46,8 @@ class Evaluation:
       seconds: wall time, compilation included.
       purpose: "confirm" marks the repeated trainings of the finalists.
       round_index: the batch of suggestions it came from, from 0.
+      number: its place among the study's evaluations of its purpose, from 0, as they were
+        suggested; those that run at once are recorded in the order in which they finish.
       predicted: what the optimizer expected, in its own unit; None where it does not predict.
       failure: one line that says why it failed, else empty.
       versions: of Python, jax and what else ran it, as (name, version) pairs.
@@ -61,6 +63,7 @@ class Evaluation:
     seconds: float
     purpose: Purpose = "search"
     round_index: int = 0
+    number: int = 0
     predicted: float | None = None
     failure: str = ""
     versions: tuple[tuple[str, str], ...] = ()

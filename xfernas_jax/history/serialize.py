@@ -191,6 +191,7 @@ def evaluation_to_json(space: Space, evaluation: Evaluation) -> dict[str, Any]:
         "seconds": float(evaluation.seconds),
         "purpose": evaluation.purpose,
         "round_index": int(evaluation.round_index),
+        "number": int(evaluation.number),
         "predicted": None if predicted is None else float(predicted),
         "failure": evaluation.failure,
         "versions": dict(evaluation.versions),
@@ -209,6 +210,8 @@ def evaluation_from_json(space: Space, value: Any, where: str) -> Evaluation:
       HistoryError: a field is missing, unknown, of another type or out of range, or the
         genotype is not of this space.
     """
+    if isinstance(value, dict):
+        value = {"number": 0, **value}  # records from before the field have none
     _check_fields(value, _EVALUATION_FIELDS, where, "evaluation")
     genotype, curve = value["genotype"], value["curve"]
     if not isinstance(genotype, dict):
@@ -227,6 +230,7 @@ def evaluation_from_json(space: Space, value: Any, where: str) -> Evaluation:
             seconds=_number(value["seconds"], "seconds", where),
             purpose=_one_of(get_args(Purpose), value["purpose"], "purpose", where),
             round_index=_integer(value, "round_index", where),
+            number=_integer(value, "number", where),
             predicted=_number_or_none(value, "predicted", where),
             failure=_string(value["failure"], "failure", where),
             versions=_versions(value["versions"], where),
