@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from absl import app, logging
 from absl import flags as absl_flags
 
-from xfernas_jax.cli import commands, flags
+from xfernas_jax.cli import commands, flags, inputs
 from xfernas_jax.errors import UserError
 from xfernas_jax.train.compile_cache import use_compile_cache
 
@@ -25,9 +25,7 @@ absl_flags.adopt_module_key_flags(flags)  # so that --help shows them
 
 def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
-    use_compile_cache(
-        os.path.join(flags.WORKDIR.value, "compile_cache"), flags.COMPILE_CACHE_GIB.value
-    )
+    use_compile_cache(inputs.compile_cache_folder(), flags.COMPILE_CACHE_GIB.value)
     commands.run(tuple(argv[1:]))
 
 

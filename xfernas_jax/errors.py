@@ -49,6 +49,10 @@ class DeviceError(UserError):
     """Devices that do not fit the request, such as a batch that they do not divide."""
 
 
+class WorkerError(UserError):
+    """Worker processes that die again and again over the same evaluation."""
+
+
 class MissingExtraError(UserError):
     """An optional dependency that is not installed; the message names the extra."""
 

@@ -61,6 +61,13 @@ def written(folder: pathlib.Path) -> list[str]:
         (["history", "list"], ["history.db"]),
         (["history", "import", "--file=absent.jsonl"], ["absent.jsonl"]),
         (["collect", "--set=train.batch_size=30"], ["train.batch_size", "4 devices", "multiple"]),
+        (["search", "--devices_per_evaluation=3"], ["=3 does not divide the 4 cpu", "1, 2, 4"]),
+        (["collect", "--devices_per_evaluation=0"], ["devices_per_evaluation", "0"]),
+        (["collect", "--executor=rai"], ["executor", "local"]),
+        (
+            ["search", "--devices_per_evaluation=2", "--set=train.batch_size=31"],
+            ["train.batch_size", "2 devices", "multiple"],
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

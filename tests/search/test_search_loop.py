@@ -7,6 +7,7 @@ import pytest
 
 from xfernas_jax.benchmarks.base import Scored
 from xfernas_jax.errors import FlagError
+from xfernas_jax.executors.in_process import InProcessExecutor
 from xfernas_jax.history import Storage, StudySpec, default_storage_url
 from xfernas_jax.history.record import Evaluation, Task
 from xfernas_jax.predictor.base import TaskHistory
@@ -70,7 +71,12 @@ def search(
         if isinstance(optimizer, str):
             optimizer = make_optimizer(optimizer, SPACE, SOURCES, SMALL)
         outcome = run_search(
-            optimizer, benchmark, storage, "s", LoopConfig(budget, 4, 3, 2), Quiet()
+            optimizer,
+            InProcessExecutor(benchmark),
+            storage,
+            "s",
+            LoopConfig(budget, 4, 3, 2),
+            Quiet(),
         )
         keys = [SPACE.key(e.genotype) for e in storage.evaluations("s") if e.purpose == "search"]
     return outcome, keys

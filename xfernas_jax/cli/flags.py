@@ -95,6 +95,26 @@ GENOTYPE = flags.DEFINE_string(
 CHECKPOINT_EPOCHS = flags.DEFINE_integer(
     "checkpoint_epochs", 1, "Epochs between two checkpoints of `train`.", lower_bound=1
 )
+EXECUTOR = flags.DEFINE_enum(
+    "executor",
+    "local",
+    ["local"],
+    "Where `search` and `collect` train: the devices of this machine.",
+)
+DEVICES_PER_EVALUATION = flags.DEFINE_integer(
+    "devices_per_evaluation",
+    None,
+    "Devices that train one architecture of `search` and `collect`; as many evaluations run side "
+    "by side as the machine has devices for. By default 1 accelerator, or all CPU devices.",
+    lower_bound=1,
+)
+COMPILE_AHEAD = flags.DEFINE_enum(
+    "compile_ahead",
+    "auto",
+    ["auto", "on", "off"],
+    "Whether the next architecture compiles while one trains, where evaluations do not run side by "
+    "side; auto: beside an accelerator.",
+)
 FILE = flags.DEFINE_string("file", None, "JSON Lines file of `history import` and `export`.")
 
 

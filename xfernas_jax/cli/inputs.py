@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import pathlib
 import re
 from collections.abc import Callable, Mapping
@@ -67,6 +68,11 @@ def benchmark(space: Space, data: ImageDataset, of: Recipe) -> TrainedBenchmark:
 def dataset(of: Recipe) -> ImageDataset:
     """Loads --dataset as a recipe wants it."""
     return load_dataset(flags.DATASET.value, of.data, flags.DATA_DIR.value)
+
+
+def compile_cache_folder() -> str:
+    """Returns the folder of compiled programs in --workdir."""
+    return os.path.join(flags.WORKDIR.value, "compile_cache")
 
 
 def storage_url() -> str:

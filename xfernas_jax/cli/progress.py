@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from xfernas_jax.history.record import Evaluation, Purpose
-from xfernas_jax.space.base import Genotype
+from xfernas_jax.executors.base import Job
+from xfernas_jax.history.record import Evaluation
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -46,45 +46,68 @@ class _Lines:
 
 
 class EvaluationProgress(_Lines):
-    """One line for each evaluation: score, incumbent, time left; a `Listener`."""
+    """One line for each evaluation: score, incumbent, time left; a `Listener`.
 
-    def __init__(self, total: int, seconds_done: Sequence[float] = ()) -> None:
-        """Takes the number of evaluations in all and the seconds of those done before."""
+    The bar names what runs, each with its epoch.
+    """
+
+    def __init__(
+        self, total: int, seconds_done: Sequence[float] = (), num_workers: int = 1
+    ) -> None:
+        """Starts the bar.
+
+        Args:
+          total: evaluations in all.
+          seconds_done: of each evaluation that was done before.
+          num_workers: evaluations that run at once.
+        """
         super().__init__(total, len(seconds_done))
         self._total, self._seconds, self._best = total, list(seconds_done), 0.0
-        self._label = ""
+        self._num_workers, self._running = num_workers, dict[str, str]()
         if seconds_done:
             self._say(f"Going on after {len(seconds_done)} evaluations.")
 
-    def started(self, genotype: Genotype, purpose: Purpose, number: int) -> None:
+    def started(self, job: Job) -> None:
         """Names the evaluation in the bar."""
-        self._label = f"{purpose} {number + 1}"
-        if purpose != "confirm":
-            self._label += f"/{self._total}"
-        self._show(f"{self._label}  compiling{self._tail(number)}", None)
+        label = self._label(job)
+        self._running[label] = f"{label}  compiling"
+        self._show(f"{self._all_running()}{self._tail()}")
 
-    def epoch(self, epoch: int, valid_accuracy: float) -> None:
+    def epoch(self, job: Job, epoch: int, valid_accuracy: float) -> None:
         """Shows the epoch in the bar."""
-        self._show(f"{self._label}  epoch {epoch}: valid {100 * valid_accuracy:.2f} %")
+        label = self._label(job)
+        self._running[label] = f"{label}  epoch {epoch}: valid {100 * valid_accuracy:.2f} %"
+        self._show(self._all_running())
 
-    def finished(self, evaluation: Evaluation, number: int) -> None:
+    def finished(self, job: Job, evaluation: Evaluation) -> None:
         """Prints the outcome of one evaluation."""
+        label = self._label(job)
+        self._running.pop(label, None)
         score = evaluation.valid_accuracy
         shown = f"failed: {evaluation.failure}" if score is None else f"valid {100 * score:6.2f} %"
         tail = ""
-        if evaluation.purpose != "confirm":
+        if job.purpose != "confirm":
             self._seconds.append(evaluation.seconds)
             self._best = max(self._best, score or 0.0)
-            tail = self._tail(number + 1)
-        self._say(f"{self._label:>14}  {shown}  {evaluation.seconds:5.1f} s{tail}")
-        self._show(f"{self._label}{tail}", number + 1 if evaluation.purpose != "confirm" else None)
+            tail = self._tail()
+        self._say(f"{label:>14}  {shown}  {evaluation.seconds:5.1f} s{tail}")
+        self._show(self._all_running() or f"{label}{tail}", len(self._seconds))
 
-    def _tail(self, number: int) -> str:
+    def _label(self, job: Job) -> str:
+        return f"{job.purpose} {job.number + 1}" + (
+            "" if job.purpose == "confirm" else f"/{self._total}"
+        )
+
+    def _all_running(self) -> str:
+        return "   ".join(self._running.values())
+
+    def _tail(self) -> str:
         if not self._seconds:
             return ""
         recent = self._seconds[-10:]
-        left = max(self._total - number, 0) * sum(recent) / len(recent)
-        return f"  best {100 * self._best:6.2f} %  about {duration(left)} left"
+        left = max(self._total - len(self._seconds), 0) * sum(recent) / len(recent)
+        shown = duration(left / self._num_workers)
+        return f"  best {100 * self._best:6.2f} %  about {shown} left"
 
 
 class EpochProgress(_Lines):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xfernas_jax.cli import flags, inputs
+from xfernas_jax.cli.evaluations import open_executor
 from xfernas_jax.cli.progress import EvaluationProgress, console, print_outcome
 from xfernas_jax.errors import UserError
 from xfernas_jax.history import Storage
@@ -46,8 +47,10 @@ def search() -> None:
     }
     if flags.ARCHITECTURE_NUMBERS.value:
         config["architecture_numbers"] = flags.ARCHITECTURE_NUMBERS.value
-    benchmark = inputs.benchmark(space, dataset, recipe)
-    with inputs.open_storage() as storage:
+    with (
+        open_executor(space, dataset, recipe, loop.batch_size) as executor,
+        inputs.open_storage() as storage,
+    ):
         spec = inputs.study_spec("search", dataset, space, recipe, config)
         console.print(f"Study {spec.name}: {dataset.task.dataset} in {space.name}, {recipe.name}")
         counts, sources, prior = inputs.choose_sources(storage, space, spec)
@@ -72,11 +75,11 @@ def search() -> None:
         else:
             folder = inputs.folder_of(_STUDIES, spec.name)
             done = _seconds_done(storage, spec.name)
-            progress = EvaluationProgress(loop.budget_evaluations, done)
+            progress = EvaluationProgress(loop.budget_evaluations, done, executor.num_workers)
             with progress.bar:
                 outcome = run_search(
                     optimizer,
-                    benchmark,
+                    executor,
                     storage,
                     spec.name,
                     loop,
@@ -153,14 +156,17 @@ def collect() -> None:
     recipe = inputs.recipe(space)
     dataset = inputs.dataset(recipe)
     config = {"seed": flags.SEED.value, "recipe": recipe.to_json()}
-    benchmark = inputs.benchmark(space, dataset, recipe)
-    with inputs.open_storage() as storage:
+    count = flags.NUM_ARCHITECTURES.value
+    with (
+        open_executor(space, dataset, recipe, count) as executor,
+        inputs.open_storage() as storage,
+    ):
         spec = inputs.study_spec("collect", dataset, space, recipe, config)
         storage.create_or_open(spec)
         console.print(f"Study {spec.name}: {dataset.task.dataset} in {space.name}, {recipe.name}")
-        count = flags.NUM_ARCHITECTURES.value
-        progress = EvaluationProgress(count, _seconds_done(storage, spec.name))
+        done = _seconds_done(storage, spec.name)
+        progress = EvaluationProgress(count, done, executor.num_workers)
         with progress.bar:
-            collect_random(benchmark, storage, spec.name, count, flags.SEED.value, progress)
+            collect_random(executor, storage, spec.name, count, flags.SEED.value, progress)
         storage.set_result(spec.name, {"command": flags.command("collect")})
         console.print(f"The study {spec.name} holds {count} architectures.")

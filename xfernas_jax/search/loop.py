@@ -1,35 +1,34 @@
-"""The search loop: joins an optimizer to a benchmark and a study.
+"""The search loop: joins an optimizer to an executor and a study.
 
-Every finished evaluation is durable before the next one starts, and everything random is derived
-from (seed, round) or (seed, architecture), so a killed search that is started again goes on as if
-it had never stopped.
+The evaluations of a round run side by side where the executor has the devices. Each is recorded
+as soon as it finishes. Everything random is derived from (seed, round) or (seed, architecture),
+and the optimizer is shown a round in the order in which it suggested it: so a search with several
+workers finds what one finds, and a killed search that is started again goes on as if it had never
+stopped.
 """
 
 import dataclasses
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from xfernas_jax.benchmarks.base import Benchmark
-from xfernas_jax.history.record import Evaluation, Purpose
+from xfernas_jax.benchmarks.base import Scored
+from xfernas_jax.executors.base import Executor, Job, Watcher
+from xfernas_jax.history.record import Evaluation
 from xfernas_jax.history.storage import Storage
-from xfernas_jax.search.base import SearchOptimizer
+from xfernas_jax.search.base import SearchOptimizer, Suggestion
 from xfernas_jax.space.base import Genotype, Space
 
 
 @runtime_checkable
-class Listener(Protocol):
+class Listener(Watcher, Protocol):
     """Is told of progress; the command line draws it."""
 
-    def started(self, genotype: Genotype, purpose: Purpose, number: int) -> None: ...
-
-    def epoch(self, epoch: int, valid_accuracy: float) -> None:
-        """Is called after every epoch of the training that started last; epochs from 1."""
+    def finished(self, job: Job, evaluation: Evaluation) -> None:
+        """Is called when an evaluation is recorded."""
         ...
-
-    def finished(self, evaluation: Evaluation, number: int) -> None: ...
 
 
 @runtime_checkable
@@ -91,7 +90,7 @@ class Outcome:
 
 def run_search(
     optimizer: SearchOptimizer,
-    benchmark: Benchmark,
+    executor: Executor,
     storage: Storage,
     study: str,
     config: LoopConfig,
@@ -103,7 +102,7 @@ def run_search(
 
     Args:
       optimizer: new; it is shown what the study holds already.
-      benchmark: that scores architectures.
+      executor: that scores architectures.
       storage: where the study is open.
       study: its name.
       config: size of the search.
@@ -115,7 +114,9 @@ def run_search(
     Returns:
       The outcome, or None when every evaluation or every confirming training failed.
     """
+    space = executor.space
     done = [e for e in storage.evaluations(study) if e.purpose == "search"]
+    done.sort(key=lambda e: (e.round_index, e.number))
     rounds = -(-config.budget_evaluations // config.batch_size)
     first = len(done) // config.batch_size
     optimizer.observe([*prior, *done[: first * config.batch_size]])
@@ -129,31 +130,55 @@ def run_search(
         if not suggestions:
             break
         batch = list(done[start : start + count])
-        known = {benchmark.space.key(e.genotype) for e in batch}
-        for suggestion in suggestions:
-            if len(batch) == count:  # a raised budget can find a round that began smaller
-                break
-            if benchmark.space.key(suggestion.genotype) in known:
-                continue
-            number = start + len(batch)
-            listener.started(suggestion.genotype, "search", number)
-            seed = training_seed(benchmark.space, suggestion.genotype, config.seed)
-            scored = benchmark.evaluate(suggestion.genotype, seed, on_epoch=listener.epoch)
+        predicted = _submit_round(executor, config.seed, start, count, suggestions, batch)
+        for job, scored in _as_finished(executor, len(predicted), listener):
             evaluation = dataclasses.replace(
-                scored.evaluation, round_index=round_index, predicted=suggestion.predicted
+                scored.evaluation,
+                round_index=round_index,
+                number=job.number,
+                predicted=predicted[job.number],
             )
-            batch.append(evaluation)
+            batch = sorted([*batch, evaluation], key=lambda e: e.number)
             best = _best([*done[:start], *batch], config.num_finalists)
             is_best = evaluation in best
             if keeper is not None and is_best:
-                keeper.save(_variables_name(benchmark.space, evaluation), scored.variables)
+                keeper.save(_variables_name(space, evaluation), scored.variables)
             storage.append(study, evaluation)
             if keeper is not None and is_best:
-                keeper.keep_only(_variables_name(benchmark.space, e) for e in best)
-            listener.finished(evaluation, number)
+                keeper.keep_only(_variables_name(space, e) for e in best)
+            listener.finished(job, evaluation)
         optimizer.observe(batch)
         done = [*done[:start], *batch]
-    return _confirm(benchmark, storage, study, done, config, listener, keeper, prior)
+    return _confirm(executor, storage, study, done, config, listener, keeper, prior)
+
+
+def _submit_round(
+    executor: Executor,
+    seed: int,
+    start: int,
+    count: int,
+    suggestions: Sequence[Suggestion],
+    batch: Sequence[Evaluation],
+) -> dict[int, float | None]:
+    """Submits what is missing of a round of `count`; returns predictions by the jobs' numbers."""
+    space = executor.space
+    known = {space.key(e.genotype) for e in batch}
+    new = [s for s in suggestions if space.key(s.genotype) not in known]
+    taken = {e.number for e in batch}
+    free = [number for number in range(start, start + count) if number not in taken]
+    predicted: dict[int, float | None] = {}
+    # a raised budget can find a round that began smaller, with other suggestions
+    for number, suggestion in zip(free, new[: count - len(batch)], strict=False):
+        job = Job(number, suggestion.genotype, training_seed(space, suggestion.genotype, seed))
+        predicted[number] = suggestion.predicted
+        executor.submit(job)
+    return predicted
+
+
+def _as_finished(executor: Executor, count: int, watcher: Watcher) -> Iterator[tuple[Job, Scored]]:
+    """Yields the next `count` evaluations that finish."""
+    for _ in range(count):
+        yield executor.next_finished(watcher)
 
 
 def training_seed(space: Space, genotype: Genotype, seed: int) -> int:
@@ -178,7 +203,7 @@ def _variables_name(space: Space, evaluation: Evaluation) -> str:
 
 
 def _confirm(
-    benchmark: Benchmark,
+    executor: Executor,
     storage: Storage,
     study: str,
     done: Sequence[Evaluation],
@@ -188,51 +213,57 @@ def _confirm(
     prior: Sequence[Evaluation],
 ) -> Outcome | None:
     """Trains the finalists under new seeds; the best mean wins and is tested once."""
+    space = executor.space
     finalists = _best([*prior, *done], config.num_finalists)
     if not finalists:
         return None
     recorded = [e for e in storage.evaluations(study) if e.purpose == "confirm"]
-    by_key = {(benchmark.space.key(e.genotype), e.seed): e for e in recorded}
-    confirmations: list[Evaluation] = []
-    results: list[tuple[float, Evaluation]] = []  # mean, and the training that would be tested
-    kept: dict[str, Any] = {}
+    results = {(space.key(e.genotype), e.seed): e for e in recorded}
+    jobs: list[Job] = []  # in the order of finalists, then of seeds
     for finalist in finalists:
-        scores, tested, key = [], None, benchmark.space.key(finalist.genotype)
         for extra in range(config.confirm_seeds):
-            seed = finalist.seed + 1 + extra
-            evaluation = by_key.get((key, seed))
-            if evaluation is None:
-                listener.started(finalist.genotype, "confirm", len(confirmations))
-                scored = benchmark.evaluate(finalist.genotype, seed, "confirm", listener.epoch)
-                evaluation = scored.evaluation
-                if tested is None and evaluation.valid_accuracy is not None:
-                    name = _variables_name(benchmark.space, evaluation)
-                    kept[name] = scored.variables
-                    if keeper is not None:
-                        keeper.save(name, scored.variables)
-                storage.append(study, evaluation)
-                listener.finished(evaluation, len(confirmations))
-            if tested is None and evaluation.valid_accuracy is not None:
-                tested = evaluation
-            confirmations.append(evaluation)
-            scores.append(evaluation.valid_accuracy or 0.0)
-        if tested is not None:
-            results.append((float(np.mean(scores)), tested))
-    if not results:
+            jobs.append(Job(len(jobs), finalist.genotype, finalist.seed + 1 + extra, "confirm"))
+    waiting = [job for job in jobs if (space.key(job.genotype), job.seed) not in results]
+    for job in waiting:
+        executor.submit(job)
+    kept: dict[str, tuple[int, Any]] = {}  # by finalist: of its first seed that did not fail
+    for job, scored in _as_finished(executor, len(waiting), listener):
+        evaluation, key = (
+            dataclasses.replace(scored.evaluation, number=job.number),
+            space.key(job.genotype),
+        )
+        earlier = kept.get(key)
+        if evaluation.valid_accuracy is not None and (earlier is None or job.seed < earlier[0]):
+            kept[key] = (job.seed, scored.variables)
+            if keeper is not None:
+                keeper.save(_variables_name(space, evaluation), scored.variables)
+        storage.append(study, evaluation)
+        results[key, job.seed] = evaluation
+        listener.finished(job, evaluation)
+    confirmations = [results[space.key(job.genotype), job.seed] for job in jobs]
+    ranking: list[tuple[float, Evaluation]] = []  # mean, and the training that would be tested
+    for i in range(0, len(jobs), config.confirm_seeds):
+        trainings = confirmations[i : i + config.confirm_seeds]
+        complete = [e for e in trainings if e.valid_accuracy is not None]
+        if complete:
+            mean = float(np.mean([e.valid_accuracy or 0.0 for e in trainings]))
+            ranking.append((mean, complete[0]))
+    if not ranking:
         return None
-    mean, best = max(results, key=lambda result: result[0])
-    name = _variables_name(benchmark.space, best)
-    variables = kept.get(name)
-    if variables is None and keeper is not None:
-        variables = keeper.load(name)
+    mean, best = max(ranking, key=lambda result: result[0])
+    name = _variables_name(space, best)
+    seed, variables = kept.get(space.key(best.genotype), (None, None))
+    if seed != best.seed:
+        variables = None if keeper is None else keeper.load(name)
     if variables is None:  # not kept: that training is repeated, bit for bit, to have its values
-        variables = benchmark.evaluate(best.genotype, best.seed, "confirm").variables
+        executor.submit(Job(best.number, best.genotype, best.seed, "confirm"))
+        variables = executor.next_finished(listener)[1].variables
     if keeper is not None:
-        keeper.keep_only([name, *(_variables_name(benchmark.space, e) for e in finalists)])
+        keeper.keep_only([name, *(_variables_name(space, e) for e in finalists)])
     return Outcome(
         genotype=best.genotype,
         valid_accuracy=mean,
-        test_accuracy=benchmark.test_accuracy(best.genotype, variables),
+        test_accuracy=executor.test_accuracy(best.genotype, variables),
         num_params=best.num_params,
         incumbent_curve=incumbent_curve(done),
         num_evaluations=len(done),
@@ -243,7 +274,7 @@ def _confirm(
 
 
 def collect_random(
-    benchmark: Benchmark,
+    executor: Executor,
     storage: Storage,
     study: str,
     num_architectures: int,
@@ -255,26 +286,26 @@ def collect_random(
     The sequence of architectures depends on `seed` alone, so a rerun goes on where the last one
     stopped. Returns the number of evaluations done now.
     """
-    have = {benchmark.space.key(e.genotype) for e in storage.evaluations(study)}
+    space = executor.space
+    have = {space.key(e.genotype) for e in storage.evaluations(study)}
     rng = np.random.default_rng([seed, 0xC0])
     seen: set[str] = set()
-    done = 0
+    num_jobs = 0
     while len(seen) < num_architectures:
-        genotype = benchmark.space.sample(rng)
-        key = benchmark.space.key(genotype)
+        genotype = space.sample(rng)
+        key = space.key(genotype)
         if key in seen:
             continue
         seen.add(key)
-        if key in have:
-            continue
-        number = len(seen) - 1
-        listener.started(genotype, "collect", number)
-        training = training_seed(benchmark.space, genotype, seed)
-        evaluation = benchmark.evaluate(genotype, training, "collect", listener.epoch).evaluation
+        if key not in have:
+            training = training_seed(space, genotype, seed)
+            executor.submit(Job(len(seen) - 1, genotype, training, "collect"))
+            num_jobs += 1
+    for job, scored in _as_finished(executor, num_jobs, listener):
+        evaluation = dataclasses.replace(scored.evaluation, number=job.number)
         storage.append(study, evaluation)
-        listener.finished(evaluation, number)
-        done += 1
-    return done
+        listener.finished(job, evaluation)
+    return num_jobs
 
 
 __all__ = [

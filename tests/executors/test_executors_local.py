@@ -1,0 +1,132 @@
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from executor_cases import (
+    CELLS,
+    Record,
+    cpu_groups,
+    quick_setup,
+    timeless,
+)
+
+from xfernas_jax.benchmarks.base import Scored
+from xfernas_jax.errors import DatasetError, WorkerError
+from xfernas_jax.executors.base import Executor, Job
+from xfernas_jax.executors.devices import DeviceGroup
+from xfernas_jax.executors.local import LocalExecutor
+
+pytestmark = pytest.mark.slow
+SETUP = quick_setup()
+
+
+@pytest.fixture(scope="module")
+def two_workers() -> Iterator[LocalExecutor]:
+    with LocalExecutor(SETUP, cpu_groups(2)) as executor:
+        yield executor
+
+
+def run_one(executor: Executor, job: Job, watcher: Record | None = None) -> Scored:
+    executor.submit(job)
+    return executor.next_finished(watcher or Record())[1]
+
+
+def check_same(first: Scored, second: Scored) -> None:
+    assert timeless(first.evaluation) == timeless(second.evaluation)
+    jax.tree.map(np.testing.assert_array_equal, first.variables, second.variables)
+
+
+def test_two_workers_give_bit_for_bit_what_one_gives(two_workers: LocalExecutor) -> None:
+    jobs = [Job(number, CELLS[number % 2], seed=number // 2) for number in range(4)]
+    found = []
+    with LocalExecutor(SETUP, cpu_groups(2)[:1]) as one_worker:  # of as many cores
+        for executor in (two_workers, one_worker):
+            record = Record()
+            for job in jobs:
+                executor.submit(job)
+            results = dict(executor.next_finished(record) for _ in jobs)
+            assert sorted(record.started_numbers) == [0, 1, 2, 3]
+            assert sorted(record.epochs) == [(job.number, e) for job in jobs for e in (1, 2)]
+            variables = results[jobs[0]].variables
+            tested = executor.test_accuracy(jobs[0].genotype, variables)
+            found.append(([results[job] for job in jobs], tested))
+    (two, two_tested), (one, one_tested) = found
+    list(map(check_same, two, one))
+    assert two_tested == one_tested
+    assert two[0].evaluation.curve != two[2].evaluation.curve
+
+
+def test_a_worker_that_dies_is_replaced_and_its_evaluation_is_the_same(
+    two_workers: LocalExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Kills(Record):
+        def started(self, job: Any) -> None:
+            if not self.started_numbers:
+                (worker,) = [w for w in two_workers._workers if w.task is not None]
+                assert worker._process is not None
+                worker._process.send_signal(signal.SIGKILL)
+            super().started(job)
+
+    job, watch = Job(6, CELLS[0], seed=3), Kills()
+    check_same(run_one(two_workers, job, watch), run_one(two_workers, job))
+    assert watch.started_numbers == [6, 6]
+    assert "died over evaluation 7 (search) with signal SIGKILL" in caplog.text
+    assert "try 2 of 3" in caplog.text
+
+
+def test_an_evaluation_over_which_every_worker_dies_is_given_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broken = DeviceGroup("GPU 3", {}, cores=(100_000,))  # there is no such core
+    with (
+        LocalExecutor(SETUP, [broken]) as executor,
+        pytest.raises(WorkerError, match=r"GPU 3 died over evaluation 1 .* exit code 1, as 2"),
+    ):
+        run_one(executor, Job(0, CELLS[0], seed=0))
+    assert len(caplog.records) == 2
+
+
+def test_a_users_mistake_in_a_worker_is_raised_here() -> None:
+    setup = quick_setup(dataset="npz:absent.npz")
+    with LocalExecutor(setup, cpu_groups(1)) as executor:
+        with pytest.raises(DatasetError, match=r"absent\.npz"):
+            run_one(executor, Job(0, CELLS[0], seed=0))
+        with pytest.raises(ValueError, match="none was submitted"):
+            executor.next_finished(Record())
+
+
+def is_running(process: int) -> bool:
+    try:
+        status = pathlib.Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+    return status.rsplit(")", 1)[1].split()[0] != "Z"  # nobody waits for an orphan here
+
+
+def test_a_worker_ends_when_its_parent_is_killed() -> None:
+    folder = pathlib.Path(__file__).parent
+    paths = [str(folder.parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    parent = subprocess.Popen(
+        [sys.executable, folder / "executor_parent.py"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout is not None
+    (worker,) = map(int, parent.stdout.readline().split())
+    assert is_running(worker)
+    parent.kill()
+    parent.communicate(timeout=30)
+    end = time.monotonic() + 10
+    while is_running(worker) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not is_running(worker)
