@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from xfernas_jax.errors import GenotypeError, MissingExtraError
-from xfernas_jax.nn.depthwise import same_padding
 from xfernas_jax.nn.network import NetworkConfig
+from xfernas_jax.nn.shifts import same_padding
 
 try:
     torch: Any = importlib.import_module("torch")

@@ -4,13 +4,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from xfernas_jax.nn.conv import Conv, conv_init
 from xfernas_jax.nn.ops import (
     ConvBn,
     FactorizedReduction,
     OpContext,
     batch_norm,
     build_op,
-    conv_init,
 )
 from xfernas_jax.nn.pooling import avg_pool
 from xfernas_jax.space.graph import CellGraph
@@ -119,9 +119,7 @@ class ResidualReduction(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         main = ConvBn(self.context, self.filters, ((3, 3),), stride=2)(x)
         main = ConvBn(self.context, self.filters, ((3, 3),))(main)
-        short = nn.Conv(
-            self.filters, (1, 1), use_bias=False, dtype=self.context.dtype, kernel_init=conv_init
-        )(avg_pool(x, 2, 2))
+        short = Conv(self.filters, dtype=self.context.dtype)(avg_pool(x, 2, 2))
         return main + short
 
 

@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 
 from xfernas_jax.errors import GenotypeError
+from xfernas_jax.nn.conv import Conv, conv_init
 from xfernas_jax.nn.depthwise import DepthwiseForm, depthwise_conv
+from xfernas_jax.nn.norm import BatchNorm
 from xfernas_jax.nn.pooling import avg_pool, max_pool
-
-conv_init = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +40,13 @@ class OpContext:
     bn_momentum: float = 0.9
 
 
-def batch_norm(context: OpContext, name: str | None = None) -> nn.BatchNorm:
-    """Builds a batch norm; its mean and mean square are averaged over `context.axis_name`."""
-    return nn.BatchNorm(
+def batch_norm(context: OpContext, name: str | None = None) -> nn.Module:
+    """Builds a batch norm; its mean and mean square are averaged over `context.axis_name`.
+
+    The class depends on the device, its variables and values do not.
+    """
+    kind = BatchNorm if jax.default_backend() == "cpu" else nn.BatchNorm
+    return kind(
         use_running_average=not context.train,
         momentum=context.bn_momentum,
         epsilon=1e-5,
@@ -75,14 +79,7 @@ class ConvBn(nn.Module):
         if len(self.kernels) == 2:  # (1, k) then (k, 1)
             strides = [(1, self.stride), (self.stride, 1)]
         for kernel, stride in zip(self.kernels, strides, strict=True):
-            x = nn.Conv(
-                self.filters,
-                kernel,
-                stride,
-                use_bias=False,
-                dtype=self.context.dtype,
-                kernel_init=conv_init,
-            )(x)
+            x = Conv(self.filters, kernel, stride, self.context.dtype)(x)
         return batch_norm(self.context)(x)
 
 
@@ -162,14 +159,7 @@ class FactorizedReduction(nn.Module):
         x = nn.relu(x)
         shifted = jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))[:, 1:, 1:]
         halves = [
-            nn.Conv(
-                width,
-                (1, 1),
-                (2, 2),
-                use_bias=False,
-                dtype=self.context.dtype,
-                kernel_init=conv_init,
-            )(image)
+            Conv(width, (1, 1), (2, 2), self.context.dtype)(image)
             for image, width in (
                 (x, self.filters - self.filters // 2),
                 (shifted, self.filters // 2),
@@ -265,7 +255,6 @@ __all__ = [
     "OpContext",
     "batch_norm",
     "build_op",
-    "conv_init",
     "op_names",
     "register_op",
 ]
