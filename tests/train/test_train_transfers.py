@@ -20,10 +20,12 @@ NUM_EPOCHS = 3
 
 def benchmark(num_devices: int) -> TrainedBenchmark:
     changes = [f"train.epochs={NUM_EPOCHS}", "data.train_examples=128", "network.filters=4"]
+    changes += ["network.num_cells=1"]
     changes += ["train.eval_batch_size=128", "data.augment=crop_flip", "data.cutout=2"]
     recipe = get_recipe("cpu", changes)
     dataset = load_dataset("digits", recipe.data)
-    return TrainedBenchmark(get_space("nasbench201"), dataset, recipe, jax.devices()[:num_devices])
+    devices = jax.devices()[:num_devices]
+    return TrainedBenchmark(get_space("nasbench201"), dataset, recipe, devices, "own")
 
 
 @pytest.mark.parametrize("num_devices", [1, 4])

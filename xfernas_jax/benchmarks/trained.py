@@ -1,6 +1,7 @@
 """A benchmark that compiles an architecture, trains it and measures its validation accuracy."""
 
 import dataclasses
+import math
 import platform
 import threading
 import time
@@ -9,13 +10,13 @@ from typing import Any
 
 import flax
 import jax
-import numpy as np
 
 from xfernas_jax.benchmarks.base import Scored
 from xfernas_jax.benchmarks.recipes import Recipe, has_reduction_cell
 from xfernas_jax.data.augment import augment_batch, normalize, normalizer
 from xfernas_jax.data.base import ImageDataset, Split
 from xfernas_jax.data.pipeline import epoch_indices, eval_indices
+from xfernas_jax.data.stream import Residence, is_streamed, read_batches
 from xfernas_jax.errors import RecipeError, TrainingDivergedError
 from xfernas_jax.history.record import Evaluation, Purpose, Task
 from xfernas_jax.nn.compile import count_params
@@ -46,6 +47,7 @@ class TrainedBenchmark:
         recipe: Recipe,
         devices: Sequence[Device] | None = None,
         programs: ProgramChoice = "auto",
+        residence: Residence = "auto",
     ) -> None:
         """Takes what all evaluations share.
 
@@ -57,6 +59,8 @@ class TrainedBenchmark:
           programs: "own" compiles every network; "shared" compiles one program for all networks
             that it can stand for (see `nn/shared.py`); "auto" takes that one where a training is
             so short that compiling would take longer.
+          residence: "device" puts the data on every device, "stream" sends it batch by batch,
+            "auto" streams what would take much of a device's memory. Results are the same.
 
         Raises:
           DeviceError: when the devices do not divide a batch size.
@@ -66,6 +70,9 @@ class TrainedBenchmark:
         self._devices = tuple(devices or jax.local_devices())
         check_fits(space, recipe, self._devices)
         self._normalizer = normalizer(dataset, recipe.data)
+        train, *others = (math.prod(part.images.shape) for part in dataset.parts().values())
+        streamed = is_streamed(residence, train + max(others), self._devices)
+        self._read_batches = read_batches if streamed else None
         examples = recipe.train.epochs * len(dataset.train)
         work = shared_work(recipe.network, dataset.input_shape, examples)
         plain_sgd = recipe.train.optimizer == "sgd"  # others may look at whole tensors
@@ -217,6 +224,7 @@ class TrainedBenchmark:
             lambda seed, epoch: epoch_indices(num_train, config.batch_size, seed, epoch),
             eval_indices,
             self._devices,
+            self._read_batches,
         )
 
 
@@ -238,7 +246,7 @@ def check_fits(space: Space, recipe: Recipe, devices: Sequence[Device]) -> None:
 
 
 def _part(split: Split) -> Part:
-    return Part(np.asarray(split.images), np.asarray(split.labels))
+    return Part(split.images, split.labels)
 
 
 def versions() -> tuple[tuple[str, str], ...]:

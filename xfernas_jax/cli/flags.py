@@ -15,6 +15,14 @@ DATASET = flags.DEFINE_string(
     "module:FUNCTION of your own.",
 )
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS sets.")
+DATA_RESIDENCE = flags.DEFINE_enum(
+    "data_residence",
+    "auto",
+    ["auto", "device", "stream"],
+    "Where images are in training: device (all of them on every device), stream (sent batch by "
+    "batch from memory or file) or auto (stream what would take a quarter of a device's memory; "
+    "2 GiB where that is unknown). Results are the same.",
+)
 SPACE = flags.DEFINE_string(
     "space",
     "nasbench201",

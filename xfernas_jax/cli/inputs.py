@@ -17,6 +17,7 @@ from xfernas_jax.cli import flags
 from xfernas_jax.cli.progress import console
 from xfernas_jax.data.base import ImageDataset
 from xfernas_jax.data.registry import load_dataset
+from xfernas_jax.data.stream import Residence
 from xfernas_jax.errors import FlagError
 from xfernas_jax.files import check_writable, write_atomically
 from xfernas_jax.history import (
@@ -62,7 +63,9 @@ def recipe(space: Space) -> Recipe:
 
 def benchmark(space: Space, data: ImageDataset, of: Recipe) -> TrainedBenchmark:
     """Returns the benchmark that trains architectures as the flags say."""
-    return TrainedBenchmark(space, data, of, programs=cast(ProgramChoice, flags.PROGRAMS.value))
+    programs = cast(ProgramChoice, flags.PROGRAMS.value)
+    residence = cast(Residence, flags.DATA_RESIDENCE.value)
+    return TrainedBenchmark(space, data, of, programs=programs, residence=residence)
 
 
 def dataset(of: Recipe) -> ImageDataset:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Num, UInt8
 
 from xfernas_jax.data.base import DataConfig, ImageDataset
+from xfernas_jax.data.lazy import image_chunks
 
 
 class Normalizer(NamedTuple):
@@ -30,12 +31,15 @@ class Normalizer(NamedTuple):
 def normalizer(dataset: ImageDataset, config: DataConfig) -> Normalizer:
     """Takes channel statistics of the training part; a constant channel gets deviation 1."""
     images = dataset.train.images
+    counts = np.zeros((images.shape[-1], 256), np.int64)
+    for chunk in image_chunks(images):
+        for channel, count in enumerate(counts):
+            count += np.bincount(chunk[..., channel].ravel(), minlength=256)
     levels = np.arange(256, dtype=np.float64)
     moments = []
-    for channel in range(images.shape[-1]):
-        counts = np.bincount(images[..., channel].ravel(), minlength=256) / images[..., 0].size
-        mean = float(counts @ levels)
-        moments.append((mean, float(np.sqrt(counts @ (levels - mean) ** 2))))
+    for shares in counts / np.prod(images.shape[:-1]):
+        mean = float(shares @ levels)
+        moments.append((mean, float(np.sqrt(shares @ (levels - mean) ** 2))))
     mean, std = np.array(moments, dtype=np.float32).T
     std = np.where(std < 1e-3, np.float32(1), std)
     return Normalizer(mean, std, config.standardize == "image")

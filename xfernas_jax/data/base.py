@@ -1,4 +1,4 @@
-"""An image data set in memory, and how a recipe wants it."""
+"""An image data set, and how a recipe wants it."""
 
 import dataclasses
 from typing import Literal
@@ -7,6 +7,7 @@ import numpy as np
 
 from xfernas_jax.errors import DatasetError, RecipeError
 from xfernas_jax.history.record import Task
+from xfernas_jax.types import ImageRows
 
 Augment = Literal["none", "crop", "crop_flip"]
 Standardize = Literal["dataset", "image"]
@@ -17,11 +18,11 @@ class Split:
     """One part of a data set.
 
     Attributes:
-      images: `[N, H, W, C]` uint8.
+      images: `[N, H, W, C]` uint8, in memory or read when they are asked for (`lazy.py`).
       labels: `[N]` int32, class numbers from 0.
     """
 
-    images: np.ndarray
+    images: ImageRows
     labels: np.ndarray
 
     def __post_init__(self) -> None:
@@ -39,7 +40,7 @@ class Split:
                 f"Every image has one label. Got {len(self.images)} images and "
                 f"{len(self.labels)} labels."
             )
-        if self.images.size == 0:
+        if 0 in self.images.shape:
             raise DatasetError(
                 f"A part holds at least one image of at least one pixel. Got "
                 f"{_describe(self.images)}."
@@ -138,5 +139,5 @@ class DataConfig:
                 )
 
 
-def _describe(array: np.ndarray) -> str:
+def _describe(array: ImageRows) -> str:
     return f"shape {list(array.shape)}, dtype {array.dtype}"

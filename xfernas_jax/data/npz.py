@@ -3,8 +3,12 @@
 Keys: `x_train, y_train` and, if given, `x_valid, y_valid` and `x_test, y_test`; or `x, y` alone.
 `class_names` is optional; without it every class 0..K-1 must occur. Images are `[N, H, W]` or
 `[N, H, W, C]`: whole numbers 0..255, or floating point 0..1. Nothing in the file is executed.
+
+Images of 1 GiB and more stay in the file where it holds them as uint8, uncompressed as
+`numpy.savez` writes them.
 """
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -12,17 +16,25 @@ from pathlib import Path
 
 import numpy as np
 
+from xfernas_jax.data.lazy import LAZY_BYTES, LazyImages
 from xfernas_jax.data.split import Part, make_part
 from xfernas_jax.errors import DatasetError
+from xfernas_jax.types import ImageRows
+
+_MEMBER_HEAD = struct.Struct("<26xHH")  # of a zip file: lengths of the name and of what follows it
 
 
-def load_npz(path: str) -> tuple[dict[str, Part], tuple[str, ...]]:
+def load_npz(path: str, lazy_bytes: int = LAZY_BYTES) -> tuple[dict[str, Part], tuple[str, ...]]:
     """Reads the parts and class names of an `.npz` file.
+
+    Args:
+      path: of the file.
+      lazy_bytes: images of at least this size stay in the file.
 
     Raises:
       DatasetError: for a file that is missing, unreadable or breaks the rules above.
     """
-    arrays = _read_arrays(path)
+    arrays = _read_arrays(path, lazy_bytes)
     suffixes = {"train": "_train", "valid": "_valid", "test": "_test"}
     if "x" in arrays and "x_train" not in arrays:
         suffixes = {"train": ""}
@@ -45,14 +57,19 @@ def load_npz(path: str) -> tuple[dict[str, Part], tuple[str, ...]]:
     return parts, _class_names(path, arrays, [part.split.labels for part in parts.values()])
 
 
-def _read_arrays(path: str) -> dict[str, np.ndarray]:
+def _read_arrays(path: str, lazy_bytes: int) -> dict[str, np.ndarray]:
     if not Path(path).is_file():
         raise DatasetError(f"{path}: there is no such file; check the path.")
     try:
-        with zipfile.ZipFile(path):
-            pass
+        with zipfile.ZipFile(path) as members:
+            mapped = {
+                member.filename.removesuffix(".npy"): _map_member(path, member)
+                for member in members.infolist()
+                if member.file_size >= lazy_bytes and member.compress_type == zipfile.ZIP_STORED
+            }
+        mapped = {key: array for key, array in mapped.items() if array is not None}
         with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
+            return {key: mapped[key] if key in mapped else archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, KeyError, MemoryError) as error:
         reason = str(error).splitlines()[0]
     except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
@@ -63,7 +80,21 @@ def _read_arrays(path: str) -> dict[str, np.ndarray]:
     )
 
 
-def _images(array: np.ndarray, path: str, key: str) -> np.ndarray:
+def _map_member(path: str, member: zipfile.ZipInfo) -> np.memmap | None:
+    """Maps an array of uint8 in a stored member of the file; None for another kind."""
+    with open(path, "rb") as file:
+        file.seek(member.header_offset)
+        file.seek(sum(_MEMBER_HEAD.unpack(file.read(_MEMBER_HEAD.size))), 1)
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            return None
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        if fortran or dtype != np.uint8:
+            return None
+        return np.memmap(path, dtype, "r", file.tell(), shape)
+
+
+def _images(array: np.ndarray, path: str, key: str) -> ImageRows:
     if array.ndim == 3:
         array = array[..., None]
     if array.ndim != 4 or array.dtype.kind not in "uif" or not array.size:
@@ -71,6 +102,8 @@ def _images(array: np.ndarray, path: str, key: str) -> np.ndarray:
             f"{path}: {key} is [N, H, W] or [N, H, W, C], numbers. Got shape "
             f"{list(array.shape)}, dtype {array.dtype}."
         )
+    if isinstance(array, np.memmap):  # all bytes are in range
+        return LazyImages(array)
     top = 1 if array.dtype.kind == "f" else 255
     low, high = array.min(), array.max()
     if not (low >= 0 and high <= top):  # also for NaN

@@ -15,9 +15,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from xfernas_jax.data.base import DataConfig, ImageDataset, Split
-from xfernas_jax.data.resize import shrink
+from xfernas_jax.data.lazy import image_chunks, shrink_images, take_images
 from xfernas_jax.errors import DatasetError
 from xfernas_jax.history.record import Task
+from xfernas_jax.types import ImageRows
 
 SPLIT_SEED = 0
 SUBSET_SEED = 1
@@ -37,7 +38,8 @@ class Part:
 
     def take(self, indices: np.ndarray) -> "Part":
         """Returns the examples at `indices`, in that order."""
-        split = Split(self.split.images[indices], self.split.labels[indices])
+        images = take_images(self.split.images, indices)
+        split = Split(images, self.split.labels[indices])
         return Part(split, self.digests[indices])
 
 
@@ -47,9 +49,9 @@ def digest_image(image: np.ndarray) -> bytes:
     return hashlib.blake2b(head + image.tobytes(), digest_size=16).digest()
 
 
-def digest_images(images: np.ndarray) -> np.ndarray:
+def digest_images(images: ImageRows) -> np.ndarray:
     """Returns `[N]` digests of `[N, H, W, C]` images."""
-    return as_digests([digest_image(image) for image in images])
+    return as_digests([digest_image(image) for chunk in image_chunks(images) for image in chunk])
 
 
 def as_digests(digests: Sequence[bytes]) -> np.ndarray:
@@ -57,7 +59,7 @@ def as_digests(digests: Sequence[bytes]) -> np.ndarray:
     return np.array([value.hex() for value in digests], dtype="U32")
 
 
-def make_part(images: np.ndarray, labels: np.ndarray) -> Part:
+def make_part(images: ImageRows, labels: np.ndarray) -> Part:
     """Makes a part of `[N, H, W, C]` uint8 images and `[N]` int32 labels."""
     return Part(Split(images, labels), digest_images(images))
 
@@ -197,5 +199,5 @@ def apply_config(dataset: ImageDataset, config: DataConfig) -> ImageDataset:
             split = part.take(
                 np.flatnonzero(draw(part, limit, SUBSET_SEED, keep_copies=False))
             ).split
-        parts[key] = Split(shrink(split.images, config.image_size), split.labels)
+        parts[key] = Split(shrink_images(split.images, config.image_size), split.labels)
     return dataclasses.replace(dataset, **parts)

@@ -4,28 +4,27 @@ import dataclasses
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol, runtime_checkable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from xfernas_jax.errors import TrainingDivergedError
 from xfernas_jax.train.config import TrainConfig
+from xfernas_jax.train.feed import Batch, BatchReader, Feed, ResidentFeed, StreamedFeed
 from xfernas_jax.train.parallel import (
     AXIS,
     check_divides,
     parallel,
     replicate,
-    shard_table,
     unreplicate,
 )
 from xfernas_jax.train.schedule import make_optimizer
 from xfernas_jax.train.state import TaskFunctions, TrainState, initial_state
-from xfernas_jax.train.step import eval_step, train_step
-from xfernas_jax.types import Device, PyTree
+from xfernas_jax.train.step import eval_on_batch, eval_step, train_on_batch, train_step
+from xfernas_jax.types import Device, ImageRows, PyTree
 
 EpochTable = Callable[[int, int], np.ndarray]  # (seed, epoch) -> [steps, B] int32 indices
 EvalTables = tuple[np.ndarray, np.ndarray]  # [steps, B] int32 indices, [steps, B] bool counted
@@ -35,7 +34,7 @@ EvalTables = tuple[np.ndarray, np.ndarray]  # [steps, B] int32 indices, [steps, 
 class Part:
     """A part of a data set: images `[N, H, W, C]` uint8 and labels `[N]` int32."""
 
-    images: np.ndarray
+    images: ImageRows
     labels: np.ndarray
 
 
@@ -58,6 +57,15 @@ class TrainResult:
     losses: tuple[float, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class _Evaluation:
+    """A part ready to be evaluated: its batches, count and step 0 on the devices, its size."""
+
+    batches: Callable[[], Iterator[Batch]]
+    start: tuple[jax.Array, jax.Array]
+    num_examples: int
+
+
 @runtime_checkable
 class Checkpointer(Protocol):
     """Saves the state after an epoch and gives the latest back; see `train/checkpoint.py`."""
@@ -70,9 +78,9 @@ class Checkpointer(Protocol):
 class Trainer:
     """Trains one network on one data set, any number of times with one compilation.
 
-    Both sets live on every device. `fit` with another seed reuses the compiled steps. An epoch and
-    its evaluation take one transfer to the devices, the table of indices, and two back, the loss
-    and the count of right answers.
+    `fit` with another seed reuses the compiled steps. Sets live on every device, unless a reader is
+    given. An epoch and its evaluation then take one transfer to the devices, the table of
+    indices, and two back, the loss and the count of right answers.
     """
 
     def __init__(
@@ -83,6 +91,7 @@ class Trainer:
         epoch_table: EpochTable,
         eval_tables: Callable[[int, int], EvalTables],
         devices: Sequence[Device],
+        read_batches: BatchReader | None = None,
     ) -> None:
         """Prepares the steps; they compile on first use.
 
@@ -93,6 +102,8 @@ class Trainer:
           epoch_table: indices of an epoch's batches by (seed, epoch).
           eval_tables: indices and mask that cover `num_examples` in batches of `batch_size`.
           devices: that share each batch.
+          read_batches: reads the batches of sets that stay on the host; None puts sets on the
+            devices. The result is the same.
 
         Raises:
           DeviceError: when the devices do not divide a batch size.
@@ -101,18 +112,19 @@ class Trainer:
         check_divides(config.eval_batch_size, devices, "train.eval_batch_size")
         self._config, self._devices = config, tuple(devices)
         self._epoch_table, self._eval_tables = epoch_table, eval_tables
-        self._images = replicate(train.images, self._devices)
-        self._labels = replicate(train.labels, self._devices)
+        self._read_batches = read_batches
+        self._train = self._feed(train)
         self._steps_per_epoch = epoch_table(0, 0).shape[0]
         self._optimizer = make_optimizer(config, self._steps_per_epoch)
+        step, score = train_step, eval_step
+        if read_batches is not None:
+            step = partial(train_on_batch, steps_per_epoch=self._steps_per_epoch)
+            score = eval_on_batch
+        options = {"config": config, "optimizer": self._optimizer}
         self._train_step = parallel(
-            partial(
-                train_step, task=task, config=config, optimizer=self._optimizer, axis_name=AXIS
-            ),
-            self._devices,
-            donate=(0,),
+            partial(step, task=task, axis_name=AXIS, **options), self._devices, donate=(0,)
         )
-        self._eval_step = parallel(partial(eval_step, task=task, axis_name=AXIS), self._devices)
+        self._eval_step = parallel(partial(score, task=task, axis_name=AXIS), self._devices)
         self._compiling, self._is_compiled = threading.Lock(), False
 
     def compile(self, variables: PyTree, valid: Part) -> None:
@@ -127,12 +139,13 @@ class Trainer:
                 return
             state = initial_state(variables["params"], variables["batch_stats"], self._optimizer)
             state, key = replicate((state, jax.random.key(0)), self._devices)
-            table = shard_table(self._epoch_table(0, 0), self._devices)
+            batch = next(self._train.epoch(self._epoch_table(0, 0)))
             placed = {"params": state.params, "batch_stats": state.batch_stats}
             # The steps keep what is compiled here: calling them compiles nothing.
-            self._train_step.lower(state, self._images, self._labels, table, key).compile()
-            *part, correct, step = self.place(valid)
-            self._eval_step.lower(correct, step, placed, *part).compile()
+            self._train_step.lower(state, *batch, key).compile()
+            evaluation = self._evaluation(valid)
+            batch = next(evaluation.batches())
+            self._eval_step.lower(*evaluation.start, placed, *batch).compile()
             self._is_compiled = True
 
     def fit(
@@ -165,13 +178,13 @@ class Trainer:
             losses, curve = list(curves["losses"]), list(curves["curve"])
         state = replicate(state, self._devices)
         key = replicate(jax.random.key(seed), self._devices)
-        valid_on_device = self.place(valid)
+        evaluation = self._evaluation(valid)
         for epoch in range(len(curve), self._config.epochs):
             state, loss = self._run_epoch(state, key, seed, epoch)
             if not math.isfinite(loss):
                 raise TrainingDivergedError(epoch + 1, tuple(curve))
             losses.append(loss)
-            curve.append(self._accuracy(state.params, state.batch_stats, valid_on_device))
+            curve.append(self._accuracy(state.params, state.batch_stats, evaluation))
             if checkpointer is not None:
                 curves = {"losses": losses, "curve": curve}
                 checkpointer.save(epoch + 1, unreplicate(state), curves)
@@ -184,37 +197,32 @@ class Trainer:
     def evaluate(self, variables: PyTree, part: Part) -> float:
         """Returns the accuracy (a fraction) over every example of `part`."""
         placed = replicate(variables, self._devices)
-        return self._accuracy(placed["params"], placed["batch_stats"], self.place(part))
+        evaluation = self._evaluation(part)
+        return self._accuracy(placed["params"], placed["batch_stats"], evaluation)
 
-    def place(self, part: Part) -> tuple[jax.Array, ...]:
-        """Puts a part, its evaluation tables, and the count and step from 0 on the devices."""
+    def _feed(self, part: Part) -> Feed:
+        if self._read_batches is None:
+            return ResidentFeed(part.images, part.labels, self._devices)
+        return StreamedFeed(part.images, part.labels, self._devices, self._read_batches)
+
+    def _evaluation(self, part: Part) -> _Evaluation:
         zero = np.zeros((), np.int32)
         table, counted = self._eval_tables(len(part.labels), self._config.eval_batch_size)
-        return (
-            replicate(part.images, self._devices),
-            replicate(part.labels, self._devices),
-            shard_table(table, self._devices),
-            shard_table(counted, self._devices),
-            *replicate((zero, zero), self._devices),
-        )
+        batches = self._feed(part).evaluation(table, counted)
+        start = replicate((zero, zero), self._devices)
+        return _Evaluation(batches, start, len(part.labels))
 
     def _run_epoch(
         self, state: TrainState, key: jax.Array, seed: int, epoch: int
     ) -> tuple[TrainState, float]:
-        table = shard_table(self._epoch_table(seed, epoch), self._devices)
-        for _ in range(self._steps_per_epoch):
-            state = self._train_step(state, self._images, self._labels, table, key)
+        for batch in self._train.epoch(self._epoch_table(seed, epoch)):
+            state = self._train_step(state, *batch, key)
         loss_sum = float(unreplicate(state.loss_sum))
         return state, loss_sum / self._steps_per_epoch
 
-    def _accuracy(
-        self, params: PyTree, batch_stats: PyTree, placed: tuple[jax.Array, ...]
-    ) -> float:
-        images, labels, table, counted, correct, step = placed
+    def _accuracy(self, params: PyTree, batch_stats: PyTree, evaluation: _Evaluation) -> float:
         variables = {"params": params, "batch_stats": batch_stats}
-        for _ in range(table.shape[1]):
-            correct, step = self._eval_step(
-                correct, step, variables, images, labels, table, counted
-            )
-        total = int(unreplicate(correct))
-        return total / int(jnp.shape(labels)[1])
+        correct, step = evaluation.start
+        for batch in evaluation.batches():
+            correct, step = self._eval_step(correct, step, variables, *batch)
+        return int(unreplicate(correct)) / evaluation.num_examples

@@ -59,6 +59,13 @@ def unreplicate(tree: Any) -> Any:
     return jax.tree.map(lambda x: x[0], first)
 
 
+def shard_batch(batch: tuple[np.ndarray, ...], devices: Sequence[Device]) -> tuple[jax.Array, ...]:
+    """Divides arrays `[B, ...]` into `[devices, B / devices, ...]` on the devices, in order."""
+    count = len(devices)
+    shares = tuple(x.reshape(count, len(x) // count, *x.shape[1:]) for x in batch)
+    return jax.device_put(shares, _sharding(devices))
+
+
 def shard_table(table: np.ndarray, devices: Sequence[Device]) -> jax.Array:
     """Divides a `[steps, B]` table into `[devices, steps, B / devices]` on the devices.
 

@@ -1,10 +1,11 @@
 """One training step and one evaluation step, written for one device plus an axis name.
 
-Both read their batch from the whole set on the device by a table of indices, so an epoch needs
-no transfer from the host.
+`train_step` and `eval_step` read their batch from the whole set on the device by a table of
+indices, so an epoch needs no transfer from the host. `train_on_batch` and `eval_on_batch` are given
+it, and do the rest for both.
 """
 
-from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,20 +25,46 @@ def train_step(
     labels: Int[Array, " N"],
     table: Int[Array, "steps local"],
     key: jax.Array,
-    *,
-    task: TaskFunctions,
-    config: TrainConfig,
-    optimizer: optax.GradientTransformation,
-    axis_name: str,
+    **options: Any,
 ) -> TrainState:
-    """Takes one step on this device's share of the batch.
+    """Takes one step on this device's share of a batch of the set.
 
     Args:
       state: equal on all devices.
       images: the whole training part.
       labels: its labels.
       table: rows of the epoch: indices of this device's examples in each step.
+      key: see `train_on_batch`, as for what it returns.
+      **options: task, config, optimizer and axis_name, see there.
+    """
+    steps_per_epoch = table.shape[0]
+    row = state.step % steps_per_epoch
+    rows = lax.dynamic_index_in_dim(table, row, keepdims=False)
+    return train_on_batch(
+        state, images[rows], labels[rows], key, steps_per_epoch=steps_per_epoch, **options
+    )
+
+
+def train_on_batch(
+    state: TrainState,
+    images: UInt8[Array, "local H W C"],
+    targets: Int[Array, " local"],
+    key: jax.Array,
+    *,
+    steps_per_epoch: int,
+    task: TaskFunctions,
+    config: TrainConfig,
+    optimizer: optax.GradientTransformation,
+    axis_name: str,
+) -> TrainState:
+    """Takes one step on this device's share of a batch.
+
+    Args:
+      state: equal on all devices.
+      images: the share.
+      targets: its labels.
       key: of the training; the step folds its number in.
+      steps_per_epoch: batches in an epoch.
       task: network and data functions.
       config: of the training.
       optimizer: whose state `state` holds.
@@ -46,13 +73,10 @@ def train_step(
     Returns:
       The next state, equal on all devices.
     """
-    steps_per_epoch, local = table.shape
-    row = state.step % steps_per_epoch
-    rows = lax.dynamic_index_in_dim(table, row, keepdims=False)
+    row, local = state.step % steps_per_epoch, len(targets)
     positions = lax.axis_index(axis_name) * local + jnp.arange(local, dtype=jnp.int32)
     augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
-    batch = task.augment(images[rows], augment_key, positions)
-    targets = labels[rows]
+    batch = task.augment(images, augment_key, positions)
     progress = state.step / (config.epochs * steps_per_epoch)
 
     def loss_of(params: PyTree) -> tuple[jax.Array, PyTree]:
@@ -92,7 +116,7 @@ def eval_step(
     task: TaskFunctions,
     axis_name: str,
 ) -> tuple[Int[Array, ""], Int[Array, ""]]:
-    """Adds one batch's correct answers, over all devices, to the count.
+    """Adds the correct answers to one batch of the set, over all devices, to the count.
 
     Args:
       correct: answers so far, equal on all devices.
@@ -108,8 +132,25 @@ def eval_step(
     Returns:
       The new count and the next step.
     """
-    take = partial(lax.dynamic_index_in_dim, index=step, keepdims=False)
-    rows = take(table)
-    logits, _, _ = task.apply(variables, task.normalize(images[rows]), None, 1.0, False, None)
-    right = num_correct(logits, labels[rows], take(counted))
+    rows = lax.dynamic_index_in_dim(table, step, keepdims=False)
+    shown = lax.dynamic_index_in_dim(counted, step, keepdims=False)
+    return eval_on_batch(
+        correct, step, variables, images[rows], labels[rows], shown, task=task, axis_name=axis_name
+    )
+
+
+def eval_on_batch(
+    correct: Int[Array, ""],
+    step: Int[Array, ""],
+    variables: PyTree,
+    images: UInt8[Array, "local H W C"],
+    labels: Int[Array, " local"],
+    counted: Bool[Array, " local"],
+    *,
+    task: TaskFunctions,
+    axis_name: str,
+) -> tuple[Int[Array, ""], Int[Array, ""]]:
+    """Adds the correct answers to this device's share of a batch; see `eval_step`."""
+    logits, _, _ = task.apply(variables, task.normalize(images), None, 1.0, False, None)
+    right = num_correct(logits, labels, counted)
     return correct + lax.psum(right, axis_name), step + 1

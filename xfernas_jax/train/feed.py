@@ -1,0 +1,75 @@
+"""How a part's batches reach the steps: from the devices, or from the host one ahead."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from xfernas_jax.train.parallel import replicate, shard_batch, shard_table
+from xfernas_jax.types import Device, ImageRows
+
+Batch = tuple[jax.Array, ...]  # what a step takes of the data
+BatchReader = Callable[
+    [ImageRows, np.ndarray, np.ndarray], Iterator[tuple[np.ndarray, np.ndarray]]
+]  # (images, labels, [steps, B] indices) -> batches in order
+
+
+class ResidentFeed:
+    """A part that lives on every device whole; its steps gather their batches there."""
+
+    def __init__(self, images: ImageRows, labels: np.ndarray, devices: Sequence[Device]) -> None:
+        """Puts the part on the devices."""
+        self._devices = devices
+        self._placed = replicate((np.asarray(images), labels), devices)
+
+    def epoch(self, table: np.ndarray) -> Iterator[Batch]:
+        """Gives `train_step` its images, labels and table, once for each step."""
+        placed = (*self._placed, shard_table(table, self._devices))
+        return itertools.repeat(placed, len(table))
+
+    def evaluation(self, table: np.ndarray, counted: np.ndarray) -> Callable[[], Iterator[Batch]]:
+        """Places the tables once; each call gives `eval_step` its data for every step."""
+        tables = (shard_table(table, self._devices), shard_table(counted, self._devices))
+        return lambda: itertools.repeat((*self._placed, *tables), len(table))
+
+
+class StreamedFeed:
+    """A part that stays on the host; batches are put on the devices one ahead of the step."""
+
+    def __init__(
+        self,
+        images: ImageRows,
+        labels: np.ndarray,
+        devices: Sequence[Device],
+        read_batches: BatchReader,
+    ) -> None:
+        """Takes the part; nothing is read."""
+        self._images, self._labels, self._devices = images, labels, devices
+        self._read = read_batches
+
+    def epoch(self, table: np.ndarray) -> Iterator[Batch]:
+        """Gives `train_on_batch` each batch's images and labels."""
+        return self._placed_ahead(self._read(self._images, self._labels, table))
+
+    def evaluation(self, table: np.ndarray, counted: np.ndarray) -> Callable[[], Iterator[Batch]]:
+        """Each call gives `eval_on_batch` each batch's images, labels and what counts of it."""
+
+        def batches() -> Iterator[tuple[np.ndarray, ...]]:
+            read = self._read(self._images, self._labels, table)
+            return ((*batch, row) for batch, row in zip(read, counted, strict=True))
+
+        return lambda: self._placed_ahead(batches())
+
+    def _placed_ahead(self, batches: Iterator[tuple[np.ndarray, ...]]) -> Iterator[Batch]:
+        ahead: Any = None
+        for batch in batches:
+            placed = shard_batch(batch, self._devices)  # goes on while the step before it runs
+            if ahead is not None:
+                yield ahead
+            ahead = placed
+        yield ahead
+
+
+Feed = ResidentFeed | StreamedFeed
