@@ -71,7 +71,7 @@ def _backward(
     def weighted(i: int, j: int, piece: jax.Array) -> jax.Array:
         return piece * kernel[i, j, 0][None, None, None]
 
-    dx = window_spread((g,), weighted, x.shape[1:3], k, stride, dilation)
+    dx = window_spread((g,), weighted, (x.shape[1], x.shape[2]), k, stride, dilation)
     padded = pad_same(x, k, stride, dilation)
     b, rows, columns, c = g.shape
     reach = (b, (rows - 1) * stride + 1, (columns - 1) * stride + 1, c)

@@ -44,7 +44,8 @@ class BatchNorm(nn.Module):
                 self.dtype
             )
         axis_name = None if self.is_initializing() else self.axis_name
-        y, new_mean, new_var = normalize_batch(x, scale, bias, self.epsilon, axis_name)
+        results: Any = normalize_batch(x, scale, bias, self.epsilon, axis_name)
+        y, new_mean, new_var = results
         if not self.is_initializing():
             mean.value = self.momentum * mean.value + (1 - self.momentum) * new_mean
             var.value = self.momentum * var.value + (1 - self.momentum) * new_var

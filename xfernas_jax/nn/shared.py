@@ -23,8 +23,9 @@ import numpy as np
 from flax import traverse_util
 from jax import lax
 
+from xfernas_jax.nn.conv import conv_init
 from xfernas_jax.nn.network import Network, NetworkConfig
-from xfernas_jax.nn.ops import OpContext, batch_norm, conv_init
+from xfernas_jax.nn.ops import OpContext, batch_norm
 from xfernas_jax.nn.pooling import avg_pool
 from xfernas_jax.space.graph import CellGraph, Edge, NetworkPlan
 
