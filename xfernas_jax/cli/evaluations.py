@@ -9,6 +9,7 @@ from xfernas_jax.benchmarks.trained import check_fits
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.progress import console
 from xfernas_jax.data.base import ImageDataset
+from xfernas_jax.data.stream import Residence
 from xfernas_jax.executors.base import Executor
 from xfernas_jax.executors.devices import device_groups, find_devices
 from xfernas_jax.executors.in_process import InProcessExecutor
@@ -57,5 +58,6 @@ def open_executor(space: Space, dataset: ImageDataset, recipe: Recipe, at_once: 
         recipe,
         cast(ProgramChoice, flags.PROGRAMS.value),
         (inputs.compile_cache_folder(), flags.COMPILE_CACHE_GIB.value),
+        cast(Residence, flags.DATA_RESIDENCE.value),
     )
     return LocalExecutor(setup, groups)

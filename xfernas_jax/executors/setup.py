@@ -5,6 +5,7 @@ import dataclasses
 from xfernas_jax.benchmarks.recipes import Recipe
 from xfernas_jax.benchmarks.trained import TrainedBenchmark
 from xfernas_jax.data.registry import load_dataset
+from xfernas_jax.data.stream import Residence
 from xfernas_jax.nn.programs import ProgramChoice
 from xfernas_jax.space.registry import get_space
 from xfernas_jax.train.compile_cache import use_compile_cache
@@ -21,6 +22,7 @@ class EvaluationSetup:
       recipe: network size, data handling and training.
       programs: see `TrainedBenchmark`.
       compile_cache: folder and bound in GiB; None leaves JAX's own settings.
+      residence: of the data, see `TrainedBenchmark`.
     """
 
     space: str
@@ -29,6 +31,7 @@ class EvaluationSetup:
     recipe: Recipe
     programs: ProgramChoice = "auto"
     compile_cache: tuple[str, float] | None = None
+    residence: Residence = "auto"
 
     def benchmark(self) -> TrainedBenchmark:
         """Loads the data and takes all devices that the process sees."""
@@ -36,4 +39,6 @@ class EvaluationSetup:
             use_compile_cache(*self.compile_cache)
         dataset = load_dataset(self.dataset, self.recipe.data, self.data_dir)
         space = get_space(self.space)
-        return TrainedBenchmark(space, dataset, self.recipe, programs=self.programs)
+        return TrainedBenchmark(
+            space, dataset, self.recipe, programs=self.programs, residence=self.residence
+        )
