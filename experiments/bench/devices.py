@@ -1,0 +1,170 @@
+"""Measures what several devices give: evaluations per hour, and an epoch that they share.
+
+    python -m experiments.bench.devices --output=devices.json
+
+Evaluations: the contenders are this process, this process with the next network compiled while one
+trains, and 2 and 4 workers (the processor's cores are divided among them; with accelerators each
+has one). All train the same random networks, other ones in each round, and take turns, so that a
+busy machine slows all of them. Start-up is not counted and nothing is compiled before. Data
+parallelism: one training whose batches 1, 2 and 4 devices share. On a CPU its devices share the
+cores as well, so the figure shows what the division costs, not what it gains.
+
+With accelerators this process would take their memory: `--workers=` measures it alone, and with
+workers it is left out.
+"""
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, cast
+
+import jax
+import numpy as np
+from absl import app, flags
+
+from experiments.commands import guarded
+from xfernas_jax.benchmarks.recipes import get_recipe
+from xfernas_jax.benchmarks.trained import versions
+from xfernas_jax.errors import FlagError
+from xfernas_jax.executors.base import Executor, Job
+from xfernas_jax.executors.devices import Devices, device_groups, find_devices
+from xfernas_jax.executors.in_process import InProcessExecutor
+from xfernas_jax.executors.local import LocalExecutor
+from xfernas_jax.executors.setup import EvaluationSetup
+from xfernas_jax.files import check_writable, write_atomically
+from xfernas_jax.nn.programs import ProgramChoice
+from xfernas_jax.space import NASBENCH201_BEST
+from xfernas_jax.space.registry import get_space
+
+_RECIPE = flags.DEFINE_string("recipe", "cpu", "Recipe of the evaluations.")
+_PROGRAMS = flags.DEFINE_enum("programs", "auto", ["auto", "own", "shared"], "As in run.py.")
+_WORKERS = flags.DEFINE_list("workers", ["2", "4"], "Numbers of workers beside this process.")
+_EVALUATIONS = flags.DEFINE_integer("evaluations", 8, "In each round.", lower_bound=1)
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Measurements of each.", lower_bound=1)
+_SHARES = flags.DEFINE_list("shares", ["1", "2", "4"], "Devices that share a batch.")
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file.")
+
+_SPACE, _DATASET = "nasbench201", "digits"
+_SHARED_TRAINING = ("network.filters=32", "train.batch_size=256", "data.train_examples=1024")
+_SHARED_STEPS = 4  # in its epochs
+_WARM_SEED = 10**6
+
+
+class EpochTimes:
+    """A watcher that notes when epochs end."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def started(self, job: Job) -> None:
+        """Is of no interest."""
+
+    def epoch(self, job: Job, epoch: int, valid_accuracy: float) -> None:
+        """Notes the time."""
+        self.seconds.append(time.perf_counter())
+
+
+def evaluate_all(executor: Executor, jobs: Sequence[Job]) -> float:
+    """Returns the wall seconds from the first start to the last result."""
+    begin = time.perf_counter()
+    for job in jobs:
+        executor.submit(job)
+    for _ in jobs:
+        executor.next_finished(EpochTimes())
+    return time.perf_counter() - begin
+
+
+def make_jobs(count: int, seed: int) -> list[Job]:
+    """Draws random networks."""
+    rng = np.random.default_rng(seed)
+    return [Job(i, get_space(_SPACE).sample(rng), seed) for i in range(count)]
+
+
+def open_executors(setup: EvaluationSetup, platform: str) -> dict[str, Executor]:
+    """Builds the contenders by name."""
+    executors: dict[str, Executor] = {}
+    if platform == "cpu" or not _WORKERS.value:
+        plain, ahead = setup.benchmark(), setup.benchmark()
+        executors["this process"] = InProcessExecutor(plain)
+        executors["this process, compiling ahead"] = InProcessExecutor(ahead, ahead.prepare)
+    for number in map(int, _WORKERS.value):
+        groups = device_groups(Devices(platform, number), 1)
+        executors[f"{number} workers"] = LocalExecutor(setup, groups)
+    return executors
+
+
+def measure_evaluations(setup: EvaluationSetup, platform: str) -> list[dict[str, Any]]:
+    """Times rounds of evaluations; returns a row for each contender."""
+    with contextlib.ExitStack() as stack:
+        executors = open_executors(setup, platform)
+        for executor in executors.values():
+            stack.enter_context(executor)
+            evaluate_all(executor, make_jobs(executor.num_workers, _WARM_SEED))
+        names, hourly = list(executors), {name: list[float]() for name in executors}
+        for i in range(_ROUNDS.value):
+            jobs = make_jobs(_EVALUATIONS.value, i)
+            for name in names[i % len(names) :] + names[: i % len(names)]:
+                seconds = evaluate_all(executors[name], jobs)
+                hourly[name].append(3600 * len(jobs) / seconds)
+    rows = []
+    for name in names:
+        low, middle, high = np.percentile(hourly[name], (0, 50, 100))
+        print(f"{name:>30}: {middle:8.0f} evaluations an hour ({low:.0f} to {high:.0f})")
+        rows.append({"contender": name, "evaluations_per_hour": hourly[name]})
+    return rows
+
+
+def measure_shares(platform: str) -> list[dict[str, Any]]:
+    """Times the epochs of one training that several devices share."""
+    recipe = get_recipe("cpu", [*_SHARED_TRAINING, f"train.epochs={_ROUNDS.value + 1}"])
+    setup = EvaluationSetup(_SPACE, _DATASET, None, recipe, "own")
+    rows = []
+    for number in map(int, _SHARES.value):
+        (group,) = device_groups(Devices(platform, number), number)
+        with LocalExecutor(setup, [group]) as executor:
+            times = EpochTimes()
+            executor.submit(Job(0, NASBENCH201_BEST, 0))
+            executor.next_finished(times)
+        steps = 1e3 * np.diff(times.seconds) / _SHARED_STEPS
+        low, middle, high = np.percentile(steps, (0, 50, 100))
+        print(f"{number:>22} devices: {middle:8.1f} ms a step ({low:.1f} to {high:.1f})")
+        rows.append({"devices": number, "step_ms": steps.tolist()})
+    return rows
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measures, prints and writes."""
+    if extra := argv[1:]:
+        raise FlagError(f"devices takes flags only. Got {extra}.")
+    if _OUTPUT.value:
+        try:
+            check_writable(_OUTPUT.value)
+        except OSError as error:
+            raise FlagError(f"--output={_OUTPUT.value}: {error.strerror}.") from error
+    devices = find_devices()
+    if devices.platform != "cpu" and _WORKERS.value:
+        jax.config.update("jax_platforms", "cpu")
+    setup = EvaluationSetup(
+        _SPACE,
+        _DATASET,
+        None,
+        get_recipe(_RECIPE.value),
+        cast(ProgramChoice, _PROGRAMS.value),
+    )
+    result = {
+        "platform": devices.platform,
+        "recipe": _RECIPE.value,
+        "programs": _PROGRAMS.value,
+        "evaluations": measure_evaluations(setup, devices.platform),
+        "shared_batches": measure_shares(devices.platform),
+        "versions": dict(versions()),
+    }
+    print("  ".join(f"{name} {version}" for name, version in versions()))
+    if _OUTPUT.value:
+        write_atomically(_OUTPUT.value, (json.dumps(result, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    sys.exit(app.run(guarded("devices", main)))
