@@ -105,6 +105,10 @@ def make_failure(index: int) -> Evaluation:
     )
 
 
+def make_stopped(index: int) -> Evaluation:
+    return make_evaluation(index, status="stopped", valid_accuracy=None, curve=(0.25, 0.5))
+
+
 def multiset(index: int) -> tuple[int, ...]:
     """Returns the index-th sorted tuple of eight numbers of 0..3."""
     combinations = itertools.combinations_with_replacement(range(4), 8)

@@ -4,12 +4,12 @@ import os
 import pathlib
 
 import pytest
-from history_space import Chain, get_space, make_evaluation, make_failure, make_spec
+from history_space import Chain, get_space, make_evaluation, make_failure, make_spec, make_stopped
 
 from xfernas_jax.errors import HistoryError, SpaceError, UserError
 from xfernas_jax.history.jsonl import read_header, read_jsonl, write_jsonl
 
-EVALUATIONS = (make_evaluation(0), make_failure(1), make_evaluation(2), make_evaluation(3))
+EVALUATIONS = (make_evaluation(0), make_failure(1), make_stopped(2), make_evaluation(3))
 PROVENANCE = {"command": "run.py collect --dataset=digits", "date": "2026-11-24"}
 
 

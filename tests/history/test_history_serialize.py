@@ -1,8 +1,17 @@
+import dataclasses
 import json
 
 import numpy as np
 import pytest
-from history_space import CHAIN, DIGITS, MNIST, make_evaluation, make_failure, make_spec
+from history_space import (
+    CHAIN,
+    DIGITS,
+    MNIST,
+    make_evaluation,
+    make_failure,
+    make_spec,
+    make_stopped,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +30,8 @@ JSON = st.recursive(
 
 
 @pytest.mark.parametrize(
-    "evaluation", [make_evaluation(3), make_failure(4), make_evaluation(5, predicted=None)]
+    "evaluation",
+    [make_evaluation(3), make_failure(4), make_stopped(6), make_evaluation(5, predicted=None)],
 )
 def test_reading_inverts_writing(evaluation):
     text = serialize.canonical_json(serialize.evaluation_to_json(CHAIN, evaluation))
@@ -164,3 +174,10 @@ def test_names_are_safe_or_refused(name):
     assert not name.startswith(".")
     assert name == json.loads(json.dumps(name))
     assert name.isascii()
+
+
+@pytest.mark.parametrize("changes", [{"valid_accuracy": 0.5}, {"curve": ()}])
+def test_a_stopped_evaluation_has_a_curve_and_no_score(changes):
+    (field,) = changes
+    with pytest.raises(HistoryError, match=field):
+        dataclasses.replace(make_stopped(0), **changes)

@@ -5,7 +5,16 @@ import sys
 import numpy as np
 import optuna
 import pytest
-from history_space import CHAIN, DIGITS, MNIST, Chain, make_evaluation, make_failure, make_spec
+from history_space import (
+    CHAIN,
+    DIGITS,
+    MNIST,
+    Chain,
+    make_evaluation,
+    make_failure,
+    make_spec,
+    make_stopped,
+)
 
 from xfernas_jax.errors import HistoryError, SpaceError, StorageError, StudyError
 from xfernas_jax.history import serialize
@@ -17,7 +26,13 @@ def raw_study(storage, name="study"):
 
 
 def test_evaluations_come_back_equal_and_in_order(open_storage):
-    written = (make_evaluation(4), make_failure(0), make_evaluation(2, purpose="confirm", seed=9))
+    written = (
+        make_evaluation(4),
+        make_failure(0),
+        make_stopped(1),
+        make_evaluation(1, purpose="resume"),
+        make_evaluation(2, purpose="confirm", seed=9),
+    )
     storage = open_storage()
     storage.create_or_open(make_spec())
     for evaluation in written:
@@ -217,9 +232,10 @@ def test_summary_counts_failures_and_leaves_confirmations_out_of_the_best(open_s
     assert (empty.num_evaluations, empty.best_valid_accuracy) == (0, None)
     confirm = make_evaluation(5, purpose="confirm", valid_accuracy=0.99)
     append_all(storage, spec, [make_evaluation(0), make_failure(1), make_evaluation(2), confirm])
+    append_all(storage, spec, [make_stopped(3), make_evaluation(3, purpose="resume")])
     (row,) = study_summaries(storage)
     assert row.spec == spec
-    assert (row.num_evaluations, row.num_failed) == (4, 1)
+    assert (row.num_evaluations, row.num_failed, row.num_stopped) == (5, 1, 1)
     assert row.best_valid_accuracy == 0.5  # evaluation 0 has 1 / 2
 
 
@@ -236,9 +252,10 @@ def test_result_is_kept_and_replaced(open_storage):
 
 def test_trials_show_value_curve_and_state_to_optuna_dashboard(open_storage):
     storage = open_storage()
-    append_all(storage, make_spec(), [make_evaluation(0, seconds=90.0), make_failure(1)])
+    evaluations = [make_evaluation(0, seconds=90.0), make_failure(1), make_stopped(2)]
+    append_all(storage, make_spec(), evaluations)
     study = raw_study(storage)
-    good, bad = study.get_trials()
+    good, bad, stopped = study.get_trials()
     assert study.direction == optuna.study.StudyDirection.MAXIMIZE
     assert good.state == optuna.trial.TrialState.COMPLETE
     assert good.value == 0.5
@@ -246,6 +263,9 @@ def test_trials_show_value_curve_and_state_to_optuna_dashboard(open_storage):
     assert (good.datetime_complete - good.datetime_start).total_seconds() == pytest.approx(90.0)
     assert bad.state == optuna.trial.TrialState.FAIL
     assert bad.intermediate_values == {1: 0.25, 2: 0.5}
+    assert stopped.state == optuna.trial.TrialState.PRUNED
+    assert stopped.value is None
+    assert stopped.intermediate_values == {1: 0.25, 2: 0.5}
     assert study.best_trial.number == good.number
 
 

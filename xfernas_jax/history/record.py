@@ -3,13 +3,13 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from xfernas_jax.errors import HistoryError
 from xfernas_jax.space.base import Genotype
 
-Status = Literal["complete", "failed"]
-Purpose = Literal["search", "collect", "confirm"]
+Status = Literal["complete", "failed", "stopped"]
+Purpose = Literal["search", "collect", "confirm", "resume"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,12 +39,14 @@ class Evaluation:
       genotype: the architecture.
       recipe: fingerprint of everything that changes the expected value.
       seed: of initial values, batches and augmentation.
-      status: "failed" when the loss diverged; then `valid_accuracy` is None.
-      valid_accuracy: fraction in [0, 1] after the last epoch.
+      status: "failed" when the loss diverged, "stopped" when an early-stopping rule ended it.
+      valid_accuracy: fraction in [0, 1] after the last epoch of the recipe; None unless complete:
+        what a stopped one had reached is in its curve and is no score.
       curve: validation accuracy after each finished epoch.
       num_params: trainable parameters.
       seconds: wall time, compilation included.
-      purpose: "confirm" marks the repeated trainings of the finalists.
+      purpose: "confirm" marks the repeated trainings of the finalists, "resume" a stopped
+        evaluation of the same seed that went on; its curve is the whole one.
       round_index: the batch of suggestions it came from, from 0.
       number: its place among the study's evaluations of its purpose, from 0, as they were
         suggested; those that run at once are recorded in the order in which they finish.
@@ -69,11 +71,14 @@ class Evaluation:
     versions: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.status not in ("complete", "failed"):
-            raise HistoryError(f"status is 'complete' or 'failed'. Got {self.status!r}.")
-        if self.purpose not in ("search", "collect", "confirm"):
-            raise HistoryError(f"purpose is search, collect or confirm. Got {self.purpose!r}.")
-        if (self.valid_accuracy is None) != (self.status == "failed"):
+        for field, known in (("status", get_args(Status)), ("purpose", get_args(Purpose))):
+            if getattr(self, field) not in known:
+                raise HistoryError(
+                    f"{field} is one of {', '.join(known)}. Got {getattr(self, field)!r}."
+                )
+        if self.status == "stopped" and not self.curve:
+            raise HistoryError("A stopped evaluation has a curve of at least one epoch.")
+        if (self.valid_accuracy is None) == (self.status == "complete"):
             raise HistoryError(
                 f"valid_accuracy is given exactly when status is 'complete'. Got "
                 f"{self.valid_accuracy!r} with {self.status!r}."

@@ -34,6 +34,11 @@ _RESULT = "xfernas_jax:result"
 _KEY = "xfernas_jax:key"
 _GENOTYPE = "xfernas_jax:genotype"
 _EVALUATION = "xfernas_jax:evaluation"
+_STATES = {
+    "complete": TrialState.COMPLETE,
+    "failed": TrialState.FAIL,
+    "stopped": TrialState.PRUNED,  # without a value, although Optuna would allow one
+}
 _LONGEST_SECONDS = 1e9  # more than a timeline can show
 
 
@@ -43,8 +48,9 @@ class StudySummary:
 
     Attributes:
       spec: what the study is about.
-      num_evaluations: recorded evaluations of any status and purpose.
+      num_evaluations: recorded evaluations of any status; one that was resumed counts once.
       num_failed: those of them that failed.
+      num_stopped: those of them that were stopped early.
       best_valid_accuracy: the best of all but the repeated trainings of the finalists, as a
         fraction; None where there is none.
     """
@@ -52,6 +58,7 @@ class StudySummary:
     spec: StudySpec
     num_evaluations: int
     num_failed: int
+    num_stopped: int
     best_valid_accuracy: float | None
 
 
@@ -243,8 +250,9 @@ class Storage:
             ]
             return StudySummary(
                 spec=opened.spec,
-                num_evaluations=len(opened.records),
+                num_evaluations=sum(r.get("purpose") != "resume" for r in opened.records),
                 num_failed=sum(record.get("status") == "failed" for record in opened.records),
+                num_stopped=sum(record.get("status") == "stopped" for record in opened.records),
                 best_valid_accuracy=max(values, default=None),
             )
 
@@ -334,7 +342,7 @@ def _to_trial(key: str, record: dict[str, Any]) -> FrozenTrial:
     genotype = record["genotype"]
     rest = {name: value for name, value in record.items() if name != "genotype"}
     trial = optuna.create_trial(
-        state=TrialState.COMPLETE if record["status"] == "complete" else TrialState.FAIL,
+        state=_STATES[record["status"]],
         value=record["valid_accuracy"],
         user_attrs={_KEY: key, _GENOTYPE: genotype, _EVALUATION: rest},
         intermediate_values={epoch + 1: value for epoch, value in enumerate(record["curve"])},
