@@ -1,4 +1,6 @@
 import dataclasses
+import pathlib
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -15,11 +17,13 @@ SPACE = get_space("nasbench201")
 LIGHT = TopologyCell(("nor_conv_1x1", "none", "none", "avg_pool_3x3", "identity", "none"))
 
 
-def benchmark(changes: list[str], num_devices: int = 1) -> TrainedBenchmark:
+def benchmark(
+    changes: list[str], num_devices: int = 1, stopped_dir: pathlib.Path | None = None
+) -> TrainedBenchmark:
     common = ["train.epochs=2", "data.train_examples=130", "train.batch_size=32"]
     recipe = get_recipe("cpu", [*common, "network.filters=4", *changes])
     dataset = load_dataset("digits", recipe.data)
-    return TrainedBenchmark(SPACE, dataset, recipe, jax.devices()[:num_devices])
+    return TrainedBenchmark(SPACE, dataset, recipe, jax.devices()[:num_devices], stopped_dir)
 
 
 def test_training_learns_and_is_bit_identical_for_the_same_seed() -> None:
@@ -105,3 +109,41 @@ def test_a_recipe_without_a_reduction_is_refused_where_genotypes_hold_one() -> N
     with pytest.raises(RecipeError, match="--recipe=cpu_two_cell"):
         TrainedBenchmark(get_space("nao5"), dataset, recipe)
     TrainedBenchmark(get_space("nao5"), dataset, get_recipe("cpu_two_cell"))
+
+
+FIVE = ["train.epochs=5", "network.dropout_keep=0.8"]
+
+
+def test_a_stopped_training_is_the_beginning_of_the_unbroken_one_and_goes_on_as_it(
+    tmp_path: pathlib.Path,
+) -> None:
+    whole = benchmark(FIVE).evaluate(LIGHT, seed=5)
+    asked: list[int] = []
+
+    def stop(curve: Sequence[float]) -> bool:
+        asked.append(len(curve))
+        return len(curve) == 3
+
+    bench = benchmark(FIVE, stopped_dir=tmp_path)
+    for expected in ([1, 2, 3], [3]):  # a kill before it was recorded changes no decision
+        asked.clear()
+        stopped = bench.evaluate(LIGHT, 5, stop=stop)
+        assert asked == expected
+        assert stopped.evaluation.status == "stopped"
+        assert stopped.evaluation.valid_accuracy is None
+        assert stopped.evaluation.curve == whole.evaluation.curve[:3]
+        assert stopped.variables is None
+    asked.clear()
+    epochs: list[int] = []
+
+    def go_on(curve: Sequence[float]) -> bool:
+        asked.append(len(curve))
+        return False
+
+    resumed = bench.evaluate(LIGHT, 5, "resume", lambda epoch, _: epochs.append(epoch), go_on)
+    assert epochs == [4, 5]
+    assert asked == [3, 4]  # never after the last epoch
+    assert resumed.evaluation.curve == whole.evaluation.curve
+    assert resumed.evaluation.valid_accuracy == whole.evaluation.valid_accuracy
+    jax.tree.map(np.testing.assert_array_equal, resumed.variables, whole.variables)
+    assert not list(tmp_path.iterdir())  # what is complete is kept no longer

@@ -1,7 +1,7 @@
 """The `Benchmark` protocol: what the search loop needs of a scored task."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from xfernas_jax.history.record import Evaluation, Purpose, Task
@@ -15,7 +15,7 @@ class Scored:
     Attributes:
       evaluation: what is recorded.
       variables: `params` and `batch_stats` on the host; None where nothing was trained or the
-        training failed.
+        training failed or was stopped.
     """
 
     evaluation: Evaluation
@@ -43,8 +43,18 @@ class Benchmark(Protocol):
         seed: int,
         purpose: Purpose = "search",
         on_epoch: Callable[[int, float], None] | None = None,
+        stop: Callable[[Sequence[float]], bool] | None = None,
     ) -> Scored:
-        """Trains (or looks up) and scores; a divergence is a failed evaluation, no error."""
+        """Trains (or looks up) and scores; a divergence is a failed evaluation, no error.
+
+        Args:
+          genotype: what to score.
+          seed: of its training.
+          purpose: that is recorded.
+          on_epoch: called after every epoch with its number, from 1, and its accuracy.
+          stop: asked after every epoch but the last with the accuracies so far; where it says
+            yes, the evaluation is a stopped one. A benchmark without epochs does not ask.
+        """
         ...
 
     def test_accuracy(self, genotype: Genotype, variables: Any) -> float:

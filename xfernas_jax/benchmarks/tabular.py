@@ -15,7 +15,7 @@ import json
 import os
 import pathlib
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -151,6 +151,7 @@ class TabularBenchmark:
         seed: int,
         purpose: Purpose = "search",
         on_epoch: Callable[[int, float], None] | None = None,
+        stop: Callable[[Sequence[float]], bool] | None = None,
     ) -> Scored:
         """Looks one architecture up; its seconds are the table's, 0 where it has none."""
         row = self.space.row_of(genotype)

@@ -1,8 +1,13 @@
 """A benchmark that compiles an architecture, trains it and measures its validation accuracy."""
 
+import contextlib
 import dataclasses
+import hashlib
 import math
+import os
+import pathlib
 import platform
+import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -29,7 +34,8 @@ from xfernas_jax.nn.programs import (
     shared_work,
 )
 from xfernas_jax.space.base import Genotype, Space
-from xfernas_jax.train.loop import Checkpointer, Part, Trainer, TrainResult
+from xfernas_jax.train.checkpoint import TrainingCheckpoints
+from xfernas_jax.train.loop import Checkpointer, Part, Stop, Trainer, TrainResult
 from xfernas_jax.train.parallel import AXIS, check_divides
 from xfernas_jax.train.state import TaskFunctions
 from xfernas_jax.types import Device, PyTree
@@ -48,6 +54,7 @@ class TrainedBenchmark:
         devices: Sequence[Device] | None = None,
         programs: ProgramChoice = "auto",
         residence: Residence = "auto",
+        stopped_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         """Takes what all evaluations share.
 
@@ -61,6 +68,8 @@ class TrainedBenchmark:
             so short that compiling would take longer.
           residence: "device" puts the data on every device, "stream" sends it batch by batch,
             "auto" streams what would take much of a device's memory. Results are the same.
+          stopped_dir: keeps the states of stopped evaluations, which go on from there when they
+            are evaluated again; None keeps nothing.
 
         Raises:
           DeviceError: when the devices do not divide a batch size.
@@ -85,6 +94,7 @@ class TrainedBenchmark:
             or (programs == "auto" and plain_sgd and work <= LARGEST_SHARED_WORK),
         )
         self._trainers: dict[str, Trainer] = {}
+        self._stopped_dir = None if stopped_dir is None else pathlib.Path(stopped_dir)
         self._lock = threading.Lock()
 
     @property
@@ -108,22 +118,27 @@ class TrainedBenchmark:
         seed: int,
         purpose: Purpose = "search",
         on_epoch: Callable[[int, float], None] | None = None,
+        stop: Stop | None = None,
     ) -> Scored:
-        """Trains and scores one architecture; a divergence gives a failed evaluation."""
+        """Trains and scores one architecture; see `Benchmark.evaluate`."""
         start = time.monotonic()
         variables = self.initial_variables(genotype, seed)
-        result, failure, curve = None, "", ()
+        result, status, failure = None, "failed", ""
         try:
-            result = self.train(genotype, seed, on_epoch, variables=variables)
+            with self._stopped_training(genotype, seed, stop) as checkpoints:
+                result = self.train(genotype, seed, on_epoch, checkpoints, variables, stop)
             curve = result.curve
+            status = "complete" if len(curve) == self._recipe.train.epochs else "stopped"
         except TrainingDivergedError as error:
             failure, curve = str(error), error.curve
+        if self._stopped_dir is not None and status != "stopped":
+            shutil.rmtree(self._stopped_folder(genotype, seed), ignore_errors=True)
         evaluation = Evaluation(
             genotype=genotype,
             recipe=self.recipe,
             seed=seed,
-            status="failed" if result is None else "complete",
-            valid_accuracy=None if result is None else result.curve[-1],
+            status=status,
+            valid_accuracy=curve[-1] if status == "complete" else None,
             curve=curve,
             num_params=count_params(variables),
             seconds=time.monotonic() - start,
@@ -131,7 +146,9 @@ class TrainedBenchmark:
             failure=failure,
             versions=versions(),
         )
-        return Scored(evaluation, None if result is None else result.variables)
+        if result is None or status != "complete":
+            return Scored(evaluation)
+        return Scored(evaluation, result.variables)
 
     def train(
         self,
@@ -140,6 +157,7 @@ class TrainedBenchmark:
         on_epoch: Callable[[int, float], None] | None = None,
         checkpointer: Checkpointer | None = None,
         variables: PyTree | None = None,
+        stop: Stop | None = None,
     ) -> TrainResult:
         """Trains one architecture; `TrainingDivergedError` when its loss is not finite.
 
@@ -152,8 +170,39 @@ class TrainedBenchmark:
             seed,
             None if on_epoch is None else lambda r: on_epoch(r.epoch, r.valid_accuracy),
             checkpointer,
+            stop,
         )
         return dataclasses.replace(result, variables=program.leave(result.variables))
+
+    def identity(self, genotype: Genotype, seed: int) -> dict[str, Any]:
+        """Returns a JSON object of all that decides the result of a training."""
+        return {
+            "genotype": self._space.to_json(genotype),
+            "dataset": self.task.dataset,
+            "split": self.task.split,
+            "recipe": self.recipe,
+            "seed": seed,
+        }
+
+    def _stopped_folder(self, genotype: Genotype, seed: int) -> pathlib.Path:
+        """Returns a folder of this network, seed and program: a state has the program's shapes."""
+        assert self._stopped_dir is not None
+        text = f"{self._space.key(genotype)} {self._program(genotype).key}"
+        return self._stopped_dir / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-{seed}"
+
+    def _stopped_training(
+        self, genotype: Genotype, seed: int, stop: Stop | None
+    ) -> contextlib.AbstractContextManager[TrainingCheckpoints | None]:
+        """Opens where this evaluation is kept when it stops, or was kept when it stopped."""
+        if self._stopped_dir is None:
+            return contextlib.nullcontext()
+        folder = self._stopped_folder(genotype, seed)
+        if stop is None and not folder.is_dir():
+            return contextlib.nullcontext()
+        never = self._recipe.train.epochs + 1  # only the state that it stopped in is saved
+        return contextlib.closing(
+            TrainingCheckpoints(folder, self.identity(genotype, seed), never, num_kept=1)
+        )
 
     def prepare(self, genotype: Genotype) -> None:
         """Compiles the training of an architecture, while another thread may train another."""

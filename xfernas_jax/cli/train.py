@@ -26,13 +26,7 @@ def train() -> None:
     genotype, recipe, seed = read_genotype(file, space), inputs.recipe(space), flags.SEED.value
     dataset = inputs.dataset(recipe)
     benchmark = inputs.benchmark(space, dataset, recipe)
-    identity = {
-        "genotype": space.to_json(genotype),
-        "dataset": dataset.task.dataset,
-        "split": dataset.task.split,
-        "recipe": recipe.fingerprint(),
-        "seed": seed,
-    }
+    identity = benchmark.identity(genotype, seed)
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
     folder = inputs.folder_of("trainings", f"{dataset.task.dataset}-{recipe.name}-{digest}")
     result_file = folder / "result.json"

@@ -123,12 +123,19 @@ class TrainingCheckpoints:
             )
         return None
 
-    def save(self, epoch: int, state: TrainState, curves: dict[str, list[float]]) -> None:
-        """Saves in the background where the epoch is due; the state is on the host.
+    def save(
+        self,
+        epoch: int,
+        state: TrainState,
+        curves: dict[str, list[float]],
+        *,
+        is_last: bool = False,
+    ) -> None:
+        """Saves in the background where the epoch is due or `is_last`; the state is on the host.
 
         The caller may change `curves` and the state's arrays as soon as this returns.
         """
-        if epoch % self._every:
+        if epoch % self._every and not is_last:
             return
         ocp = _orbax()
         meta = {"identity": self._identity, **{name: list(x) for name, x in curves.items()}}

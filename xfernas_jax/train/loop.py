@@ -27,6 +27,7 @@ from xfernas_jax.train.step import eval_on_batch, eval_step, train_on_batch, tra
 from xfernas_jax.types import Device, ImageRows, PyTree
 
 EpochTable = Callable[[int, int], np.ndarray]  # (seed, epoch) -> [steps, B] int32 indices
+Stop = Callable[[Sequence[float]], bool]  # validation accuracies so far -> whether to stop now
 EvalTables = tuple[np.ndarray, np.ndarray]  # [steps, B] int32 indices, [steps, B] bool counted
 
 
@@ -72,7 +73,14 @@ class Checkpointer(Protocol):
 
     def restore(self, like: TrainState) -> tuple[TrainState, dict[str, list[float]]] | None: ...
 
-    def save(self, epoch: int, state: TrainState, curves: dict[str, list[float]]) -> None: ...
+    def save(
+        self,
+        epoch: int,
+        state: TrainState,
+        curves: dict[str, list[float]],
+        *,
+        is_last: bool = False,
+    ) -> None: ...
 
 
 class Trainer:
@@ -155,6 +163,7 @@ class Trainer:
         seed: int,
         on_epoch: Callable[[EpochReport], None] | None = None,
         checkpointer: Checkpointer | None = None,
+        stop: Stop | None = None,
     ) -> TrainResult:
         """Trains from initial values and evaluates `valid` after every epoch.
 
@@ -164,6 +173,8 @@ class Trainer:
           seed: of batches and augmentation.
           on_epoch: called after every epoch.
           checkpointer: saves after epochs; training goes on after the latest saved one.
+          stop: asked after every epoch but the last, also about a curve that was restored. A
+            stopped training has a shorter curve, and its state is saved.
 
         Raises:
           TrainingDivergedError: when an epoch's loss is not finite.
@@ -179,15 +190,19 @@ class Trainer:
         state = replicate(state, self._devices)
         key = replicate(jax.random.key(seed), self._devices)
         evaluation = self._evaluation(valid)
+        stopped = _stops(stop, curve, self._config.epochs)
         for epoch in range(len(curve), self._config.epochs):
+            if stopped:
+                break
             state, loss = self._run_epoch(state, key, seed, epoch)
             if not math.isfinite(loss):
                 raise TrainingDivergedError(epoch + 1, tuple(curve))
             losses.append(loss)
             curve.append(self._accuracy(state.params, state.batch_stats, evaluation))
+            stopped = _stops(stop, curve, self._config.epochs)
             if checkpointer is not None:
                 curves = {"losses": losses, "curve": curve}
-                checkpointer.save(epoch + 1, unreplicate(state), curves)
+                checkpointer.save(epoch + 1, unreplicate(state), curves, is_last=stopped)
             if on_epoch is not None:
                 seconds = time.monotonic() - start
                 on_epoch(EpochReport(epoch + 1, loss, curve[-1], seconds))
@@ -226,3 +241,7 @@ class Trainer:
         for batch in evaluation.batches():
             correct, step = self._eval_step(correct, step, variables, *batch)
         return int(unreplicate(correct)) / evaluation.num_examples
+
+
+def _stops(stop: Stop | None, curve: list[float], epochs: int) -> bool:
+    return stop is not None and 0 < len(curve) < epochs and stop(tuple(curve))
