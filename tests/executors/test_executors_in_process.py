@@ -33,7 +33,14 @@ class Waits:
         self.seen.append(f"prepare {CELLS.index(genotype)}")
         self.prepared[genotype].set()
 
-    def evaluate(self, genotype: Any, seed: int, purpose: Any = "search", on_epoch: Any = None):
+    def evaluate(
+        self,
+        genotype: Any,
+        seed: int,
+        purpose: Any = "search",
+        on_epoch: Any = None,
+        stop: Any = None,
+    ):
         if seed + 1 < len(JOBS):
             assert self.prepared[CELLS[seed + 1]].wait(30)
         self.seen.append(f"evaluate {CELLS.index(genotype)}")

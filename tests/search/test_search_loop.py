@@ -50,7 +50,14 @@ class CountOps:
     def __init__(self, limit: int = 1000) -> None:
         self.limit, self.calls = limit, 0
 
-    def evaluate(self, genotype: Any, seed: int, purpose: Any = "search", on_epoch: Any = None):
+    def evaluate(
+        self,
+        genotype: Any,
+        seed: int,
+        purpose: Any = "search",
+        on_epoch: Any = None,
+        stop: Any = None,
+    ):
         if self.calls >= self.limit:
             raise KeyboardInterrupt
         self.calls += 1
@@ -119,7 +126,14 @@ class FailsToConfirm(CountOps):
         super().__init__()
         self.parities, self.tested = parities, []
 
-    def evaluate(self, genotype: Any, seed: int, purpose: Any = "search", on_epoch: Any = None):
+    def evaluate(
+        self,
+        genotype: Any,
+        seed: int,
+        purpose: Any = "search",
+        on_epoch: Any = None,
+        stop: Any = None,
+    ):
         scored = super().evaluate(genotype, seed, purpose)
         if purpose == "confirm" and seed % 2 in self.parities:
             failed = dataclasses.replace(scored.evaluation, status="failed", valid_accuracy=None)

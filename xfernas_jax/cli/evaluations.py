@@ -1,5 +1,6 @@
 """From flags to the executor that trains."""
 
+import pathlib
 from typing import cast
 
 import jax
@@ -19,7 +20,13 @@ from xfernas_jax.nn.programs import ProgramChoice
 from xfernas_jax.space.base import Space
 
 
-def open_executor(space: Space, dataset: ImageDataset, recipe: Recipe, at_once: int) -> Executor:
+def open_executor(
+    space: Space,
+    dataset: ImageDataset,
+    recipe: Recipe,
+    at_once: int,
+    stopped_dir: pathlib.Path | None = None,
+) -> Executor:
     """Returns an executor over this machine's devices.
 
     Where workers own the accelerators, this process keeps to the CPU: a predictor is small, and
@@ -30,6 +37,7 @@ def open_executor(space: Space, dataset: ImageDataset, recipe: Recipe, at_once: 
       dataset: loaded with `recipe.data`; workers load it by --dataset.
       recipe: how architectures are trained.
       at_once: evaluations that there are to run at the same time.
+      stopped_dir: keeps the states of stopped evaluations.
 
     Raises:
       DeviceError: --devices_per_evaluation does not fit the machine, or the recipe.
@@ -41,7 +49,7 @@ def open_executor(space: Space, dataset: ImageDataset, recipe: Recipe, at_once: 
     groups = device_groups(devices, size)
     check_fits(space, recipe, range(size))
     if len(groups) == 1:
-        benchmark = inputs.benchmark(space, dataset, recipe)
+        benchmark = inputs.benchmark(space, dataset, recipe, stopped_dir)
         choice = flags.COMPILE_AHEAD.value
         ahead = choice == "on" or (choice == "auto" and not is_cpu)
         return InProcessExecutor(benchmark, benchmark.prepare if ahead else None)
@@ -59,5 +67,6 @@ def open_executor(space: Space, dataset: ImageDataset, recipe: Recipe, at_once: 
         cast(ProgramChoice, flags.PROGRAMS.value),
         (inputs.compile_cache_folder(), flags.COMPILE_CACHE_GIB.value),
         cast(Residence, flags.DATA_RESIDENCE.value),
+        None if stopped_dir is None else str(stopped_dir),
     )
     return LocalExecutor(setup, groups)

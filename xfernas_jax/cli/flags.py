@@ -62,6 +62,14 @@ BUDGET = flags.DEFINE_integer(
 BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 4, "Architectures that are suggested at once.", lower_bound=1
 )
+EARLY_STOP = flags.DEFINE_enum(
+    "early_stop",
+    "none",
+    ["none", "median", "asha"],
+    "Stops architectures whose learning curve falls behind, beyond the first quarter of the "
+    "epochs: none; median (after any epoch, below the median of what was evaluated, or below what "
+    "the sources' curves say); asha (at a few epochs, half each).",
+)
 RECIPE = flags.DEFINE_string(
     "recipe",
     None,

@@ -61,11 +61,15 @@ def recipe(space: Space) -> Recipe:
     return get_recipe(flags.RECIPE.value or default_recipe(space), flags.SET.value)
 
 
-def benchmark(space: Space, data: ImageDataset, of: Recipe) -> TrainedBenchmark:
+def benchmark(
+    space: Space, data: ImageDataset, of: Recipe, stopped_dir: pathlib.Path | None = None
+) -> TrainedBenchmark:
     """Returns the benchmark that trains architectures as the flags say."""
     programs = cast(ProgramChoice, flags.PROGRAMS.value)
     residence = cast(Residence, flags.DATA_RESIDENCE.value)
-    return TrainedBenchmark(space, data, of, programs=programs, residence=residence)
+    return TrainedBenchmark(
+        space, data, of, programs=programs, residence=residence, stopped_dir=stopped_dir
+    )
 
 
 def dataset(of: Recipe) -> ImageDataset:

@@ -85,9 +85,12 @@ class EvaluationProgress(_Lines):
         self._running.pop(label, None)
         score = evaluation.valid_accuracy
         shown = f"failed: {evaluation.failure}" if score is None else f"valid {100 * score:6.2f} %"
+        if evaluation.status == "stopped":
+            shown = f"stopped after epoch {len(evaluation.curve)}"
         tail = ""
         if job.purpose != "confirm":
-            self._seconds.append(evaluation.seconds)
+            if job.purpose != "resume":  # which was counted when it stopped
+                self._seconds.append(evaluation.seconds)
             self._best = max(self._best, score or 0.0)
             tail = self._tail()
         self._say(f"{label:>14}  {shown}  {evaluation.seconds:5.1f} s{tail}")

@@ -11,8 +11,9 @@ from xfernas_jax.cli.evaluations import open_executor
 from xfernas_jax.cli.progress import EvaluationProgress, console, print_outcome
 from xfernas_jax.errors import UserError
 from xfernas_jax.history import Storage
+from xfernas_jax.search.early_stop import make_early_stop
 from xfernas_jax.search.loop import LoopConfig, Outcome, collect_random, run_search
-from xfernas_jax.search.sources import task_histories
+from xfernas_jax.search.sources import source_curves, task_histories
 from xfernas_jax.space import write_genotype
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import get_space
@@ -47,14 +48,21 @@ def search() -> None:
     }
     if flags.ARCHITECTURE_NUMBERS.value:
         config["architecture_numbers"] = flags.ARCHITECTURE_NUMBERS.value
+    rule = flags.EARLY_STOP.value
+    if rule != "none":
+        config["early_stop"] = rule
+    spec = inputs.study_spec("search", dataset, space, recipe, config)
+    folder = inputs.folder_of(_STUDIES, spec.name)
     with (
-        open_executor(space, dataset, recipe, loop.batch_size) as executor,
+        open_executor(space, dataset, recipe, loop.batch_size, folder / "stopped") as executor,
         inputs.open_storage() as storage,
     ):
-        spec = inputs.study_spec("search", dataset, space, recipe, config)
         console.print(f"Study {spec.name}: {dataset.task.dataset} in {space.name}, {recipe.name}")
         counts, sources, prior = inputs.choose_sources(storage, space, spec)
         spec = dataclasses.replace(spec, config={**spec.config, "source_studies": counts})
+        # With learned shares asha saves less; see experiments/EARLY_STOP.md.
+        curves = source_curves(sources) if rule == "median" else ()
+        early_stop = make_early_stop(rule, recipe.train.epochs, curves)
         predictor = PredictorConfig(
             encoder=flags.ENCODER.value, cache_dir=str(inputs.folder_of("predictor_cache"))
         )
@@ -73,7 +81,6 @@ def search() -> None:
         if result is not None and result["num_evaluations"] >= loop.budget_evaluations:
             console.print("This study is finished; nothing is trained or tested again.")
         else:
-            folder = inputs.folder_of(_STUDIES, spec.name)
             done = _seconds_done(storage, spec.name)
             progress = EvaluationProgress(loop.budget_evaluations, done, executor.num_workers)
             with progress.bar:
@@ -86,6 +93,7 @@ def search() -> None:
                     progress,
                     VariablesStore(folder / "variables"),
                     prior,
+                    early_stop,
                 )
             if outcome is None:
                 raise UserError(
@@ -100,7 +108,7 @@ def search() -> None:
 
 def _seconds_done(storage: Storage, study: str) -> list[float]:
     """Returns the seconds of the evaluations that the study holds already."""
-    return [e.seconds for e in storage.evaluations(study) if e.purpose != "confirm"]
+    return [e.seconds for e in storage.evaluations(study) if e.purpose in ("search", "collect")]
 
 
 def _result(
@@ -119,6 +127,8 @@ def _result(
         "test_accuracy": outcome.test_accuracy,
         "num_params": outcome.num_params,
         "seconds": outcome.seconds,
+        "epochs_trained": outcome.epochs_trained,
+        "epochs_saved": outcome.epochs_saved,
         "incumbent_curve": list(outcome.incumbent_curve),
         "variables": outcome.variables_name,
     }
@@ -141,6 +151,8 @@ def _hand_over(space: Space, result: Mapping[str, Any]) -> None:
         "parameters": f"{result['num_params']:,}",
         "cost": f"{result['num_evaluations']} evaluations + {result['num_confirmations']} "
         f"confirmations, {result['seconds']:.0f} s of training",
+        "epochs": f"{result.get('epochs_trained', 0)} in the search, "
+        f"{result.get('epochs_saved', 0)} saved by early stopping",
         "sources": ", ".join(result["sources"]) or "none",
         "study": result["study"],
         "record": inputs.storage_url(),

@@ -1,6 +1,7 @@
 """The `Executor` protocol: takes evaluations to do and gives back finished ones."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,12 +19,14 @@ class Job:
       genotype: the architecture.
       seed: of its training.
       purpose: what it is for.
+      stop: when its training ends early; see `Benchmark.evaluate`.
     """
 
     number: int
     genotype: Genotype
     seed: int
     purpose: Purpose = "search"
+    stop: Callable[[Sequence[float]], bool] | None = None
 
 
 @runtime_checkable

@@ -53,7 +53,8 @@ class InProcessExecutor:
         if self._prepare is not None and self._waiting:
             self._thread.submit(self._prepare, self._waiting[0].genotype)
         on_epoch = partial(watcher.epoch, job)
-        return job, self._benchmark.evaluate(job.genotype, job.seed, job.purpose, on_epoch)
+        scored = self._benchmark.evaluate(job.genotype, job.seed, job.purpose, on_epoch, job.stop)
+        return job, scored
 
     def test_accuracy(self, genotype: Genotype, variables: Any) -> float:
         """Returns the accuracy on the test part, a fraction."""

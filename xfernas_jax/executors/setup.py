@@ -23,6 +23,7 @@ class EvaluationSetup:
       programs: see `TrainedBenchmark`.
       compile_cache: folder and bound in GiB; None leaves JAX's own settings.
       residence: of the data, see `TrainedBenchmark`.
+      stopped_dir: see `TrainedBenchmark`.
     """
 
     space: str
@@ -32,6 +33,7 @@ class EvaluationSetup:
     programs: ProgramChoice = "auto"
     compile_cache: tuple[str, float] | None = None
     residence: Residence = "auto"
+    stopped_dir: str | None = None
 
     def benchmark(self) -> TrainedBenchmark:
         """Loads the data and takes all devices that the process sees."""
@@ -40,5 +42,10 @@ class EvaluationSetup:
         dataset = load_dataset(self.dataset, self.recipe.data, self.data_dir)
         space = get_space(self.space)
         return TrainedBenchmark(
-            space, dataset, self.recipe, programs=self.programs, residence=self.residence
+            space,
+            dataset,
+            self.recipe,
+            programs=self.programs,
+            residence=self.residence,
+            stopped_dir=self.stopped_dir,
         )

@@ -63,7 +63,7 @@ def _answer(benchmark: Any, request: tuple[Any, ...], connection: Connection) ->
     def tell(epoch: int, valid_accuracy: float) -> None:
         connection.send(("epoch", epoch, valid_accuracy))
 
-    return benchmark.evaluate(job.genotype, job.seed, job.purpose, tell)
+    return benchmark.evaluate(job.genotype, job.seed, job.purpose, tell, job.stop)
 
 
 def _failure(error: Exception) -> tuple[Any, ...]:

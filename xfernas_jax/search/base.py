@@ -47,7 +47,7 @@ class SearchOptimizer(Protocol):
         ...
 
     def observe(self, evaluations: Sequence[Evaluation]) -> None:
-        """Adds results, complete and failed ones, in the order of their recording."""
+        """Adds results, failed and stopped ones too, in the order of their recording."""
         ...
 
 
@@ -65,7 +65,7 @@ class Observations:
         self._keys: set[str] = set()
 
     def add(self, evaluations: Iterable[Evaluation]) -> None:
-        """Adds results; failed ones count as seen, so they are not proposed again."""
+        """Adds results; failed and stopped ones count as seen and are not proposed again."""
         for evaluation in evaluations:
             self.evaluations.append(evaluation)
             self._keys.add(self.space.key(evaluation.genotype))
@@ -78,11 +78,13 @@ class Observations:
         """Returns what a predictor learns from; nothing while all evaluations have failed.
 
         A failed evaluation has the worst accuracy seen: a predictor that never hears of failures
-        would propose their neighbours again and again. `numbers` are the task's.
+        would propose their neighbours again and again. A stopped one is left out: what it had
+        reached is no final accuracy, and a guess from its rank when it stopped was measured to
+        help no more than nothing. `numbers` are the task's.
         """
         complete = [e.valid_accuracy for e in self.complete()]
         worst = min((a for a in complete if a is not None), default=0.0)
-        evaluations = self.evaluations if complete else []
+        evaluations = [e for e in self.evaluations if complete and e.status != "stopped"]
         scores = [worst if e.valid_accuracy is None else e.valid_accuracy for e in evaluations]
         tokens = [self.space.encode(e.genotype) for e in evaluations]
         shape = (len(tokens), len(self.space.choices))

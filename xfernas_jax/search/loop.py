@@ -19,6 +19,7 @@ from xfernas_jax.executors.base import Executor, Job, Watcher
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.history.storage import Storage
 from xfernas_jax.search.base import SearchOptimizer, Suggestion
+from xfernas_jax.search.early_stop import EarlyStop, Stopper
 from xfernas_jax.space.base import Genotype, Space
 
 
@@ -74,6 +75,8 @@ class Outcome:
       num_evaluations: of the search, confirmations left out.
       num_confirmations: trainings of the finalists.
       seconds: of all trainings together.
+      epochs_trained: of the search, confirmations left out.
+      epochs_saved: that stopped evaluations did not train.
       variables_name: under which the tested variables are kept; empty without a keeper.
     """
 
@@ -85,6 +88,8 @@ class Outcome:
     num_evaluations: int
     num_confirmations: int
     seconds: float
+    epochs_trained: int = 0
+    epochs_saved: int = 0
     variables_name: str = ""
 
 
@@ -97,6 +102,7 @@ def run_search(
     listener: Listener,
     keeper: VariablesKeeper | None = None,
     prior: Sequence[Evaluation] = (),
+    early_stop: EarlyStop | None = None,
 ) -> Outcome | None:
     """Searches until the budget is spent, confirms the best and reads the test part once.
 
@@ -110,6 +116,8 @@ def run_search(
       keeper: keeps the variables of the best `num_finalists` and of what is tested.
       prior: what earlier studies know of this very task under this recipe; the optimizer is
         shown it first, it is not evaluated again, and its best may be finalists.
+      early_stop: ends trainings early. A round's decisions depend on what was recorded before
+        the round. What was stopped and by the whole record would not have been goes on at last.
 
     Returns:
       The outcome, or None when every evaluation or every confirming training failed.
@@ -130,7 +138,8 @@ def run_search(
         if not suggestions:
             break
         batch = list(done[start : start + count])
-        predicted = _submit_round(executor, config.seed, start, count, suggestions, batch)
+        stopper = _stopper(early_stop, [*prior, *done[:start]], config)
+        predicted = _submit_round(executor, config.seed, start, count, suggestions, batch, stopper)
         for job, scored in _as_finished(executor, len(predicted), listener):
             evaluation = dataclasses.replace(
                 scored.evaluation,
@@ -140,16 +149,23 @@ def run_search(
             )
             batch = sorted([*batch, evaluation], key=lambda e: e.number)
             best = _best([*done[:start], *batch], config.num_finalists)
-            is_best = evaluation in best
-            if keeper is not None and is_best:
-                keeper.save(_variables_name(space, evaluation), scored.variables)
-            storage.append(study, evaluation)
-            if keeper is not None and is_best:
-                keeper.keep_only(_variables_name(space, e) for e in best)
+            _record(space, storage, study, scored, evaluation, best, keeper)
             listener.finished(job, evaluation)
         optimizer.observe(batch)
         done = [*done[:start], *batch]
-    return _confirm(executor, storage, study, done, config, listener, keeper, prior)
+    stopper = _stopper(early_stop, [*prior, *done], config)
+    if stopper is not None:
+        done = _resume(executor, storage, study, done, stopper, config, listener, keeper)
+    outcome = _confirm(executor, storage, study, done, config, listener, keeper, prior)
+    if outcome is None or early_stop is None:
+        return outcome
+    return dataclasses.replace(outcome, epochs_saved=early_stop.saved(done))
+
+
+def _stopper(
+    early_stop: EarlyStop | None, evaluations: Sequence[Evaluation], config: LoopConfig
+) -> Stopper | None:
+    return None if early_stop is None else early_stop.stopper(evaluations, config.num_finalists)
 
 
 def _submit_round(
@@ -159,6 +175,7 @@ def _submit_round(
     count: int,
     suggestions: Sequence[Suggestion],
     batch: Sequence[Evaluation],
+    stopper: Stopper | None,
 ) -> dict[int, float | None]:
     """Submits what is missing of a round of `count`; returns predictions by the jobs' numbers."""
     space = executor.space
@@ -169,10 +186,72 @@ def _submit_round(
     predicted: dict[int, float | None] = {}
     # a raised budget can find a round that began smaller, with other suggestions
     for number, suggestion in zip(free, new[: count - len(batch)], strict=False):
-        job = Job(number, suggestion.genotype, training_seed(space, suggestion.genotype, seed))
+        training = training_seed(space, suggestion.genotype, seed)
         predicted[number] = suggestion.predicted
-        executor.submit(job)
+        executor.submit(Job(number, suggestion.genotype, training, stop=stopper))
     return predicted
+
+
+def _record(
+    space: Space,
+    storage: Storage,
+    study: str,
+    scored: Scored,
+    evaluation: Evaluation,
+    best: Sequence[Evaluation],
+    keeper: VariablesKeeper | None,
+) -> None:
+    """Records an evaluation; its variables are kept where it is one of the best."""
+    is_best = evaluation in best
+    if keeper is not None and is_best:
+        keeper.save(_variables_name(space, evaluation), scored.variables)
+    storage.append(study, evaluation)
+    if keeper is not None and is_best:
+        keeper.keep_only(_variables_name(space, e) for e in best)
+
+
+def _resume(
+    executor: Executor,
+    storage: Storage,
+    study: str,
+    done: Sequence[Evaluation],
+    stopper: Stopper,
+    config: LoopConfig,
+    listener: Listener,
+    keeper: VariablesKeeper | None,
+) -> list[Evaluation]:
+    """Lets go on what an early round stopped and the whole record would not have stopped.
+
+    Each result stands in for the stopped evaluation, whose record stays: the rounds of a search
+    that is continued with a larger budget are those of one that had it from the start.
+    """
+    space, merged = executor.space, list(done)
+    recorded = (e for e in storage.evaluations(study) if e.purpose == "resume")
+    resumed = {space.key(e.genotype): e for e in recorded}
+    num_jobs = 0
+    for place, before in enumerate(done):
+        if before.status != "stopped" or stopper(before.curve):
+            continue
+        key = space.key(before.genotype)
+        if key in resumed:
+            merged[place] = resumed[key]
+        else:
+            executor.submit(Job(place, before.genotype, before.seed, "resume", stopper))
+            num_jobs += 1
+    for job, scored in _as_finished(executor, num_jobs, listener):
+        before = done[job.number]
+        evaluation = dataclasses.replace(
+            scored.evaluation,
+            round_index=before.round_index,
+            number=before.number,
+            predicted=before.predicted,
+            seconds=before.seconds + scored.evaluation.seconds,
+        )
+        merged[job.number] = evaluation
+        best = _best(merged, config.num_finalists)
+        _record(space, storage, study, scored, evaluation, best, keeper)
+        listener.finished(job, evaluation)
+    return merged
 
 
 def _as_finished(executor: Executor, count: int, watcher: Watcher) -> Iterator[tuple[Job, Scored]]:
@@ -269,6 +348,7 @@ def _confirm(
         num_evaluations=len(done),
         num_confirmations=len(confirmations),
         seconds=sum(e.seconds for e in (*done, *confirmations)),
+        epochs_trained=sum(len(e.curve) for e in done),
         variables_name="" if keeper is None else name,
     )
 

@@ -9,6 +9,11 @@ from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.space.base import Space
 
 
+def source_curves(sources: Sequence[Source]) -> list[list[tuple[float, ...]]]:
+    """Returns the learning curves of each source's complete evaluations."""
+    return [[e.curve for e in s.evaluations if e.status == "complete"] for s in sources]
+
+
 def task_histories(space: Space, sources: Sequence[Source]) -> tuple[TaskHistory, ...]:
     """Encodes the complete evaluations of each source; seeds of one architecture are averaged.
 
