@@ -21,6 +21,7 @@ import jax
 import numpy as np
 from absl import app, flags
 
+from experiments.bench.comparison import AccuracyError, compare
 from experiments.bench.evaluators import WAYS, EvaluationTask, Evaluator
 from experiments.bench.machine import check_output, limit_threads, write_result
 from xfernas_jax.benchmarks.trained import versions
@@ -35,41 +36,6 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the drawn architectures.", lower_bou
 _TORCH = flags.DEFINE_bool("torch", True, "Whether PyTorch takes part.")
 _THREADS = flags.DEFINE_integer("threads", 0, "Processor cores of each; 0: all.", lower_bound=0)
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file.")
-
-_MAX_STANDARD_ERRORS = 3.0
-
-
-class AccuracyError(Exception):
-    """Two ways of evaluating do not give the same accuracy: the comparison is void."""
-
-
-def compare(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Compares a way with ours over the architectures.
-
-    Raises:
-      AccuracyError: when the mean difference of the accuracies is beyond seed noise.
-    """
-    ours, other = (np.array([row[way]["seconds"] for row in rows]) for way in ("ours", name))
-    differences = np.array(
-        [row[name]["valid_accuracy"] - row["ours"]["valid_accuracy"] for row in rows]
-    )
-    mean = float(differences.mean())
-    error = float(differences.std(ddof=1) / np.sqrt(len(rows)))
-    if abs(mean) > max(_MAX_STANDARD_ERRORS * error, 1e-9):
-        raise AccuracyError(
-            f"{name}: its accuracy differs from ours by {mean:+.4f} on average, with a standard "
-            f"error of {error:.4f} over {len(rows)} architectures; that is no seed noise."
-        )
-    ratios = other / ours
-    return {
-        "evaluations_per_hour": 3600.0 / float(other.mean()),
-        "ratio_of_totals": float(other.sum() / ours.sum()),
-        "median_ratio": float(np.median(ratios)),
-        "least_ratio": float(ratios.min()),
-        "greatest_ratio": float(ratios.max()),
-        "mean_accuracy_difference": mean,
-        "its_standard_error": error,
-    }
 
 
 def measure(task: EvaluationTask, ways: Sequence[str]) -> list[dict[str, Any]]:

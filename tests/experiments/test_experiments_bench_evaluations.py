@@ -3,7 +3,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from experiments.bench import evaluations_per_hour, evaluators
+from experiments.bench import comparison, evaluators
 from experiments.bench.naive import HostData
 from xfernas_jax.benchmarks.recipes import get_recipe
 from xfernas_jax.data import load_dataset
@@ -52,8 +52,8 @@ def rows(differences: list[float]) -> list[dict]:
 
 
 def test_ways_are_compared_and_unequal_accuracies_refused() -> None:
-    found = evaluations_per_hour.compare("naive", rows([0.02, -0.02, 0.01, -0.01]))
+    found = comparison.compare("naive", rows([0.02, -0.02, 0.01, -0.01]))
     assert found["median_ratio"] == found["ratio_of_totals"] == 2.5
     assert found["evaluations_per_hour"] == 720.0
-    with pytest.raises(evaluations_per_hour.AccuracyError, match="naive"):
-        evaluations_per_hour.compare("naive", rows([-0.10, -0.11, -0.12, -0.11]))
+    with pytest.raises(comparison.AccuracyError, match="naive"):
+        comparison.compare("naive", rows([-0.10, -0.11, -0.12, -0.11]))
