@@ -44,6 +44,7 @@ bench: ## Time training steps and evaluations beside PyTorch's, and the surrogat
 	@$(PY) -m experiments.bench.train_step $(ARGS)
 	@$(PY) -m experiments.bench.evaluation_share
 	@$(PY) -m experiments.bench.evaluations_per_hour
+	@$(PY) -m experiments.bench.fused_steps
 	@$(PY) -m experiments.bench.predictor_cost
 
 lock: ## Make requirements.txt and .ci/locks anew (ARGS=--upgrade takes the newest)

@@ -24,7 +24,7 @@ from xfernas_jax.space.registry import get_space
 from xfernas_jax.train.config import TrainConfig
 from xfernas_jax.train.parallel import AXIS, parallel, replicate, shard_table, unreplicate
 from xfernas_jax.train.schedule import make_optimizer
-from xfernas_jax.train.state import TaskFunctions, initial_state
+from xfernas_jax.train.state import TaskFunctions, TrainState, initial_state
 from xfernas_jax.train.step import train_step
 from xfernas_jax.types import PyTree
 
@@ -132,13 +132,14 @@ class Steps(Protocol):
 class JaxSteps:
     """The project's network and train step on the first device."""
 
-    def __init__(self, case: Case, setup: Setup, variables: PyTree) -> None:
+    def __init__(self, case: Case, setup: Setup, variables: PyTree, fused: int = 1) -> None:
         """Prepares; the first step compiles.
 
         Args:
           case: the architecture.
           setup: shared by all networks.
           variables: initial values.
+          fused: steps that one call of the compiled program takes, in a loop inside it.
         """
         config = TrainConfig(
             epochs=1,
@@ -173,17 +174,19 @@ class JaxSteps:
         devices = jax.local_devices()[:1]
         optimizer = make_optimizer(config, NUM_CHECKED_STEPS)
         self.num_params = count_params(variables)
-        self._step = parallel(
-            partial(
-                train_step,
-                task=TaskFunctions(apply, normalize, normalize),
-                config=config,
-                optimizer=optimizer,
-                axis_name=AXIS,
-            ),
-            devices,
-            donate=(0,),
+        step = partial(
+            train_step,
+            task=TaskFunctions(apply, normalize, normalize),
+            config=config,
+            optimizer=optimizer,
+            axis_name=AXIS,
         )
+
+        def chunk(state: TrainState, *fixed: jax.Array) -> TrainState:
+            return jax.lax.fori_loop(0, fused, lambda _, s: step(s, *fixed), state)
+
+        self.fused = fused
+        self._step = parallel(step if fused == 1 else chunk, devices, donate=(0,))
         state = initial_state(variables["params"], variables["batch_stats"], optimizer)
         self._state = replicate(state, devices)
         self._fixed = (
@@ -196,6 +199,12 @@ class JaxSteps:
 
     def advance(self) -> None:
         self._state = jax.block_until_ready(self._step(self._state, *self._fixed))
+
+    def take(self, count: int) -> None:
+        """Takes `count` steps, a multiple of the fused ones, and waits once at their end."""
+        for _ in range(count // self.fused):
+            self._state = self._step(self._state, *self._fixed)
+        jax.block_until_ready(self._state)
 
     def loss(self) -> float:
         """See `Steps`; asked after every step, for the state keeps only the sum."""
