@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from xfernas_jax.data import DataConfig, load_dataset, tfds_source
+from xfernas_jax.data.lazy import LazyImages
 from xfernas_jax.errors import DatasetError
 
 pytest.importorskip("tensorflow_datasets")
@@ -43,6 +44,24 @@ def test_files_are_prepared_once_and_read_as_they_are(tmp_path: Path) -> None:
     again, _ = load_fashion_mnist(14, data_dir, str(source))
     np.testing.assert_array_equal(again["train"].digests, parts["train"].digests)
     assert again["train"].split.images.shape == (40, 14, 14, 1)
+
+
+@pytest.mark.parametrize("image_size", [None, 14])
+def test_a_large_set_is_read_by_row(tmp_path: Path, image_size: int | None) -> None:
+    from xfernas_jax.data.fashion_mnist import DebianFashionMnist, load_fashion_mnist
+
+    source, data_dir = write_source(tmp_path / "source"), str(tmp_path / "tfds")
+    loaded, _ = load_fashion_mnist(image_size, data_dir, str(source))
+    builder = DebianFashionMnist(data_dir=data_dir, file_format="array_record")
+    lazy, _ = tfds_source.read_builder("fashion_mnist", builder, image_size, lazy_bytes=1)
+    for key, part in loaded.items():
+        images = lazy[key].split.images
+        assert isinstance(images, LazyImages)
+        np.testing.assert_array_equal(np.asarray(images), part.split.images)
+        rows = np.array([7, 0, 7])
+        np.testing.assert_array_equal(images.take(rows)[1:], part.split.images[rows][1:])
+        np.testing.assert_array_equal(lazy[key].split.labels, part.split.labels)
+        np.testing.assert_array_equal(lazy[key].digests, part.digests)
 
 
 def cut(content: bytes) -> bytes:

@@ -6,6 +6,7 @@ own sets does, and so does reading the TFRecord format.
 
 import contextlib
 import importlib.util
+import math
 import os
 import re
 import socket
@@ -20,6 +21,7 @@ from absl import logging
 from PIL import Image
 
 from xfernas_jax.data.base import Split
+from xfernas_jax.data.lazy import LAZY_BYTES, LazyImages
 from xfernas_jax.data.resize import resize_image, shrink
 from xfernas_jax.data.split import Part, as_digests, digest_image
 from xfernas_jax.errors import DatasetError, MissingExtraError
@@ -138,25 +140,56 @@ def _check_reachable(name: str, builder: Any) -> None:
         ) from error
 
 
+class _Records:
+    """Images of one split, read and decoded by row: a source of `LazyImages`."""
+
+    dtype, ndim = np.dtype(np.uint8), 4
+
+    def __init__(self, source: Any, image_key: str, shape: tuple[int, ...]) -> None:
+        self._source, self._key = source, image_key
+        self.shape = (len(source), *shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        examples = self._source.__getitems__(rows.tolist())
+        return np.stack([np.asarray(example[self._key]) for example in examples])
+
+
 def read_builder(
-    name: str, builder: Any, image_size: int | None
+    name: str, builder: Any, image_size: int | None, lazy_bytes: int = LAZY_BYTES
 ) -> tuple[dict[str, Part], tuple[str, ...]]:
-    """Reads the parts and class names of a prepared set; see `load_tfds` for what it raises."""
+    """Reads the parts and class names of a prepared set; see `load_tfds` for what it raises.
+
+    A split of images of one size that would take at least `lazy_bytes` is read once here, for its
+    labels and digests; its images stay where they are, in a format with random access.
+    """
     image_key, label_key, class_names = _keys(name, builder.info)
     parts = {}
     for key, split in _splits(name, builder.info.splits).items():
         labels, images, digests = [], [], []
+        shape = builder.info.features[image_key].shape
+        large = None not in shape and (
+            math.prod(shape) * builder.info.splits[split].num_examples >= lazy_bytes
+        )
+        lazy = large and _has_random_access(builder)
         for chunk in _examples(name, builder, split):
             labels.extend(int(example[label_key]) for example in chunk)
             chunk_images = [np.asarray(example[image_key]) for example in chunk]
             digests.extend(digest_image(image) for image in chunk_images)
-            images.append(_fit(name, chunk_images, builder.info.features[image_key], image_size))
+            if not lazy:
+                images.append(_fit(name, chunk_images, shape, image_size))
         if key != "train" and labels and max(labels) < 0:
             continue  # TFDS marks a part whose labels are not published by -1
         if not labels:
             raise DatasetError(f"{name}: its split {split} is empty.")
-        split_arrays = Split(np.concatenate(images), np.array(labels, np.int32))
-        parts[key] = Part(split_arrays, as_digests(digests))
+        if lazy:
+            records = _Records(builder.as_data_source(split=split), image_key, shape)
+            found = LazyImages(records, image_size=image_size)
+        else:
+            found = np.concatenate(images)
+        parts[key] = Part(Split(found, np.array(labels, np.int32)), as_digests(digests))
     return parts, class_names
 
 
@@ -196,11 +229,15 @@ def _splits(name: str, splits: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _examples(name: str, builder: Any, split: str) -> Iterator[list[Mapping[str, Any]]]:
-    """Yields the examples of a split in chunks."""
+def _has_random_access(builder: Any) -> bool:
     from tensorflow_datasets.core.file_adapters import FileFormat
 
-    random_access = builder.info.file_format in (FileFormat.ARRAY_RECORD, FileFormat.PARQUET)
+    return builder.info.file_format in (FileFormat.ARRAY_RECORD, FileFormat.PARQUET)
+
+
+def _examples(name: str, builder: Any, split: str) -> Iterator[list[Mapping[str, Any]]]:
+    """Yields the examples of a split in chunks."""
+    random_access = _has_random_access(builder)
     if not random_access and not has_tensorflow():
         raise MissingExtraError(
             f"{name}: is prepared in TFRecord format in {builder.data_dir}, and reading that needs "
@@ -231,9 +268,11 @@ def _examples(name: str, builder: Any, split: str) -> Iterator[list[Mapping[str,
         ) from error
 
 
-def _fit(name: str, images: list[np.ndarray], feature: Any, image_size: int | None) -> np.ndarray:
+def _fit(
+    name: str, images: list[np.ndarray], shape: tuple[int | None, ...], image_size: int | None
+) -> np.ndarray:
     """Stacks images; where the set has no one size, each becomes a square of `image_size`."""
-    if None not in feature.shape:
+    if None not in shape:
         return shrink(np.stack(images), image_size)
     if image_size is None:
         raise DatasetError(
