@@ -23,6 +23,7 @@ from xfernas_jax.errors import DatasetError, WorkerError
 from xfernas_jax.executors.base import Executor, Job
 from xfernas_jax.executors.devices import DeviceGroup
 from xfernas_jax.executors.local import LocalExecutor
+from xfernas_jax.search.early_stop import Stopper
 
 pytestmark = pytest.mark.slow
 SETUP = quick_setup()
@@ -62,6 +63,14 @@ def test_two_workers_give_bit_for_bit_what_one_gives(two_workers: LocalExecutor)
     list(map(check_same, two, one))
     assert two_tested == one_tested
     assert two[0].evaluation.curve != two[2].evaluation.curve
+
+
+def test_a_rule_stops_a_training_in_a_worker(two_workers: LocalExecutor) -> None:
+    above = Stopper(references=((1.0,),), kept_shares=(0.0,))  # stops whatever is below 100 %
+    scored = run_one(two_workers, Job(0, CELLS[0], seed=0, stop=above))
+    whole = run_one(two_workers, Job(0, CELLS[0], seed=0)).evaluation
+    assert scored.evaluation.status == "stopped"
+    assert scored.evaluation.curve == whole.curve[:1]
 
 
 def test_a_worker_that_dies_is_replaced_and_its_evaluation_is_the_same(

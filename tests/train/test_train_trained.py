@@ -23,7 +23,9 @@ def benchmark(
     common = ["train.epochs=2", "data.train_examples=130", "train.batch_size=32"]
     recipe = get_recipe("cpu", [*common, "network.filters=4", *changes])
     dataset = load_dataset("digits", recipe.data)
-    return TrainedBenchmark(SPACE, dataset, recipe, jax.devices()[:num_devices], stopped_dir)
+    return TrainedBenchmark(
+        SPACE, dataset, recipe, jax.devices()[:num_devices], stopped_dir=stopped_dir
+    )
 
 
 def test_training_learns_and_is_bit_identical_for_the_same_seed() -> None:
