@@ -8,7 +8,8 @@ tasks may have recorded the same architectures. Rules that end in `+sources` hav
 shares from the curves of that half. `~foretold` is the same rule with stopped evaluations in the
 predictor's fit, at the accuracy that their rank foretells. Everything else is
 `search.loop.run_search`. Writes `searches.csv` and `summary.json`; searches without early stopping
-are the twins of those with.
+are the twins of those with. Finished searches are kept in --output, so a run that was killed goes
+on; results of other code or histories need another folder.
 """
 
 import csv
@@ -219,6 +220,18 @@ def search(
     }
 
 
+def search_once(
+    optimizer: str, rule: str, target: int, seed: int, output: pathlib.Path
+) -> dict[str, Any]:
+    """Runs one search, or reads what an earlier run of the same settings left of it."""
+    name = f"{optimizer}-{rule}-{target}-{seed}-{_BUDGET.value}-{_BATCH.value}.json"
+    file = output / "searches" / name
+    if not file.exists():
+        row = search(optimizer, rule, target, seed, str(output / "source_fits"))
+        write_atomically(file, json.dumps(row).encode())
+    return json.loads(file.read_text())
+
+
 @functools.cache
 def _records() -> list[tuple[TableSpace, Record]]:
     bundled = sorted(pathlib.Path(xfernas_jax.__file__).parent.glob("bundled/*.jsonl.gz"))
@@ -275,8 +288,7 @@ def main(argv: Sequence[str]) -> None:
     for optimizer in _OPTIMIZERS.value:
         for target in range(len(_records())):
             for seed in range(_SEEDS.value):
-                cache = str(output / "source_fits")
-                rows += [search(optimizer, rule, target, seed, cache) for rule in rules]
+                rows += [search_once(optimizer, rule, target, seed, output) for rule in rules]
             print(f"{optimizer}: {rows[-1]['target']}", flush=True)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
