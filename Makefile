@@ -39,12 +39,13 @@ fix: ## Format, and repair what the linter can
 	$(PY) -m ruff check --fix-only .
 	$(PY) -m ruff format .
 
-bench: ## Time training steps and evaluations beside PyTorch's, and the surrogate (ARGS: the first)
+bench: ## Time training steps and evaluations beside PyTorch's, devices, surrogate (ARGS: the first)
 	@$(SETUP) bench
 	@$(PY) -m experiments.bench.train_step $(ARGS)
 	@$(PY) -m experiments.bench.evaluation_share
 	@$(PY) -m experiments.bench.evaluations_per_hour
 	@$(PY) -m experiments.bench.fused_steps
+	@$(PY) -m experiments.bench.devices
 	@$(PY) -m experiments.bench.predictor_cost
 
 lock: ## Make requirements.txt and .ci/locks anew (ARGS=--upgrade takes the newest)

@@ -14,7 +14,6 @@ workers it is left out.
 """
 
 import contextlib
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ import jax
 import numpy as np
 from absl import app, flags
 
+from experiments.bench.machine import check_output, write_result
 from experiments.commands import guarded
 from xfernas_jax.benchmarks.recipes import get_recipe
 from xfernas_jax.benchmarks.trained import versions
@@ -33,7 +33,6 @@ from xfernas_jax.executors.devices import Devices, device_groups, find_devices
 from xfernas_jax.executors.in_process import InProcessExecutor
 from xfernas_jax.executors.local import LocalExecutor
 from xfernas_jax.executors.setup import EvaluationSetup
-from xfernas_jax.files import check_writable, write_atomically
 from xfernas_jax.nn.programs import ProgramChoice
 from xfernas_jax.space import NASBENCH201_BEST
 from xfernas_jax.space.registry import get_space
@@ -139,10 +138,7 @@ def main(argv: Sequence[str]) -> None:
     if extra := argv[1:]:
         raise FlagError(f"devices takes flags only. Got {extra}.")
     if _OUTPUT.value:
-        try:
-            check_writable(_OUTPUT.value)
-        except OSError as error:
-            raise FlagError(f"--output={_OUTPUT.value}: {error.strerror}.") from error
+        check_output(_OUTPUT.value)
     devices = find_devices()
     if devices.platform != "cpu" and _WORKERS.value:
         jax.config.update("jax_platforms", "cpu")
@@ -163,7 +159,7 @@ def main(argv: Sequence[str]) -> None:
     }
     print("  ".join(f"{name} {version}" for name, version in versions()))
     if _OUTPUT.value:
-        write_atomically(_OUTPUT.value, (json.dumps(result, indent=1) + "\n").encode())
+        write_result(_OUTPUT.value, result)
 
 
 if __name__ == "__main__":
