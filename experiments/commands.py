@@ -9,15 +9,20 @@ from typing import Any
 from xfernas_jax.errors import UserError
 
 
-def guarded(name: str, main: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], None]:
-    """Returns `main` with a user's mistake as one line under `name` and exit code 2."""
+def guarded(
+    name: str, main: Callable[[Sequence[str]], None], *findings: type[Exception]
+) -> Callable[[Sequence[str]], None]:
+    """Returns `main` with a user's mistake as one line under `name` and exit code 2.
+
+    Errors of the classes `findings`, which say that a comparison is void, are a line and code 1.
+    """
 
     def run(argv: Sequence[str]) -> None:
         try:
             main(argv)
-        except UserError as error:
+        except (UserError, *findings) as error:
             print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
-            sys.exit(2)
+            sys.exit(2 if isinstance(error, UserError) else 1)
 
     return run
 

@@ -14,9 +14,9 @@ workers it is left out.
 """
 
 import contextlib
-import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any, cast
 
 import jax
@@ -99,7 +99,7 @@ def measure_evaluations(setup: EvaluationSetup, platform: str) -> list[dict[str,
     with contextlib.ExitStack() as stack:
         executors = open_executors(setup, platform)
         for executor in executors.values():
-            stack.enter_context(executor)
+            stack.callback(executor.close)
             evaluate_all(executor, make_jobs(executor.num_workers, _WARM_SEED))
         names, hourly = list(executors), {name: list[float]() for name in executors}
         for i in range(_ROUNDS.value):
@@ -122,7 +122,7 @@ def measure_shares(platform: str) -> list[dict[str, Any]]:
     rows = []
     for number in map(int, _SHARES.value):
         (group,) = device_groups(Devices(platform, number), number)
-        with LocalExecutor(setup, [group]) as executor:
+        with closing(LocalExecutor(setup, [group])) as executor:
             times = EpochTimes()
             executor.submit(Job(0, NASBENCH201_BEST, 0))
             executor.next_finished(times)
@@ -163,4 +163,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(app.run(guarded("devices", main)))
+    app.run(guarded("devices", main))

@@ -9,7 +9,6 @@ epoch, with its validation, times the number of epochs; the share is what remain
 time from the start of an evaluation to its result. Not counted is the start of a process.
 """
 
-import sys
 import tempfile
 from collections.abc import Sequence
 from typing import Any
@@ -20,8 +19,9 @@ from absl import app, flags
 
 from experiments.bench.evaluators import EvaluationTask, Evaluator
 from experiments.bench.machine import check_output, limit_threads, write_result
+from experiments.commands import guarded
 from xfernas_jax.benchmarks.trained import versions
-from xfernas_jax.errors import FlagError, UserError
+from xfernas_jax.errors import FlagError
 
 _SPACE = flags.DEFINE_string("space", "nasbench201", "Search space.")
 _DATASET = flags.DEFINE_string("dataset", "digits", "Data set.")
@@ -86,14 +86,5 @@ def main(argv: Sequence[str]) -> None:
         write_result(_OUTPUT.value, {**result, "versions": dict(versions())})
 
 
-def guarded(argv: Sequence[str]) -> None:
-    """Runs `main`; a user's mistake is one line and exit code 2."""
-    try:
-        main(argv)
-    except UserError as error:
-        print(f"evaluation_share: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    app.run(guarded)
+    app.run(guarded("evaluation_share", main))

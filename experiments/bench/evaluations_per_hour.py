@@ -12,7 +12,6 @@ faster. All draw their initial values each in their own way, so their accuracies
 to seed noise only: the mean difference must lie within three of its standard errors.
 """
 
-import sys
 import tempfile
 from collections.abc import Sequence
 from typing import Any
@@ -24,8 +23,9 @@ from absl import app, flags
 from experiments.bench.comparison import AccuracyError, compare
 from experiments.bench.evaluators import WAYS, EvaluationTask, Evaluator
 from experiments.bench.machine import check_output, limit_threads, write_result
+from experiments.commands import guarded
 from xfernas_jax.benchmarks.trained import versions
-from xfernas_jax.errors import FlagError, UserError
+from xfernas_jax.errors import FlagError
 
 _SPACE = flags.DEFINE_string("space", "nasbench201", "Search space.")
 _DATASET = flags.DEFINE_string("dataset", "digits", "Data set.")
@@ -95,14 +95,5 @@ def main(argv: Sequence[str]) -> None:
         write_result(_OUTPUT.value, result)
 
 
-def guarded(argv: Sequence[str]) -> None:
-    """Runs `main`; a user's mistake is one line and exit code 2, unequal accuracies are code 1."""
-    try:
-        main(argv)
-    except (UserError, AccuracyError) as error:
-        print(f"evaluations_per_hour: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UserError) else 1)
-
-
 if __name__ == "__main__":
-    app.run(guarded)
+    app.run(guarded("evaluations_per_hour", main, AccuracyError))

@@ -7,7 +7,6 @@ round takes as many steps, an epoch of that recipe several times over, and waits
 as a training does.
 """
 
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -18,9 +17,10 @@ from absl import app, flags
 
 from experiments.bench.machine import check_output, limit_threads, write_result
 from experiments.bench.steps import Case, JaxSteps, Setup, choose_cases, start
+from experiments.commands import guarded
 from xfernas_jax.benchmarks.recipes import RECIPES
 from xfernas_jax.benchmarks.trained import versions
-from xfernas_jax.errors import FlagError, UserError
+from xfernas_jax.errors import FlagError
 
 _NETWORKS = flags.DEFINE_list(
     "networks", ["nasbench201_best", "nasbench201_random0", "nao5_random0"], "Names of networks."
@@ -91,14 +91,5 @@ def main(argv: Sequence[str]) -> None:
         write_result(_OUTPUT.value, result)
 
 
-def guarded(argv: Sequence[str]) -> None:
-    """Runs `main`; a user's mistake is one line and exit code 2."""
-    try:
-        main(argv)
-    except UserError as error:
-        print(f"fused_steps: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    app.run(guarded)
+    app.run(guarded("fused_steps", main))

@@ -13,7 +13,6 @@ is faster eagerly; it compiles for minutes.
 import dataclasses
 import importlib
 import math
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,8 +35,9 @@ from experiments.bench.steps import (
     first_losses,
     start,
 )
+from experiments.commands import guarded
 from xfernas_jax.benchmarks.trained import versions
-from xfernas_jax.errors import FlagError, UserError
+from xfernas_jax.errors import FlagError
 from xfernas_jax.nn.network import NetworkConfig
 
 _NETWORKS = flags.DEFINE_list("networks", [], "Names of networks; default: all seven.")
@@ -183,14 +183,5 @@ def line_of(row: Mapping[str, Any]) -> str:
     )
 
 
-def guarded(argv: Sequence[str]) -> None:
-    """Runs `main`; a user's mistake is one line and exit code 2, unequal networks are code 1."""
-    try:
-        main(argv)
-    except (UserError, TwinError) as error:
-        print(f"train_step: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UserError) else 1)
-
-
 if __name__ == "__main__":
-    app.run(guarded)
+    app.run(guarded("train_step", main, TwinError))

@@ -1,6 +1,7 @@
 """A parent that prints its worker's process number once that trains, and waits to be killed."""
 
 import pathlib
+from contextlib import closing
 
 from executor_cases import CELLS, Record, cpu_groups, quick_setup
 
@@ -20,6 +21,6 @@ class Tells(Record):
         print(*children(), flush=True)
 
 
-with LocalExecutor(quick_setup("train.epochs=100000"), cpu_groups(1)) as executor:
+with closing(LocalExecutor(quick_setup("train.epochs=100000"), cpu_groups(1))) as executor:
     executor.submit(Job(0, CELLS[0], seed=0))
     executor.next_finished(Tells())

@@ -1,6 +1,7 @@
 import collections
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import jax
@@ -60,7 +61,7 @@ def run(executor: Executor, jobs: list[Job]) -> tuple[list[Any], Record]:
 
 def test_jobs_run_in_order_and_are_told_to_the_watcher() -> None:
     bench = Waits()
-    with InProcessExecutor(bench, bench.prepare) as executor:
+    with closing(InProcessExecutor(bench, bench.prepare)) as executor:
         results, record = run(executor, JOBS)
         assert [job for job, _ in results] == JOBS
         assert record.started_numbers == [0, 1, 2]
@@ -99,7 +100,7 @@ def test_compiling_ahead_changes_no_bit_and_compiles_each_program_once(
         recipe, devices = quick_setup().recipe, jax.devices()[:1]
         bench = TrainedBenchmark(SPACE, dataset, recipe, devices, programs="own")
         compilations.clear()
-        with InProcessExecutor(bench, bench.prepare if ahead else None) as executor:
+        with closing(InProcessExecutor(bench, bench.prepare if ahead else None)) as executor:
             results, _ = run(executor, TWICE)
         found[ahead] = [(timeless(s.evaluation), s.variables) for _, s in results]
         in_thread = [name for name in compilations if name.startswith("compile_ahead")]

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import jax
@@ -31,7 +32,7 @@ SETUP = quick_setup()
 
 @pytest.fixture(scope="module")
 def two_workers() -> Iterator[LocalExecutor]:
-    with LocalExecutor(SETUP, cpu_groups(2)) as executor:
+    with closing(LocalExecutor(SETUP, cpu_groups(2))) as executor:
         yield executor
 
 
@@ -48,7 +49,7 @@ def check_same(first: Scored, second: Scored) -> None:
 def test_two_workers_give_bit_for_bit_what_one_gives(two_workers: LocalExecutor) -> None:
     jobs = [Job(number, CELLS[number % 2], seed=number // 2) for number in range(4)]
     found = []
-    with LocalExecutor(SETUP, cpu_groups(2)[:1]) as one_worker:  # of as many cores
+    with closing(LocalExecutor(SETUP, cpu_groups(2)[:1])) as one_worker:  # of as many cores
         for executor in (two_workers, one_worker):
             record = Record()
             for job in jobs:
@@ -96,7 +97,7 @@ def test_an_evaluation_over_which_every_worker_dies_is_given_up(
 ) -> None:
     broken = DeviceGroup("GPU 3", {}, cores=(100_000,))  # there is no such core
     with (
-        LocalExecutor(SETUP, [broken]) as executor,
+        closing(LocalExecutor(SETUP, [broken])) as executor,
         pytest.raises(WorkerError, match=r"GPU 3 died over evaluation 1 .* exit code 1, as 2"),
     ):
         run_one(executor, Job(0, CELLS[0], seed=0))
@@ -105,7 +106,7 @@ def test_an_evaluation_over_which_every_worker_dies_is_given_up(
 
 def test_a_users_mistake_in_a_worker_is_raised_here() -> None:
     setup = quick_setup(dataset="npz:absent.npz")
-    with LocalExecutor(setup, cpu_groups(1)) as executor:
+    with closing(LocalExecutor(setup, cpu_groups(1))) as executor:
         with pytest.raises(DatasetError, match=r"absent\.npz"):
             run_one(executor, Job(0, CELLS[0], seed=0))
         with pytest.raises(ValueError, match="none was submitted"):

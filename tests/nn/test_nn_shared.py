@@ -116,6 +116,14 @@ def test_unused_parts_do_not_change_a_training() -> None:
     np.testing.assert_allclose(*curves, rtol=1e-3)
 
 
+def test_programs_share_only_under_plain_sgd() -> None:
+    recipe = get_recipe("cpu", ["train.optimizer=lamb"])
+    benchmark = TrainedBenchmark(
+        SPACE, load_dataset("digits", recipe.data), recipe, programs="shared"
+    )
+    assert isinstance(benchmark._program(NASBENCH201_BEST), OwnProgram)
+
+
 @pytest.mark.parametrize(
     ("space", "recipe", "changes", "shares"),
     [

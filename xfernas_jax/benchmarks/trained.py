@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
+import json
 import math
 import os
 import pathlib
@@ -31,11 +33,13 @@ from xfernas_jax.nn.programs import (
     Program,
     ProgramChoice,
     Programs,
+    SharedProgram,
     shared_work,
 )
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.train.checkpoint import TrainingCheckpoints
-from xfernas_jax.train.loop import Checkpointer, Part, Stop, Trainer, TrainResult
+from xfernas_jax.train.feed import Feed, make_feed
+from xfernas_jax.train.loop import Checkpointer, Stop, Trainer, TrainResult
 from xfernas_jax.train.parallel import AXIS, check_divides
 from xfernas_jax.train.state import TaskFunctions
 from xfernas_jax.types import Device, PyTree
@@ -64,8 +68,8 @@ class TrainedBenchmark:
           recipe: network size, data handling and training.
           devices: that share each batch; None means all local ones.
           programs: "own" compiles every network; "shared" compiles one program for all networks
-            that it can stand for (see `nn/shared.py`); "auto" takes that one where a training is
-            so short that compiling would take longer.
+            that it can stand for under plain SGD (see `nn/shared.py`); "auto" takes that one where
+            trainings are short.
           residence: "device" puts the data on every device, "stream" sends it batch by batch,
             "auto" streams what would take much of a device's memory. Results are the same.
           stopped_dir: keeps the states of stopped evaluations, which go on from there when they
@@ -90,8 +94,8 @@ class TrainedBenchmark:
             dataset.task.num_classes,
             dataset.input_shape,
             AXIS if recipe.train.sync_batch_norm else None,
-            share=programs == "shared"
-            or (programs == "auto" and plain_sgd and work <= LARGEST_SHARED_WORK),
+            share=plain_sgd
+            and (programs == "shared" or (programs == "auto" and work <= LARGEST_SHARED_WORK)),
         )
         self._trainers: dict[str, Trainer] = {}
         self._stopped_dir = None if stopped_dir is None else pathlib.Path(stopped_dir)
@@ -166,7 +170,7 @@ class TrainedBenchmark:
         program = self._program(genotype)
         result = self._trainer(program).fit(
             program.enter(program.initial_variables(seed) if variables is None else variables),
-            _part(self._dataset.valid),
+            self._valid,
             seed,
             None if on_epoch is None else lambda r: on_epoch(r.epoch, r.valid_accuracy),
             checkpointer,
@@ -182,13 +186,14 @@ class TrainedBenchmark:
             "split": self.task.split,
             "recipe": self.recipe,
             "seed": seed,
+            "program": "shared" if isinstance(self._program(genotype), SharedProgram) else "own",
         }
 
     def _stopped_folder(self, genotype: Genotype, seed: int) -> pathlib.Path:
-        """Returns a folder of this network, seed and program: a state has the program's shapes."""
+        """Returns the folder of a training that was stopped."""
         assert self._stopped_dir is not None
-        text = f"{self._space.key(genotype)} {self._program(genotype).key}"
-        return self._stopped_dir / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-{seed}"
+        text = json.dumps(self.identity(genotype, seed), sort_keys=True)
+        return self._stopped_dir / hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _stopped_training(
         self, genotype: Genotype, seed: int, stop: Stop | None
@@ -208,7 +213,7 @@ class TrainedBenchmark:
         """Compiles the training of an architecture, while another thread may train another."""
         program = self._program(genotype)
         variables = program.enter(program.initial_variables(0))
-        self._trainer(program).compile(variables, _part(self._dataset.valid))
+        self._trainer(program).compile(variables, self._valid)
 
     def initial_variables(self, genotype: Genotype, seed: int) -> PyTree:
         """Draws the initial `params` and `batch_stats` of an architecture on the host."""
@@ -217,8 +222,20 @@ class TrainedBenchmark:
     def test_accuracy(self, genotype: Genotype, variables: Any) -> float:
         """Returns the accuracy on the test part, a fraction."""
         program = self._program(genotype)
-        part = _part(self._dataset.test)
-        return self._trainer(program).evaluate(program.enter(variables), part)
+        test = self._feed(self._dataset.test)
+        return self._trainer(program).evaluate(program.enter(variables), test)
+
+    @functools.cached_property
+    def _train(self) -> Feed:
+        """The training part: placed once, whatever is trained on it."""
+        return self._feed(self._dataset.train)
+
+    @functools.cached_property
+    def _valid(self) -> Feed:
+        return self._feed(self._dataset.valid)
+
+    def _feed(self, split: Split) -> Feed:
+        return make_feed(split.images, split.labels, self._devices, self._read_batches)
 
     def _program(self, genotype: Genotype) -> Program:
         return self._programs.of(self._space.plan(genotype))
@@ -269,11 +286,10 @@ class TrainedBenchmark:
                 self._recipe.network.auxiliary_weight,
             ),
             config,
-            _part(self._dataset.train),
+            self._train,
             lambda seed, epoch: epoch_indices(num_train, config.batch_size, seed, epoch),
             eval_indices,
             self._devices,
-            self._read_batches,
         )
 
 
@@ -292,10 +308,6 @@ def check_fits(space: Space, recipe: Recipe, devices: Sequence[Device]) -> None:
         )
     check_divides(recipe.train.batch_size, devices, "train.batch_size")
     check_divides(recipe.train.eval_batch_size, devices, "train.eval_batch_size")
-
-
-def _part(split: Split) -> Part:
-    return Part(split.images, split.labels)
 
 
 def versions() -> tuple[tuple[str, str], ...]:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 from xfernas_jax.cli import flags, inputs
@@ -54,7 +55,9 @@ def search() -> None:
     spec = inputs.study_spec("search", dataset, space, recipe, config)
     folder = inputs.folder_of(_STUDIES, spec.name)
     with (
-        open_executor(space, dataset, recipe, loop.batch_size, folder / "stopped") as executor,
+        closing(
+            open_executor(space, dataset, recipe, loop.batch_size, folder / "stopped")
+        ) as executor,
         inputs.open_storage() as storage,
     ):
         console.print(f"Study {spec.name}: {dataset.task.dataset} in {space.name}, {recipe.name}")
@@ -170,7 +173,7 @@ def collect() -> None:
     config = {"seed": flags.SEED.value, "recipe": recipe.to_json()}
     count = flags.NUM_ARCHITECTURES.value
     with (
-        open_executor(space, dataset, recipe, count) as executor,
+        closing(open_executor(space, dataset, recipe, count)) as executor,
         inputs.open_storage() as storage,
     ):
         spec = inputs.study_spec("collect", dataset, space, recipe, config)

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
 from xfernas_jax.benchmarks.base import Scored
@@ -47,7 +46,7 @@ class Executor(Protocol):
     """Runs evaluations, several at once where it has the devices; one thread uses it.
 
     A controller submits what its optimizer suggests and takes results as they come. Workers only
-    train: nothing here suggests or records. Use it as a context manager, or call `close`.
+    train: nothing here suggests or records. Call `close` at the end; `contextlib.closing` does.
     """
 
     @property
@@ -81,12 +80,3 @@ class Executor(Protocol):
     def close(self) -> None:
         """Ends what still runs; the object is of no use afterwards."""
         ...
-
-    def __enter__(self) -> "Executor": ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...

@@ -4,7 +4,6 @@ import collections
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 from xfernas_jax.benchmarks.base import Benchmark, Scored
@@ -63,14 +62,3 @@ class InProcessExecutor:
     def close(self) -> None:
         """Waits for the compilation in progress."""
         self._thread.shutdown(cancel_futures=True)
-
-    def __enter__(self) -> "InProcessExecutor":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

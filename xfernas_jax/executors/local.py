@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any
 
 from xfernas_jax.benchmarks.base import Scored
@@ -156,17 +155,6 @@ class LocalExecutor:
                 worker.connection.close()  # all of them end meanwhile
         for worker in self._workers:
             worker.end()
-
-    def __enter__(self) -> "LocalExecutor":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _assign(self) -> None:
         """Gives waiting tasks to idle workers."""

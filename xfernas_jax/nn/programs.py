@@ -17,8 +17,8 @@ ProgramChoice = Literal["auto", "own", "shared"]
 LARGEST_SHARED_WORK = 5e10
 """Multiply-adds of a training up to which `auto` takes the shared program.
 
-It computes every edge of a cell, used or not, and compiles once. Measured on a CPU, see
-experiments/bench/RESULTS.md; unmeasured on accelerators.
+It computes every edge of a cell, used or not, and compiles once. The recipe `cpu`, a fifth of this
+bound, was measured to gain (experiments/bench/RESULTS.md); the bound itself was not.
 """
 
 

@@ -184,7 +184,7 @@ def _submit_round(
     taken = {e.number for e in batch}
     free = [number for number in range(start, start + count) if number not in taken]
     predicted: dict[int, float | None] = {}
-    # a raised budget can find a round that began smaller, with other suggestions
+    # A raised budget can find a round that began smaller, with other suggestions.
     for number, suggestion in zip(free, new[: count - len(batch)], strict=False):
         training = training_seed(space, suggestion.genotype, seed)
         predicted[number] = suggestion.predicted
@@ -307,10 +307,8 @@ def _confirm(
         executor.submit(job)
     kept: dict[str, tuple[int, Any]] = {}  # by finalist: of its first seed that did not fail
     for job, scored in _as_finished(executor, len(waiting), listener):
-        evaluation, key = (
-            dataclasses.replace(scored.evaluation, number=job.number),
-            space.key(job.genotype),
-        )
+        evaluation = dataclasses.replace(scored.evaluation, number=job.number)
+        key = space.key(job.genotype)
         earlier = kept.get(key)
         if evaluation.valid_accuracy is not None and (earlier is None or job.seed < earlier[0]):
             kept[key] = (job.seed, scored.variables)

@@ -1,4 +1,7 @@
-"""How a part's batches reach the steps: from the devices, or from the host one ahead."""
+"""How a part's batches reach the steps: from the devices, or from the host one ahead.
+
+A part is images `[N, H, W, C]` uint8 and labels `[N]` int32.
+"""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +24,7 @@ class ResidentFeed:
 
     def __init__(self, images: ImageRows, labels: np.ndarray, devices: Sequence[Device]) -> None:
         """Puts the part on the devices."""
-        self._devices = devices
+        self.num_examples, self._devices = len(labels), devices
         self._placed = replicate((np.asarray(images), labels), devices)
 
     def epoch(self, table: np.ndarray) -> Iterator[Batch]:
@@ -47,7 +50,7 @@ class StreamedFeed:
     ) -> None:
         """Takes the part; nothing is read."""
         self._images, self._labels, self._devices = images, labels, devices
-        self._read = read_batches
+        self.num_examples, self._read = len(labels), read_batches
 
     def epoch(self, table: np.ndarray) -> Iterator[Batch]:
         """Gives `train_on_batch` each batch's images and labels."""
@@ -73,3 +76,15 @@ class StreamedFeed:
 
 
 Feed = ResidentFeed | StreamedFeed
+
+
+def make_feed(
+    images: ImageRows,
+    labels: np.ndarray,
+    devices: Sequence[Device],
+    read_batches: BatchReader | None = None,
+) -> Feed:
+    """Returns the feed of a part: on the devices, or by a reader from the host."""
+    if read_batches is None:
+        return ResidentFeed(images, labels, devices)
+    return StreamedFeed(images, labels, devices, read_batches)

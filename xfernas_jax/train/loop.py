@@ -13,7 +13,7 @@ import numpy as np
 
 from xfernas_jax.errors import TrainingDivergedError
 from xfernas_jax.train.config import TrainConfig
-from xfernas_jax.train.feed import Batch, BatchReader, Feed, ResidentFeed, StreamedFeed
+from xfernas_jax.train.feed import Batch, Feed, StreamedFeed
 from xfernas_jax.train.parallel import (
     AXIS,
     check_divides,
@@ -24,19 +24,11 @@ from xfernas_jax.train.parallel import (
 from xfernas_jax.train.schedule import make_optimizer
 from xfernas_jax.train.state import TaskFunctions, TrainState, initial_state
 from xfernas_jax.train.step import eval_on_batch, eval_step, train_on_batch, train_step
-from xfernas_jax.types import Device, ImageRows, PyTree
+from xfernas_jax.types import Device, PyTree
 
 EpochTable = Callable[[int, int], np.ndarray]  # (seed, epoch) -> [steps, B] int32 indices
 Stop = Callable[[Sequence[float]], bool]  # validation accuracies so far -> whether to stop now
 EvalTables = tuple[np.ndarray, np.ndarray]  # [steps, B] int32 indices, [steps, B] bool counted
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """A part of a data set: images `[N, H, W, C]` uint8 and labels `[N]` int32."""
-
-    images: ImageRows
-    labels: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,32 +78,29 @@ class Checkpointer(Protocol):
 class Trainer:
     """Trains one network on one data set, any number of times with one compilation.
 
-    `fit` with another seed reuses the compiled steps. Sets live on every device, unless a reader is
-    given. An epoch and its evaluation then take one transfer to the devices, the table of
-    indices, and two back, the loss and the count of right answers.
+    `fit` with another seed reuses the compiled steps. With feeds that live on the devices an epoch
+    and its evaluation take one transfer to the devices, the table of indices, and two back, the
+    loss and the count of right answers.
     """
 
     def __init__(
         self,
         task: TaskFunctions,
         config: TrainConfig,
-        train: Part,
+        train: Feed,
         epoch_table: EpochTable,
         eval_tables: Callable[[int, int], EvalTables],
         devices: Sequence[Device],
-        read_batches: BatchReader | None = None,
     ) -> None:
         """Prepares the steps; they compile on first use.
 
         Args:
           task: network and data functions.
           config: of the training.
-          train: the training part.
+          train: the training part; the parts that are evaluated are fed in the same way.
           epoch_table: indices of an epoch's batches by (seed, epoch).
           eval_tables: indices and mask that cover `num_examples` in batches of `batch_size`.
           devices: that share each batch.
-          read_batches: reads the batches of sets that stay on the host; None puts sets on the
-            devices. The result is the same.
 
         Raises:
           DeviceError: when the devices do not divide a batch size.
@@ -120,12 +109,11 @@ class Trainer:
         check_divides(config.eval_batch_size, devices, "train.eval_batch_size")
         self._config, self._devices = config, tuple(devices)
         self._epoch_table, self._eval_tables = epoch_table, eval_tables
-        self._read_batches = read_batches
-        self._train = self._feed(train)
+        self._train = train
         self._steps_per_epoch = epoch_table(0, 0).shape[0]
         self._optimizer = make_optimizer(config, self._steps_per_epoch)
         step, score = train_step, eval_step
-        if read_batches is not None:
+        if isinstance(train, StreamedFeed):
             step = partial(train_on_batch, steps_per_epoch=self._steps_per_epoch)
             score = eval_on_batch
         options = {"config": config, "optimizer": self._optimizer}
@@ -135,7 +123,7 @@ class Trainer:
         self._eval_step = parallel(partial(score, task=task, axis_name=AXIS), self._devices)
         self._compiling, self._is_compiled = threading.Lock(), False
 
-    def compile(self, variables: PyTree, valid: Part) -> None:
+    def compile(self, variables: PyTree, valid: Feed) -> None:
         """Compiles both steps, once; a second thread waits for the first.
 
         Args:
@@ -159,7 +147,7 @@ class Trainer:
     def fit(
         self,
         variables: PyTree,
-        valid: Part,
+        valid: Feed,
         seed: int,
         on_epoch: Callable[[EpochReport], None] | None = None,
         checkpointer: Checkpointer | None = None,
@@ -209,23 +197,17 @@ class Trainer:
         final = unreplicate({"params": state.params, "batch_stats": state.batch_stats})
         return TrainResult(final, tuple(curve), tuple(losses))
 
-    def evaluate(self, variables: PyTree, part: Part) -> float:
+    def evaluate(self, variables: PyTree, part: Feed) -> float:
         """Returns the accuracy (a fraction) over every example of `part`."""
         placed = replicate(variables, self._devices)
         evaluation = self._evaluation(part)
         return self._accuracy(placed["params"], placed["batch_stats"], evaluation)
 
-    def _feed(self, part: Part) -> Feed:
-        if self._read_batches is None:
-            return ResidentFeed(part.images, part.labels, self._devices)
-        return StreamedFeed(part.images, part.labels, self._devices, self._read_batches)
-
-    def _evaluation(self, part: Part) -> _Evaluation:
+    def _evaluation(self, part: Feed) -> _Evaluation:
         zero = np.zeros((), np.int32)
-        table, counted = self._eval_tables(len(part.labels), self._config.eval_batch_size)
-        batches = self._feed(part).evaluation(table, counted)
+        tables = self._eval_tables(part.num_examples, self._config.eval_batch_size)
         start = replicate((zero, zero), self._devices)
-        return _Evaluation(batches, start, len(part.labels))
+        return _Evaluation(part.evaluation(*tables), start, part.num_examples)
 
     def _run_epoch(
         self, state: TrainState, key: jax.Array, seed: int, epoch: int
