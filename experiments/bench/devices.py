@@ -14,7 +14,6 @@ workers it is left out.
 """
 
 import contextlib
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from typing import Any, cast
@@ -23,6 +22,7 @@ import jax
 import numpy as np
 from absl import app, flags
 
+from experiments.bench.jobs import EpochTimes, evaluate_all, make_jobs
 from experiments.bench.machine import check_output, write_result
 from experiments.commands import guarded
 from xfernas_jax.benchmarks.recipes import get_recipe
@@ -35,7 +35,6 @@ from xfernas_jax.executors.local import LocalExecutor
 from xfernas_jax.executors.setup import EvaluationSetup
 from xfernas_jax.nn.programs import ProgramChoice
 from xfernas_jax.space import NASBENCH201_BEST
-from xfernas_jax.space.registry import get_space
 
 _RECIPE = flags.DEFINE_string("recipe", "cpu", "Recipe of the evaluations.")
 _PROGRAMS = flags.DEFINE_enum("programs", "auto", ["auto", "own", "shared"], "As in run.py.")
@@ -49,36 +48,6 @@ _SPACE, _DATASET = "nasbench201", "digits"
 _SHARED_TRAINING = ("network.filters=32", "train.batch_size=256", "data.train_examples=1024")
 _SHARED_STEPS = 4  # in its epochs
 _WARM_SEED = 10**6
-
-
-class EpochTimes:
-    """A watcher that notes when epochs end."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-
-    def started(self, job: Job) -> None:
-        """Is of no interest."""
-
-    def epoch(self, job: Job, epoch: int, valid_accuracy: float) -> None:
-        """Notes the time."""
-        self.seconds.append(time.perf_counter())
-
-
-def evaluate_all(executor: Executor, jobs: Sequence[Job]) -> float:
-    """Returns the wall seconds from the first start to the last result."""
-    begin = time.perf_counter()
-    for job in jobs:
-        executor.submit(job)
-    for _ in jobs:
-        executor.next_finished(EpochTimes())
-    return time.perf_counter() - begin
-
-
-def make_jobs(count: int, seed: int) -> list[Job]:
-    """Draws random networks."""
-    rng = np.random.default_rng(seed)
-    return [Job(i, get_space(_SPACE).sample(rng), seed) for i in range(count)]
 
 
 def open_executors(setup: EvaluationSetup, platform: str) -> dict[str, Executor]:
@@ -100,10 +69,10 @@ def measure_evaluations(setup: EvaluationSetup, platform: str) -> list[dict[str,
         executors = open_executors(setup, platform)
         for executor in executors.values():
             stack.callback(executor.close)
-            evaluate_all(executor, make_jobs(executor.num_workers, _WARM_SEED))
+            evaluate_all(executor, make_jobs(_SPACE, executor.num_workers, _WARM_SEED))
         names, hourly = list(executors), {name: list[float]() for name in executors}
         for i in range(_ROUNDS.value):
-            jobs = make_jobs(_EVALUATIONS.value, i)
+            jobs = make_jobs(_SPACE, _EVALUATIONS.value, i)
             for name in names[i % len(names) :] + names[: i % len(names)]:
                 seconds = evaluate_all(executors[name], jobs)
                 hourly[name].append(3600 * len(jobs) / seconds)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from experiments.bench.devices import make_jobs
+from experiments.bench.jobs import make_jobs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -16,9 +16,9 @@ def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_round_has_networks_of_its_own() -> None:
-    assert make_jobs(4, 1) == make_jobs(4, 1)
-    assert {job.genotype for job in make_jobs(4, 1)}.isdisjoint(
-        job.genotype for job in make_jobs(4, 2)
+    assert make_jobs("nasbench201", 4, 1) == make_jobs("nasbench201", 4, 1)
+    assert {job.genotype for job in make_jobs("nasbench201", 4, 1)}.isdisjoint(
+        job.genotype for job in make_jobs("nasbench201", 4, 2)
     )
 
 
