@@ -164,6 +164,7 @@ def test_killed_searches_go_on_as_if_unbroken(
 ) -> None:
     words = ["search", "--optimizer=evolution", "--budget_evaluations=5", "--batch_size=2"]
     words += ["--sources=none", "--study=s", *QUICK]
+    words += ["--set=data.train_examples=1024", "--confirm_seeds=3"]  # 14 trainings
     whole = start_process(*words, f"--workdir={tmp_path / 'whole'}")
     _, err = whole.communicate(timeout=300)
     assert whole.returncode == 0, err
