@@ -10,6 +10,7 @@ from xfernas_jax.benchmarks.recipes import RECIPES, get_recipe
 from xfernas_jax.benchmarks.trained import TrainedBenchmark
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.errors import DeviceError, RecipeError
+from xfernas_jax.nn.programs import ProgramChoice
 from xfernas_jax.space import NASBENCH201_BEST, get_space
 from xfernas_jax.space.nasbench201 import TopologyCell
 
@@ -18,13 +19,16 @@ LIGHT = TopologyCell(("nor_conv_1x1", "none", "none", "avg_pool_3x3", "identity"
 
 
 def benchmark(
-    changes: list[str], num_devices: int = 1, stopped_dir: pathlib.Path | None = None
+    changes: list[str],
+    num_devices: int = 1,
+    stopped_dir: pathlib.Path | None = None,
+    programs: ProgramChoice = "auto",
 ) -> TrainedBenchmark:
     common = ["train.epochs=2", "data.train_examples=130", "train.batch_size=32"]
     recipe = get_recipe("cpu", [*common, "network.filters=4", *changes])
     dataset = load_dataset("digits", recipe.data)
     return TrainedBenchmark(
-        SPACE, dataset, recipe, jax.devices()[:num_devices], stopped_dir=stopped_dir
+        SPACE, dataset, recipe, jax.devices()[:num_devices], programs, stopped_dir=stopped_dir
     )
 
 
@@ -57,6 +61,28 @@ def test_four_devices_give_the_result_of_one_with_every_random_part_on() -> None
     )
 
 
+def test_scanned_cells_train_to_the_same_variables_under_their_own_names() -> None:
+    unrolled, scanned = (
+        benchmark(changes, programs="own") for changes in ([], ["network.scan_cells=true"])
+    )
+    assert scanned.identity(LIGHT, 0) != unrolled.identity(LIGHT, 0)
+    first, other = unrolled.train(LIGHT, seed=0), scanned.train(LIGHT, seed=0)
+    np.testing.assert_allclose(first.losses, other.losses, rtol=1e-4)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-3),
+        first.variables,
+        other.variables,
+    )
+
+
+def test_bfloat16_trains_float32_parameters_to_nearly_the_same_losses() -> None:
+    wide = benchmark([]).train(LIGHT, seed=0)
+    narrow = benchmark(["network.dtype=bfloat16"]).train(LIGHT, seed=0)
+    assert {leaf.dtype for leaf in jax.tree.leaves(narrow.variables)} == {np.dtype(np.float32)}
+    assert narrow.losses != wide.losses
+    np.testing.assert_allclose(narrow.losses, wide.losses, rtol=0.02)
+
+
 def test_divergence_is_a_failed_evaluation_that_names_the_epoch() -> None:
     bench = benchmark(["train.learning_rate=1e30", "train.clip_norm=0"])
     evaluation = bench.evaluate(LIGHT, seed=0).evaluation
@@ -72,7 +98,8 @@ def test_a_batch_that_devices_do_not_divide_is_refused() -> None:
 
 def test_fingerprint_covers_what_changes_the_score_and_nothing_else() -> None:
     base = RECIPES["cpu"].fingerprint()
-    assert get_recipe("cpu", ["network.depthwise=lax"]).fingerprint() == base
+    for change in ("network.depthwise=lax", "network.remat=true", "network.scan_cells=true"):
+        assert get_recipe("cpu", [change]).fingerprint() == base
     assert dataclasses.replace(RECIPES["cpu"], name="x").fingerprint() == base
     assert get_recipe("cpu", ["train.epochs=5"]).fingerprint() != base
 

@@ -23,7 +23,12 @@ from xfernas_jax.space.base import Space
 from xfernas_jax.train.config import TrainConfig
 
 # Fields that change speed or memory, never the expected value.
-_NEUTRAL = {("network", "depthwise"), ("train", "eval_batch_size")}
+_NEUTRAL = {
+    ("network", "depthwise"),
+    ("network", "remat"),
+    ("network", "scan_cells"),
+    ("train", "eval_batch_size"),
+}
 
 
 @dataclasses.dataclass(frozen=True)

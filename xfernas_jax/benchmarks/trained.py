@@ -33,7 +33,6 @@ from xfernas_jax.nn.programs import (
     Program,
     ProgramChoice,
     Programs,
-    SharedProgram,
     shared_work,
 )
 from xfernas_jax.space.base import Genotype, Space
@@ -186,7 +185,7 @@ class TrainedBenchmark:
             "split": self.task.split,
             "recipe": self.recipe,
             "seed": seed,
-            "program": "shared" if isinstance(self._program(genotype), SharedProgram) else "own",
+            "program": self._program(genotype).name,
         }
 
     def _stopped_folder(self, genotype: Genotype, seed: int) -> pathlib.Path:

@@ -79,6 +79,22 @@ RECIPE = flags.DEFINE_string(
 SET = flags.DEFINE_multi_string(
     "set", [], "Changes one recipe value, as in --set=train.epochs=10. May be repeated."
 )
+DEPTHWISE = flags.DEFINE_enum(
+    "depthwise",
+    None,
+    ["auto", "lax", "shift"],
+    "How depthwise convolutions are computed: lax (XLA's), shift (sums of shifted images) or auto "
+    "(shift on CPUs, where it was measured to be faster). Values are the same.",
+)
+REMAT = flags.DEFINE_bool(
+    "remat", None, "Compute a cell's inner images again for its gradient: less memory, more time."
+)
+SCAN_CELLS = flags.DEFINE_bool(
+    "scan_cells",
+    None,
+    "Compile the equal cells of a stage as one: deep networks compile faster. Networks that share "
+    "a program (see --programs) do not need it.",
+)
 PROGRAMS = flags.DEFINE_enum(
     "programs",
     "auto",

@@ -58,7 +58,13 @@ def architecture_numbers() -> Callable[[np.ndarray], np.ndarray] | None:
 
 def recipe(space: Space) -> Recipe:
     """Returns the recipe that the flags name, by default the small one that fits the space."""
-    return get_recipe(flags.RECIPE.value or default_recipe(space), flags.SET.value)
+    forms = {"depthwise": flags.DEPTHWISE, "remat": flags.REMAT, "scan_cells": flags.SCAN_CELLS}
+    changes = [
+        f"network.{field}={str(flag.value).lower()}"
+        for field, flag in forms.items()
+        if flag.value is not None
+    ]
+    return get_recipe(flags.RECIPE.value or default_recipe(space), [*flags.SET.value, *changes])
 
 
 def benchmark(

@@ -1,6 +1,7 @@
 """Cells: the graph of a genotype as a Flax module."""
 
 import flax.linen as nn
+import flax.struct
 import jax
 import jax.numpy as jnp
 
@@ -14,27 +15,29 @@ from xfernas_jax.nn.ops import (
 )
 from xfernas_jax.nn.pooling import avg_pool
 from xfernas_jax.space.graph import CellGraph
+from xfernas_jax.types import PyTree
 
 
-class DropPath(nn.Module):
+class DropPath(flax.struct.PyTreeNode):
     """Zeroes whole branches of single examples and scales the rest up.
 
     Each example's draw is keyed by its index in the global batch, so it does not depend on how
     a batch is divided over devices. Source: Larsson et al. (2017), FractalNet.
+
+    Attributes:
+      keep: probability to keep a branch.
+      key: of the cell; each branch folds its own number in.
+      positions: `[B]` int32, index of each example in the global batch.
     """
 
-    keep: jax.Array | float
+    keep: PyTree
+    key: PyTree
+    positions: PyTree
 
-    @nn.compact
-    def __call__(self, x: jax.Array, positions: jax.Array) -> jax.Array:
-        """Drops branches.
-
-        Args:
-          x: `[B, H, W, C]`.
-          positions: `[B]` int32, index of each example in the global batch.
-        """
-        key = self.make_rng("dropout")
-        draw = jax.vmap(lambda p: jax.random.uniform(jax.random.fold_in(key, p)))(positions)
+    def __call__(self, x: jax.Array, branch: int) -> jax.Array:
+        """Drops branch number `branch`, `[B, H, W, C]`, of some examples."""
+        key = jax.random.fold_in(self.key, branch)
+        draw = jax.vmap(lambda p: jax.random.uniform(jax.random.fold_in(key, p)))(self.positions)
         kept = (draw < self.keep).astype(x.dtype) / jnp.asarray(self.keep, x.dtype)
         return x * kept[:, None, None, None]
 
@@ -53,23 +56,17 @@ class Cell(nn.Module):
     stride: int = 1
 
     @nn.compact
-    def __call__(
-        self,
-        inputs: tuple[jax.Array, ...],
-        keep: jax.Array | None,
-        positions: jax.Array | None,
-    ) -> jax.Array:
+    def __call__(self, inputs: tuple[jax.Array, ...], drop: DropPath | None = None) -> jax.Array:
         """Returns the cell's output.
 
         Args:
           inputs: `num_inputs` images `[B, H, W, C]`; the older may have twice the resolution.
-          keep: probability to keep a branch; None switches drop path off.
-          positions: `[B]` global index of each example, for drop path.
+          drop: drop path; None switches it off.
         """
         states = list(inputs)
         if self.graph.num_inputs == 2:
             states = [self._calibrate(x, inputs[-1]) for x in inputs]
-        drop = None if keep is None or positions is None else DropPath(keep)
+        num_branches = 0
         for i, edges in enumerate(self.graph.nodes):
             total = None
             for j, edge in enumerate(edges):
@@ -77,8 +74,9 @@ class Cell(nn.Module):
                 name = f"node{i}_edge{j}_{edge.op}"
                 op = build_op(edge.op, self.context, self.filters, stride, name)
                 branch = op(states[edge.source])
-                if drop is not None and positions is not None and edge.op != "identity":
-                    branch = drop(branch, positions)
+                if drop is not None and edge.op != "identity":
+                    branch = drop(branch, num_branches)
+                num_branches += 1
                 total = branch if total is None else total + branch
             states.append(self._zeros(states[0]) if total is None else total)
         return self._output(states)
@@ -103,6 +101,14 @@ class Cell(nn.Module):
                 x = FactorizedReduction(self.context, self.filters)(x)
             joined.append(x)
         return jnp.concatenate(joined, axis=-1)
+
+
+def build_cell(
+    graph: CellGraph, context: OpContext, filters: int, stride: int, remat: bool, name: str
+) -> nn.Module:
+    """Returns the module of a cell; with `remat` it keeps only its inputs for the gradient."""
+    kind = nn.remat(Cell) if remat else Cell
+    return kind(graph, context, filters, stride, name=name)
 
 
 class ResidualReduction(nn.Module):

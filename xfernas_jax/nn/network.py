@@ -1,15 +1,17 @@
 """Whole networks: stem, stages of cells, reductions, classifier."""
 
 import dataclasses
+from functools import partial
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from xfernas_jax.errors import RecipeError
-from xfernas_jax.nn.cell import AuxiliaryHead, Cell, DropPath, ResidualReduction
+from xfernas_jax.nn.cell import AuxiliaryHead, DropPath, ResidualReduction, build_cell
 from xfernas_jax.nn.depthwise import DepthwiseForm
 from xfernas_jax.nn.ops import ConvBn, OpContext, batch_norm
+from xfernas_jax.nn.stack import equal_cells, run_equal_cells
 from xfernas_jax.space.graph import CellGraph, NetworkPlan
 
 
@@ -29,6 +31,9 @@ class NetworkConfig:
       dtype: "float32" or "bfloat16", of the computation; parameters are float32.
       depthwise: see `nn.depthwise.depthwise_conv`.
       bn_momentum: share of the old running statistics that a step keeps.
+      remat: whether a cell's inner images are computed again for its gradient instead of kept:
+        less memory, more arithmetic.
+      scan_cells: whether the equal cells of a stage compile as one, see `nn/stack.py`.
     """
 
     filters: int = 32
@@ -41,6 +46,8 @@ class NetworkConfig:
     dtype: str = "float32"
     depthwise: DepthwiseForm = "auto"
     bn_momentum: float = 0.9
+    remat: bool = False
+    scan_cells: bool = False
 
     def __post_init__(self) -> None:
         for field in ("filters", "num_cells", "num_stages", "stem_multiplier"):
@@ -110,21 +117,28 @@ class Network(nn.Module):
         reductions = self._reductions()
         total = config.num_stages * config.num_cells + len(reductions)
         auxiliary_at = reductions[-1] if reductions else total - 1
-        previous, filters, auxiliary = x, config.filters, None
-        for index in range(total):
+        drops = [self._drop_path(i, total, progress, positions, train) for i in range(total)]
+        stacks = {cells[0]: cells for cells in self.scanned_cells()}
+        previous, filters, auxiliary, index = x, config.filters, None, 0
+        while index < total:
             reduce = index in reductions
             filters *= 2 if reduce else 1
-            keep = self._keep(index, total, progress) if train else None
             graph = plan.reduction if reduce else plan.normal
+            inputs = (previous, x) if two_inputs else (x,)
             if graph is None:
-                out = ResidualReduction(context, filters, name=f"cell{index}")(x)
+                previous, x = x, ResidualReduction(context, filters, name=f"cell{index}")(x)
+            elif index in stacks:
+                cells = stacks[index]
+                build = partial(build_cell, graph, context, filters, 1, config.remat)
+                drop = drops[index : cells.stop]
+                *older, x = run_equal_cells(build, inputs, drop, cells)
+                previous, index = (older or [x])[0], cells[-1]
             else:
-                inputs = (previous, x) if graph.num_inputs == 2 else (x,)
                 cell = self.build_cell(graph, context, filters, 2 if reduce else 1, f"cell{index}")
-                out = cell(inputs, keep, positions)
-            previous, x = x, out
+                previous, x = x, cell(inputs, drops[index])
             if train and config.auxiliary_weight and index == auxiliary_at:
                 auxiliary = AuxiliaryHead(context, self.num_classes, name="auxiliary")(x)
+            index += 1
         if not two_inputs:
             x = batch_norm(context, name="last_norm")(x)
         features = nn.relu(x).astype(jnp.float32).mean(axis=(1, 2))
@@ -136,17 +150,34 @@ class Network(nn.Module):
         self, graph: CellGraph, context: OpContext, filters: int, stride: int, name: str
     ) -> nn.Module:
         """Returns the module of a searched cell."""
-        return Cell(graph, context, filters, stride, name=name)
+        return build_cell(graph, context, filters, stride, self.config.remat, name)
+
+    def scanned_cells(self) -> tuple[range, ...]:
+        """Returns the indices of the cells that are scanned, a range for each stage."""
+        config = self.config
+        if not config.scan_cells:
+            return ()
+        return equal_cells(self.plan, config.num_cells, config.num_stages)
 
     def _reductions(self) -> tuple[int, ...]:
         stage = self.config.num_cells
         return tuple((stage + 1) * s + stage for s in range(self.config.num_stages - 1))
 
-    def _keep(self, index: int, total: int, progress: jax.Array | float) -> jax.Array | None:
-        if self.config.drop_path_keep == 1.0:
+    def _drop_path(
+        self,
+        index: int,
+        total: int,
+        progress: jax.Array | float,
+        positions: jax.Array | None,
+        train: bool,
+    ) -> DropPath | None:
+        if not train or self.config.drop_path_keep == 1.0:
             return None
+        if positions is None:
+            raise ValueError("Training with drop path needs the positions of the examples.")
         depth = (index + 1) / total
-        return 1.0 - depth * jnp.asarray(progress) * (1.0 - self.config.drop_path_keep)
+        keep = 1.0 - depth * jnp.asarray(progress) * (1.0 - self.config.drop_path_keep)
+        return DropPath(keep, jax.random.fold_in(self.make_rng("dropout"), index), positions)
 
     def _dropout(self, features: jax.Array, positions: jax.Array | None) -> jax.Array:
         if positions is None:
@@ -157,6 +188,3 @@ class Network(nn.Module):
             lambda p: jax.random.uniform(jax.random.fold_in(key, p), features.shape[1:])
         )(positions)
         return jnp.where(draw < keep, features / keep, 0.0)
-
-
-__all__ = ["DropPath", "Network", "NetworkConfig"]

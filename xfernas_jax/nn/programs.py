@@ -10,6 +10,7 @@ from flax import traverse_util
 from xfernas_jax.nn.compile import Variables, draw_variables, initial_variables, variable_shapes
 from xfernas_jax.nn.network import Network, NetworkConfig
 from xfernas_jax.nn.shared import can_share, narrow, own_shapes, shared_network, widen
+from xfernas_jax.nn.stack import join_cells, part_cells
 from xfernas_jax.space.graph import NetworkPlan
 
 ProgramChoice = Literal["auto", "own", "shared"]
@@ -36,6 +37,11 @@ class Program(Protocol):
         ...
 
     @property
+    def name(self) -> str:
+        """Says which kind it is; states of a training fit programs of the same name only."""
+        ...
+
+    @property
     def module(self) -> Network: ...
 
     def initial_variables(self, seed: int) -> Variables:
@@ -58,6 +64,10 @@ class OwnProgram:
     def key(self) -> str:
         return repr(self.module.plan)
 
+    @property
+    def name(self) -> str:
+        return "own"
+
     def initial_variables(self, seed: int) -> Variables:
         return initial_variables(self.module, self.image_shape, seed)
 
@@ -66,6 +76,40 @@ class OwnProgram:
 
     def leave(self, variables: Mapping[str, Any]) -> Variables:
         return dict(variables)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScannedProgram:
+    """A network whose equal cells are one scanned cell; see `Program` and `nn/stack.py`.
+
+    Attributes:
+      own: the network's own module.
+      image_shape: (height, width, channels).
+    """
+
+    own: Network
+    image_shape: tuple[int, int, int]
+
+    @property
+    def key(self) -> str:
+        return f"scanned {self.own.plan!r}"
+
+    @property
+    def name(self) -> str:
+        return "scanned"
+
+    @property
+    def module(self) -> Network:
+        return self.own.clone(config=dataclasses.replace(self.own.config, scan_cells=True))
+
+    def initial_variables(self, seed: int) -> Variables:
+        return initial_variables(self.own, self.image_shape, seed)
+
+    def enter(self, variables: Mapping[str, Any]) -> Variables:
+        return join_cells(self.module.scanned_cells(), variables)
+
+    def leave(self, variables: Mapping[str, Any]) -> Variables:
+        return part_cells(self.module.scanned_cells(), variables)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +122,10 @@ class SharedProgram:
 
     @property
     def key(self) -> str:
+        return "shared"
+
+    @property
+    def name(self) -> str:
         return "shared"
 
     def initial_variables(self, seed: int) -> Variables:
@@ -112,12 +160,18 @@ class Programs:
         """Returns the program of a network."""
         if self.share and can_share(plan, self.config):
             return SharedProgram(plan, self._shared, self._shared_shapes)
-        own = Network(plan, self.config, self.num_classes, self.axis_name)
+        own = Network(plan, self._unrolled, self.num_classes, self.axis_name)
+        if self.config.scan_cells:
+            return ScannedProgram(own, self.image_shape)
         return OwnProgram(own, self.image_shape)
+
+    @property
+    def _unrolled(self) -> NetworkConfig:
+        return dataclasses.replace(self.config, scan_cells=False)
 
     @cached_property
     def _shared(self) -> Network:
-        return shared_network(self.config, self.num_classes, self.axis_name)
+        return shared_network(self._unrolled, self.num_classes, self.axis_name)
 
     @cached_property
     def _shared_shapes(self) -> Mapping[tuple[str, ...], Any]:
