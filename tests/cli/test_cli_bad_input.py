@@ -63,6 +63,11 @@ def written(folder: pathlib.Path) -> list[str]:
         (["collect", "--set=train.batch_size=30"], ["train.batch_size", "4 devices", "multiple"]),
         (["search", "--devices_per_evaluation=3"], ["=3 does not divide the 4 cpu", "1, 2, 4"]),
         (["collect", "--devices_per_evaluation=0"], ["devices_per_evaluation", "0"]),
+        (
+            ["collect", "--num_architectures=3", "--num_repeated=4"],
+            ["--num_repeated=4", "--num_architectures=3"],
+        ),
+        (["collect", "--depthwise=fft"], ["depthwise", "lax"]),
         (["collect", "--executor=rai"], ["executor", "local"]),
         (
             ["search", "--devices_per_evaluation=2", "--set=train.batch_size=31"],

@@ -131,8 +131,11 @@ def test_collecting_goes_on_after_a_kill_while_several_run(tmp_path: pathlib.Pat
             storage.create_or_open(StudySpec("c", "collect", TASK, SPACE.name, "r", {}))
             for executor in executors[:-1]:
                 with pytest.raises(KeyboardInterrupt):
-                    collect_random(executor, storage, "c", 12, 0, Quiet())
-            collect_random(executors[-1], storage, "c", 12, 0, Quiet())
+                    collect_random(executor, storage, "c", 9, 0, Quiet(), 3)
+            collect_random(executors[-1], storage, "c", 9, 0, Quiet(), 3)
             found.append(sorted(storage.evaluations("c"), key=lambda e: e.number))
     assert found[0] == found[1]
     assert [e.number for e in found[0]] == [*range(12)]
+    pairs = [(a.genotype, a.seed) for a in found[0]]
+    assert len(set(pairs)) == 12
+    assert [pairs[i][0] == pairs[i + 1][0] for i in range(8)] == [True, False] * 3 + [False] * 2

@@ -121,6 +121,13 @@ CONFIRM_SEEDS = flags.DEFINE_integer(
 NUM_ARCHITECTURES = flags.DEFINE_integer(
     "num_architectures", 60, "Architectures that `collect` evaluates in all.", lower_bound=1
 )
+NUM_REPEATED = flags.DEFINE_integer(
+    "num_repeated",
+    0,
+    "The first of --num_architectures that `collect` trains with a second seed too; they tell how "
+    "far chance moves a score.",
+    lower_bound=0,
+)
 GENOTYPE = flags.DEFINE_string(
     "genotype", None, "JSON file of the genotype that `train` trains; `search` writes such files."
 )

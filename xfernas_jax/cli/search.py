@@ -10,7 +10,7 @@ from typing import Any
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.evaluations import open_executor
 from xfernas_jax.cli.progress import EvaluationProgress, console, print_outcome
-from xfernas_jax.errors import UserError
+from xfernas_jax.errors import FlagError, UserError
 from xfernas_jax.history import Storage
 from xfernas_jax.search.early_stop import make_early_stop
 from xfernas_jax.search.loop import LoopConfig, Outcome, collect_random, run_search
@@ -171,17 +171,24 @@ def collect() -> None:
     recipe = inputs.recipe(space)
     dataset = inputs.dataset(recipe)
     config = {"seed": flags.SEED.value, "recipe": recipe.to_json()}
-    count = flags.NUM_ARCHITECTURES.value
+    count, num_repeated = flags.NUM_ARCHITECTURES.value, flags.NUM_REPEATED.value
+    if num_repeated > count:
+        raise FlagError(
+            f"--num_repeated={num_repeated} is above --num_architectures={count}; it counts those "
+            "of them that are trained twice."
+        )
+    total = count + num_repeated
     with (
-        closing(open_executor(space, dataset, recipe, count)) as executor,
+        closing(open_executor(space, dataset, recipe, total)) as executor,
         inputs.open_storage() as storage,
     ):
         spec = inputs.study_spec("collect", dataset, space, recipe, config)
         storage.create_or_open(spec)
         console.print(f"Study {spec.name}: {dataset.task.dataset} in {space.name}, {recipe.name}")
         done = _seconds_done(storage, spec.name)
-        progress = EvaluationProgress(count, done, executor.num_workers)
+        progress = EvaluationProgress(total, done, executor.num_workers)
         with progress.bar:
-            collect_random(executor, storage, spec.name, count, flags.SEED.value, progress)
+            seed = flags.SEED.value
+            collect_random(executor, storage, spec.name, count, seed, progress, num_repeated)
         storage.set_result(spec.name, {"command": flags.command("collect")})
         console.print(f"The study {spec.name} holds {count} architectures.")

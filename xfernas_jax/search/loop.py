@@ -358,27 +358,33 @@ def collect_random(
     num_architectures: int,
     seed: int,
     listener: Listener,
+    num_repeated: int = 0,
 ) -> int:
     """Evaluates random architectures until the study holds `num_architectures`.
 
-    The sequence of architectures depends on `seed` alone, so a rerun goes on where the last one
-    stopped. Returns the number of evaluations done now.
+    The first `num_repeated` of them are trained with a second seed too: how far the two scores lie
+    apart is the noise of the record. The sequence of architectures depends on `seed` alone, so a
+    rerun goes on where the last one stopped. Returns the number of evaluations done now.
     """
     space = executor.space
-    have = {space.key(e.genotype) for e in storage.evaluations(study)}
+    have = {(space.key(e.genotype), e.seed) for e in storage.evaluations(study)}
     rng = np.random.default_rng([seed, 0xC0])
     seen: set[str] = set()
-    num_jobs = 0
+    number = num_jobs = 0
     while len(seen) < num_architectures:
         genotype = space.sample(rng)
         key = space.key(genotype)
         if key in seen:
             continue
         seen.add(key)
-        if key not in have:
-            training = training_seed(space, genotype, seed)
-            executor.submit(Job(len(seen) - 1, genotype, training, "collect"))
-            num_jobs += 1
+        trainings = [training_seed(space, genotype, seed)]
+        if len(seen) <= num_repeated:
+            trainings.append(trainings[0] ^ 1)
+        for training in trainings:
+            if (key, training) not in have:
+                executor.submit(Job(number, genotype, training, "collect"))
+                num_jobs += 1
+            number += 1
     for job, scored in _as_finished(executor, num_jobs, listener):
         evaluation = dataclasses.replace(scored.evaluation, number=job.number)
         storage.append(study, evaluation)
