@@ -53,6 +53,10 @@ class WorkerError(UserError):
     """Worker processes that die again and again over the same evaluation."""
 
 
+class ExportError(UserError):
+    """An export that cannot be written, or that does not give the recorded score."""
+
+
 class MissingExtraError(UserError):
     """An optional dependency that is not installed; the message names the extra."""
 

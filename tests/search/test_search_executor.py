@@ -10,7 +10,8 @@ from xfernas_jax.benchmarks.base import Scored
 from xfernas_jax.executors.in_process import InProcessExecutor
 from xfernas_jax.history import Storage, StudySpec, default_storage_url
 from xfernas_jax.history.record import Evaluation, Task
-from xfernas_jax.search.loop import LoopConfig, collect_random, run_search
+from xfernas_jax.search.collect import collect_random
+from xfernas_jax.search.loop import LoopConfig, run_search
 from xfernas_jax.search.registry import make_optimizer
 from xfernas_jax.space import get_space
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,22 @@ RECIPES: dict[str, Recipe] = {
         TrainConfig(epochs=600),
     ),
 }
+
+
+def recipe_from_json(value: Mapping[str, Any]) -> Recipe:
+    """Reads what `Recipe.to_json` gave, also an earlier version's: new values take defaults.
+
+    Raises:
+      RecipeError: it is no recipe, or one of a later version.
+    """
+    parts = {"network": NetworkConfig, "data": DataConfig, "train": TrainConfig}
+    try:
+        built = {name: kind(**value[name]) for name, kind in parts.items()}
+        return Recipe(str(value["name"]), **built)
+    except (TypeError, KeyError) as error:
+        raise RecipeError(
+            f"A recorded recipe cannot be read ({error}); was it made by a later xfernas_jax?"
+        ) from error
 
 
 def default_recipe(space: Space) -> str:

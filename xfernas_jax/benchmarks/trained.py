@@ -218,6 +218,15 @@ class TrainedBenchmark:
         """Draws the initial `params` and `batch_stats` of an architecture on the host."""
         return self._program(genotype).initial_variables(seed)
 
+    def inference(self, genotype: Genotype) -> Callable[[Any, jax.Array], jax.Array]:
+        """Returns the function from variables and uint8 images to logits, to be jitted."""
+        network, scale = self._programs.own(self._space.plan(genotype)), self._normalizer
+
+        def infer(variables: Any, images: jax.Array) -> jax.Array:
+            return network.apply(variables, normalize(images, scale))[0]
+
+        return infer
+
     def test_accuracy(self, genotype: Genotype, variables: Any) -> float:
         """Returns the accuracy on the test part, a fraction."""
         program = self._program(genotype)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from xfernas_jax.cli import history, search, train
+from xfernas_jax.cli import export, history, search, train
 from xfernas_jax.errors import FlagError
 
 VERBS: Mapping[tuple[str, ...], Callable[[], None]] = {
@@ -10,6 +10,7 @@ VERBS: Mapping[tuple[str, ...], Callable[[], None]] = {
     ("search",): search.search,
     ("collect",): search.collect,
     ("train",): train.train,
+    ("export",): export.export,
     ("history", "list"): history.list_studies,
     ("history", "export"): history.export,
     ("history", "import"): history.import_,

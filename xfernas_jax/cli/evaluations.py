@@ -12,12 +12,17 @@ from xfernas_jax.cli.progress import console
 from xfernas_jax.data.base import ImageDataset
 from xfernas_jax.data.stream import Residence
 from xfernas_jax.executors.base import Executor
-from xfernas_jax.executors.devices import device_groups, find_devices
+from xfernas_jax.executors.devices import Devices, device_groups, find_devices
 from xfernas_jax.executors.in_process import InProcessExecutor
 from xfernas_jax.executors.local import LocalExecutor
 from xfernas_jax.executors.setup import EvaluationSetup
 from xfernas_jax.nn.programs import ProgramChoice
 from xfernas_jax.space.base import Space
+
+
+def devices_per_evaluation(devices: Devices) -> int:
+    """Returns how many devices train one architecture, as the flags say."""
+    return flags.DEVICES_PER_EVALUATION.value or (devices.count if devices.platform == "cpu" else 1)
 
 
 def open_executor(
@@ -45,7 +50,7 @@ def open_executor(
     """
     devices = find_devices()
     is_cpu = devices.platform == "cpu"
-    size = flags.DEVICES_PER_EVALUATION.value or (devices.count if is_cpu else 1)
+    size = devices_per_evaluation(devices)
     groups = device_groups(devices, size)
     check_fits(space, recipe, range(size))
     if len(groups) == 1:

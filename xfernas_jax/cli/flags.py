@@ -154,6 +154,21 @@ COMPILE_AHEAD = flags.DEFINE_enum(
     "Whether the next architecture compiles while one trains, where evaluations do not run side by "
     "side; auto: beside an accelerator.",
 )
+OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "New folder that `export` writes.")
+EVALUATION = flags.DEFINE_integer(
+    "evaluation",
+    None,
+    "Number (from 0) of the study's evaluation that `export` takes, which is trained again; by "
+    "default the best network, as the search trained it.",
+    lower_bound=0,
+)
+TEST_IMAGES = flags.DEFINE_enum(
+    "test_images",
+    "auto",
+    ["auto", "yes", "no"],
+    "Whether the test images come along with `export`: yes, no (a script that loads them does), or "
+    "auto (no for TFDS sets, whose licences differ).",
+)
 FILE = flags.DEFINE_string("file", None, "JSON Lines file of `history import` and `export`.")
 
 

@@ -8,19 +8,21 @@ from contextlib import closing
 from typing import Any
 
 from xfernas_jax.cli import flags, inputs
-from xfernas_jax.cli.evaluations import open_executor
+from xfernas_jax.cli.evaluations import devices_per_evaluation, open_executor
 from xfernas_jax.cli.progress import EvaluationProgress, console, print_outcome
 from xfernas_jax.errors import FlagError, UserError
+from xfernas_jax.executors.devices import find_devices
 from xfernas_jax.history import Storage
+from xfernas_jax.search.collect import collect_random
 from xfernas_jax.search.early_stop import make_early_stop
-from xfernas_jax.search.loop import LoopConfig, Outcome, collect_random, run_search
+from xfernas_jax.search.loop import LoopConfig, Outcome, run_search
 from xfernas_jax.search.sources import source_curves, task_histories
 from xfernas_jax.space import write_genotype
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import get_space
 from xfernas_jax.train.checkpoint import VariablesStore
 
-_STUDIES = "studies"  # folder in --workdir
+STUDIES = "studies"  # folder in --workdir
 
 
 def search() -> None:
@@ -53,7 +55,7 @@ def search() -> None:
     if rule != "none":
         config["early_stop"] = rule
     spec = inputs.study_spec("search", dataset, space, recipe, config)
-    folder = inputs.folder_of(_STUDIES, spec.name)
+    folder = inputs.folder_of(STUDIES, spec.name)
     with (
         closing(
             open_executor(space, dataset, recipe, loop.batch_size, folder / "stopped")
@@ -134,12 +136,15 @@ def _result(
         "epochs_saved": outcome.epochs_saved,
         "incumbent_curve": list(outcome.incumbent_curve),
         "variables": outcome.variables_name,
+        "devices_per_evaluation": devices_per_evaluation(find_devices()),
+        "dataset_flag": flags.DATASET.value,
+        "data_dir": flags.DATA_DIR.value,
     }
 
 
 def _hand_over(space: Space, result: Mapping[str, Any]) -> None:
     """Writes the result's files and prints it."""
-    folder = inputs.folder_of(_STUDIES, result["study"])
+    folder = inputs.folder_of(STUDIES, result["study"])
     folder.mkdir(parents=True, exist_ok=True)
     genotype_file = folder / "best_genotype.json"
     write_genotype(genotype_file, space, space.from_json(result["best_genotype"]))

@@ -37,6 +37,14 @@ def load_dataset(name: str, config: DataConfig, data_dir: str | None = None) -> 
     return split.apply_config(_load(name, config.image_size, data_dir), config)
 
 
+def is_tfds(name: str) -> bool:
+    """Tells whether a name of `load_dataset` is that of a TFDS set."""
+    own = name in KNOWN_NAMES or name.endswith(".npz")
+    return (
+        not own and not name.startswith(("folder:", "npz:")) and not _USER_FUNCTION.fullmatch(name)
+    )
+
+
 def _load(name: str, image_size: int | None, data_dir: str | None) -> ImageDataset:
     if name == "digits":
         return split.build_dataset(name, *embedded.load_digits())

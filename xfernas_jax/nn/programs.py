@@ -160,10 +160,16 @@ class Programs:
         """Returns the program of a network."""
         if self.share and can_share(plan, self.config):
             return SharedProgram(plan, self._shared, self._shared_shapes)
-        own = Network(plan, self._unrolled, self.num_classes, self.axis_name)
-        if self.config.scan_cells:
-            return ScannedProgram(own, self.image_shape)
-        return OwnProgram(own, self.image_shape)
+        own = self.own(plan)
+        return (
+            ScannedProgram(own, self.image_shape)
+            if self.config.scan_cells
+            else OwnProgram(own, self.image_shape)
+        )
+
+    def own(self, plan: NetworkPlan) -> Network:
+        """Returns a network's own module, whatever program trains it."""
+        return Network(plan, self._unrolled, self.num_classes, self.axis_name)
 
     @property
     def _unrolled(self) -> NetworkConfig:

@@ -140,7 +140,7 @@ def run_search(
         batch = list(done[start : start + count])
         stopper = _stopper(early_stop, [*prior, *done[:start]], config)
         predicted = _submit_round(executor, config.seed, start, count, suggestions, batch, stopper)
-        for job, scored in _as_finished(executor, len(predicted), listener):
+        for job, scored in as_finished(executor, len(predicted), listener):
             evaluation = dataclasses.replace(
                 scored.evaluation,
                 round_index=round_index,
@@ -238,7 +238,7 @@ def _resume(
         else:
             executor.submit(Job(place, before.genotype, before.seed, "resume", stopper))
             num_jobs += 1
-    for job, scored in _as_finished(executor, num_jobs, listener):
+    for job, scored in as_finished(executor, num_jobs, listener):
         before = done[job.number]
         evaluation = dataclasses.replace(
             scored.evaluation,
@@ -254,7 +254,7 @@ def _resume(
     return merged
 
 
-def _as_finished(executor: Executor, count: int, watcher: Watcher) -> Iterator[tuple[Job, Scored]]:
+def as_finished(executor: Executor, count: int, watcher: Watcher) -> Iterator[tuple[Job, Scored]]:
     """Yields the next `count` evaluations that finish."""
     for _ in range(count):
         yield executor.next_finished(watcher)
@@ -306,7 +306,7 @@ def _confirm(
     for job in waiting:
         executor.submit(job)
     kept: dict[str, tuple[int, Any]] = {}  # by finalist: of its first seed that did not fail
-    for job, scored in _as_finished(executor, len(waiting), listener):
+    for job, scored in as_finished(executor, len(waiting), listener):
         evaluation = dataclasses.replace(scored.evaluation, number=job.number)
         key = space.key(job.genotype)
         earlier = kept.get(key)
@@ -351,53 +351,12 @@ def _confirm(
     )
 
 
-def collect_random(
-    executor: Executor,
-    storage: Storage,
-    study: str,
-    num_architectures: int,
-    seed: int,
-    listener: Listener,
-    num_repeated: int = 0,
-) -> int:
-    """Evaluates random architectures until the study holds `num_architectures`.
-
-    The first `num_repeated` of them are trained with a second seed too: how far the two scores lie
-    apart is the noise of the record. The sequence of architectures depends on `seed` alone, so a
-    rerun goes on where the last one stopped. Returns the number of evaluations done now.
-    """
-    space = executor.space
-    have = {(space.key(e.genotype), e.seed) for e in storage.evaluations(study)}
-    rng = np.random.default_rng([seed, 0xC0])
-    seen: set[str] = set()
-    number = num_jobs = 0
-    while len(seen) < num_architectures:
-        genotype = space.sample(rng)
-        key = space.key(genotype)
-        if key in seen:
-            continue
-        seen.add(key)
-        trainings = [training_seed(space, genotype, seed)]
-        if len(seen) <= num_repeated:
-            trainings.append(trainings[0] ^ 1)
-        for training in trainings:
-            if (key, training) not in have:
-                executor.submit(Job(number, genotype, training, "collect"))
-                num_jobs += 1
-            number += 1
-    for job, scored in _as_finished(executor, num_jobs, listener):
-        evaluation = dataclasses.replace(scored.evaluation, number=job.number)
-        storage.append(study, evaluation)
-        listener.finished(job, evaluation)
-    return num_jobs
-
-
 __all__ = [
     "Listener",
     "LoopConfig",
     "Outcome",
     "VariablesKeeper",
-    "collect_random",
+    "as_finished",
     "incumbent_curve",
     "run_search",
     "training_seed",

@@ -1,0 +1,167 @@
+"""Writes the folder of an exported network and proves that it gives its score.
+
+genotype.json     the architecture
+variables.npz     trained parameters and statistics, by path; `variables/`: the same for Orbax
+model.stablehlo   inference, see `program.py`
+test.npz          test images, labels and the predictions at export
+reload.py         prints the test accuracy; needs jax and NumPy only
+model_card.md     see `card.py`
+"""
+
+import dataclasses
+import io
+import os
+import pathlib
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from xfernas_jax.errors import ExportError
+from xfernas_jax.export.card import ModelCard
+from xfernas_jax.export.program import export_program, flat_arrays
+from xfernas_jax.space import write_genotype
+from xfernas_jax.space.base import Genotype, Space
+from xfernas_jax.train.checkpoint import VariablesStore
+
+MAX_DIFFERENT = 0.001
+"""Share of predictions that may differ on another kind of device than the recorded one."""
+
+RELOAD = '''"""Prints the test accuracy of this network; needs jax, flatbuffers and NumPy only."""
+import pathlib
+import numpy as np
+from jax import export
+here = pathlib.Path(__file__).parent
+model = export.deserialize(bytearray((here / "model.stablehlo").read_bytes()))
+variables, test = dict(np.load(here / "variables.npz")), np.load(here / "test.npz")
+parts = [test["images"][i : i + 512] for i in range(0, len(test["labels"]), 512)]
+found = np.concatenate([np.asarray(model.call(variables, part)).argmax(-1) for part in parts])
+print(f"test_accuracy: {float(np.mean(found == test['labels']))}")
+'''
+
+LOAD_TEST = '''"""Writes test.npz, which does not come along; needs xfernas_jax and the data set."""
+import pathlib
+import numpy as np
+from xfernas_jax.data.base import DataConfig
+from xfernas_jax.data.registry import load_dataset
+test = load_dataset({name!r}, DataConfig(**{config!r})).test
+np.savez(pathlib.Path(__file__).with_name("test.npz"), images=test.images[:], labels=test.labels)
+'''
+
+
+@dataclasses.dataclass(frozen=True)
+class TestImages:
+    """The test part that comes along.
+
+    Attributes:
+      images: `[N, H, W, C]` uint8, as the network takes them.
+      labels: `[N]` int32.
+      loader: text of the script that writes `test.npz` where the images may not be passed on;
+        None where they may.
+    """
+
+    __test__ = False  # pytest would take it for a test
+
+    images: np.ndarray
+    labels: np.ndarray
+    loader: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """What is exported.
+
+    Attributes:
+      space: of the genotype.
+      genotype: the architecture.
+      variables: its trained `params` and `batch_stats`.
+      infer: see `export_program`.
+      card: facts; its test accuracy is what `reload.py` must print.
+      test: the test part.
+      same_device: whether the recorded score is of this kind of device.
+    """
+
+    space: Space
+    genotype: Genotype
+    variables: Mapping[str, Any]
+    infer: Callable[[Any, jax.Array], jax.Array]
+    card: ModelCard
+    test: TestImages
+    same_device: bool
+
+
+def write_bundle(folder: pathlib.Path, bundle: Bundle) -> float:
+    """Writes the folder whole or not at all, and returns the accuracy that `reload.py` printed.
+
+    Raises:
+      ExportError: the folder exists or cannot be written, or the reloaded network does not give
+        the recorded score.
+    """
+    if folder.exists():
+        raise ExportError(f"--output_dir={folder} exists already; name a new folder.")
+    partial = folder.with_name(f".{folder.name[:100]}.{secrets.token_hex(6)}.tmp")
+    try:
+        partial.mkdir(parents=True)
+        _write_files(partial, bundle)
+        accuracy = _check(partial, bundle)
+        if bundle.test.loader is not None:
+            (partial / "test.npz").unlink()
+            (partial / "load_test.py").write_text(bundle.test.loader)
+        os.replace(partial, folder)
+    except OSError as error:
+        raise ExportError(
+            f"--output_dir={folder} cannot be written ({error.strerror or error}); name another "
+            "folder."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return accuracy
+
+
+def _write_files(folder: pathlib.Path, bundle: Bundle) -> None:
+    arrays = flat_arrays(bundle.variables)
+    write_genotype(folder / "genotype.json", bundle.space, bundle.genotype)
+    VariablesStore(folder).save("variables", bundle.variables)
+    (folder / "variables.npz").write_bytes(_npz(arrays))
+    image_shape = bundle.card.input_shape
+    (folder / "model.stablehlo").write_bytes(export_program(bundle.infer, arrays, image_shape))
+    test = {"images": bundle.test.images, "labels": bundle.test.labels}
+    (folder / "test.npz").write_bytes(_npz(test))
+    (folder / "reload.py").write_text(RELOAD)
+    (folder / "model_card.md").write_text(bundle.card.text())
+
+
+def _check(folder: pathlib.Path, bundle: Bundle) -> float:
+    """Runs `reload.py` in a process of its own and compares."""
+    environment = {**os.environ, "JAX_PLATFORMS": jax.default_backend()}
+    done = subprocess.run(
+        [sys.executable, "reload.py"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    name, _, value = done.stdout.strip().partition(": ")
+    if done.returncode or name != "test_accuracy":
+        lines = done.stderr.strip().splitlines() or ["it printed nothing"]
+        raise ExportError(f"The exported reload.py failed: {lines[-1]}")
+    accuracy, wanted = float(value), bundle.card.test_accuracy
+    allowed = 0.0 if bundle.same_device else MAX_DIFFERENT
+    if not abs(accuracy - wanted) <= allowed:
+        raise ExportError(
+            f"The reloaded network has test accuracy {accuracy}, but {wanted} is recorded; nothing "
+            "was exported. Was the study made with other data or another version?"
+        )
+    return accuracy
+
+
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, allow_pickle=False, **dict(arrays))
+    return stream.getvalue()

@@ -1,0 +1,97 @@
+"""What a model card says: where a network comes from and what its score means."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+    """Facts about an exported network.
+
+    Attributes:
+      study: that found it.
+      dataset: name of the task's data.
+      split: the rule that made train, validation and test parts.
+      class_names: in the order of the logits.
+      space: search space.
+      valid_accuracy: fraction; what the search compared, `valid_seeds` trainings' mean.
+      valid_seeds: trainings behind it.
+      test_accuracy: fraction, of the exported variables.
+      seed: of the training that made them.
+      recipe: its values.
+      num_params: trainable parameters.
+      input_shape: (height, width, channels) of the uint8 images that the program takes.
+      num_evaluations: that the study cost, confirmations included.
+      device_seconds: of all its trainings: wall seconds times devices.
+      sources: studies of other tasks that it learned from.
+      versions: that made the export, by name.
+    """
+
+    study: str
+    dataset: str
+    split: str
+    class_names: tuple[str, ...]
+    space: str
+    valid_accuracy: float
+    valid_seeds: int
+    test_accuracy: float
+    seed: int
+    recipe: Mapping[str, Any]
+    num_params: int
+    input_shape: tuple[int, int, int]
+    num_evaluations: int
+    device_seconds: float
+    sources: Sequence[str]
+    versions: Mapping[str, str]
+
+    def text(self) -> str:
+        """Returns the card as Markdown."""
+        height, width, channels = self.input_shape
+        facts = {
+            "Task": f"{self.dataset}, {len(self.class_names)} classes",
+            "Split": self.split,
+            "Metric": "accuracy: the share of right answers",
+            "Test accuracy": f"{100 * self.test_accuracy:.2f} % (this training; read once)",
+            "Validation accuracy": f"{100 * self.valid_accuracy:.2f} % "
+            f"(mean of {self.valid_seeds}; the search compared it)",
+            "Training seed": str(self.seed),
+            "Parameters": f"{self.num_params:,}",
+            "Search space": self.space,
+            "Study": self.study,
+            "Search cost": f"{self.num_evaluations} trainings, "
+            f"{self.device_seconds / 3600:.3f} device hours",
+            "Sources": ", ".join(self.sources) or "none",
+        }
+        lines = [
+            f"# A network for {self.dataset}",
+            "",
+            "| | |",
+            "|---|---|",
+            *(f"| {name} | {value} |" for name, value in facts.items()),
+            "",
+            "## Use",
+            "",
+            f"`model.stablehlo` takes the arrays of `variables.npz` and uint8 images `[batch, "
+            f"{height}, {width}, {channels}]` (0 to 255; it standardises them itself), and gives "
+            "logits in the order",
+            "",
+            f"    {', '.join(self.class_names)}",
+            "",
+            "`python reload.py` shows how; it needs `pip install jax flatbuffers`. Larger images "
+            "are shrunk first: the mean of each square of pixels where the factor is whole, else "
+            "Pillow's BOX filter.",
+            "",
+            "## Recipe",
+            "",
+            *(
+                f"- {part}: " + ", ".join(f"{key} {value}" for key, value in values.items())
+                for part, values in self.recipe.items()
+                if isinstance(values, Mapping)
+            ),
+            "",
+            "## Versions",
+            "",
+            *(f"- {name} {version}" for name, version in self.versions.items()),
+        ]
+        return "\n".join(lines) + "\n"
