@@ -37,6 +37,10 @@ class StudyError(UserError):
     """A study that is unknown, or whose configuration differs from the one asked for."""
 
 
+class LeaseError(UserError):
+    """A study that another process controls, or has taken over."""
+
+
 class HistoryError(UserError):
     """A history file or record that is malformed."""
 

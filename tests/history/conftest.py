@@ -56,18 +56,23 @@ def postgres_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """A new, empty database of the server."""
+    psycopg = importlib.import_module("psycopg")
+    name = f"test_{secrets.token_hex(6)}"
+    admin = postgres_server.replace("+psycopg", "") + "/postgres"
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"{postgres_server}/{name}"
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def storage_url(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
     """A new, empty database of each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'new' / 'history.db'}"
-    server = request.getfixturevalue("postgres_server")
-    psycopg = importlib.import_module("psycopg")
-    name = f"test_{secrets.token_hex(6)}"
-    admin = server.replace("+psycopg", "") + "/postgres"
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return f"{server}/{name}"
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres_url")
+    return f"sqlite:///{tmp_path / 'new' / 'history.db'}"
 
 
 @pytest.fixture

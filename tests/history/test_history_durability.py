@@ -64,6 +64,29 @@ def test_processes_that_record_different_keys_at_once_lose_none(open_storage, st
     assert len(stored) == 45
 
 
+@pytest.mark.slow
+def test_searches_that_share_a_database_and_their_readers_do_not_disturb_each_other(
+    open_storage, start_child
+):
+    open_storage().create_or_open(make_spec("pool"))
+    searches = {
+        name: start_child("0", "25", f"--study={name}", "--control") for name in ("one", "two")
+    }
+    users = [start_child(str(i), str(i + 15), "--study=pool") for i in (0, 15)]
+    reader, running = open_storage(), [*searches.values(), *users]
+    seen: dict[str, tuple] = {}
+    while any(child.poll() is None for child in running):
+        for spec in reader.studies():
+            now, before = reader.evaluations(spec.name), seen.get(spec.name, ())
+            assert now[: len(before)] == before  # what was read once stays as it was
+            seen[spec.name] = now
+    assert [child.returncode for child in running] == [0] * 4
+    for name in searches:
+        assert reader.evaluations(name) == tuple(make_evaluation(i) for i in range(25))
+    pool = reader.evaluations("pool")
+    assert sorted(e.num_params - 1000 for e in pool) == list(range(30))
+
+
 def test_second_writer_with_a_stale_view_drops_the_equal_key(open_storage):
     first, second = open_storage(), open_storage()
     first.create_or_open(make_spec())

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from history_space import (
     make_spec,
     make_stopped,
 )
+from sqlalchemy import event
 
 from xfernas_jax.errors import HistoryError, SpaceError, StorageError, StudyError
 from xfernas_jax.history import serialize
@@ -23,6 +25,25 @@ from xfernas_jax.history.storage import append_all, study_summaries
 
 def raw_study(storage, name="study"):
     return optuna.load_study(study_name=name, storage=storage._database)
+
+
+@contextlib.contextmanager
+def counted(*storages):
+    """Lists, for each statement that they send, how many rows come back."""
+    rows = []
+
+    def note(connection, cursor, statement, parameters, context, executemany):
+        if not statement.startswith("SELECT"):
+            rows.append(0)
+            return
+        rows.append(len(cursor.fetchall()))
+        cursor.execute(statement, parameters)  # once more, for who asked
+
+    for storage in storages:
+        event.listen(storage._database.engine, "after_cursor_execute", note)
+    yield rows
+    for storage in storages:
+        event.remove(storage._database.engine, "after_cursor_execute", note)
 
 
 def test_evaluations_come_back_equal_and_in_order(open_storage):
@@ -161,6 +182,22 @@ def test_later_schema_is_refused_with_the_way_out(open_storage):
 
 
 @pytest.mark.parametrize(
+    ("revision", "way"),
+    [
+        ("v3.0.0.d", "optuna storage upgrade --storage"),  # of an earlier Optuna
+        ("v9.0.0.a", "updat.* optuna"),
+    ],
+)
+def test_tables_of_another_optuna_are_refused_with_the_way_out(open_storage, revision, way):
+    storage = open_storage()
+    with storage._database.engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
+    with pytest.raises(StorageError, match=f"tables of another version of Optuna.*{way}") as caught:
+        open_storage()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "damage",
     [
         {"seed": -1},
@@ -214,6 +251,19 @@ def test_only_new_evaluations_are_parsed(open_storage, monkeypatch):
     assert len(parsed) == 1
     storage.evaluations("study")
     assert len(parsed) == 1
+
+
+def test_a_long_record_makes_neither_reading_nor_recording_ask_for_more(open_storage):
+    writer, reader = open_storage(), open_storage()
+    writer.create_or_open(make_spec())
+    counts = []
+    for index in range(60):
+        with counted(writer, reader) as asked:
+            writer.append("study", make_evaluation(index))
+            assert len(reader.evaluations("study")) == index + 1
+            assert len(writer.evaluations("study")) == index + 1
+        counts.append((len(asked), sum(asked)))
+    assert counts[-1] == counts[-20] == counts[10]
 
 
 def test_new_evaluations_of_another_process_are_seen(open_storage):

@@ -17,6 +17,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.engine import URL, make_url
 
 from xfernas_jax.errors import MissingExtraError, StorageError
+from xfernas_jax.history import lease
 
 BUSY_TIMEOUT_SECONDS = 30.0  # how long a writer waits for another before it gives up
 _CONNECT_TIMEOUT_SECONDS = 10
@@ -115,6 +116,7 @@ def _reason(error: BaseException) -> str:
         "unable to open": "check that the folder exists and that you may write there",
         "readonly": "you need write permission for the file and its folder",
         "locked": f"another program kept it locked for {BUSY_TIMEOUT_SECONDS:.0f} s; end it",
+        lease.TABLE: "let the owner of the tables open the storage once and grant them to you",
         "full": "free some space and run the same command again",
         "connection": "check that the server runs and that host, port, user and database fit",
     }
@@ -195,6 +197,8 @@ def _connect(url: URL) -> RDBStorage:
     storage = RDBStorage(escaped, engine_kwargs=kwargs)
     try:
         _make_index(storage.engine)
+        lease.make_table(storage.engine)
+        lease.check_fences(storage.scoped_session)
     except BaseException:
         storage.engine.dispose()
         raise

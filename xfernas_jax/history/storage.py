@@ -5,11 +5,12 @@ and its result are JSON user attributes of the Optuna study; an evaluation is a 
 (COMPLETE, or FAIL without a value) with the validation accuracy as value, the learning curve as
 intermediate values and three user attributes: `xfernas_jax:key` (unique in the database),
 `xfernas_jax:genotype` and `xfernas_jax:evaluation` (the rest). Trials never run: a result is
-written whole, in one transaction, or not at all.
+written whole, in one transaction, or not at all. So a killed evaluation leaves nothing that could
+be stale: to the rerun it is one of those that are missing, and is run again.
 """
 
+import contextlib
 import dataclasses
-import datetime
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,27 +20,19 @@ from typing import Any
 
 import optuna
 import sqlalchemy.exc
-from optuna.trial import FrozenTrial, TrialState
 
 from xfernas_jax.errors import HistoryError, StorageError, StudyError
 from xfernas_jax.history import serialize
 from xfernas_jax.history.database import open_database, parse_url, quiet_optuna, storage_errors
+from xfernas_jax.history.lease import Lease, fenced, take_lease
 from xfernas_jax.history.names import near_names
 from xfernas_jax.history.record import Evaluation, StudySpec
+from xfernas_jax.history.trials import OpenStudy, to_trial
 from xfernas_jax.space.base import Space
 
 SCHEMA_VERSION = 1
 _SPEC = "xfernas_jax:spec"
 _RESULT = "xfernas_jax:result"
-_KEY = "xfernas_jax:key"
-_GENOTYPE = "xfernas_jax:genotype"
-_EVALUATION = "xfernas_jax:evaluation"
-_STATES = {
-    "complete": TrialState.COMPLETE,
-    "failed": TrialState.FAIL,
-    "stopped": TrialState.PRUNED,  # without a value, although Optuna would allow one
-}
-_LONGEST_SECONDS = 1e9  # more than a timeline can show
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,18 +53,6 @@ class StudySummary:
     num_failed: int
     num_stopped: int
     best_valid_accuracy: float | None
-
-
-@dataclasses.dataclass
-class _OpenStudy:
-    """A study in use: what was read of it stays here, so that only new trials are parsed."""
-
-    spec: StudySpec
-    study: optuna.Study
-    num_trials_seen: int = 0
-    keys: set[str] = dataclasses.field(default_factory=set)
-    records: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    evaluations: list[Evaluation] = dataclasses.field(default_factory=list)
 
 
 class Storage:
@@ -104,7 +85,8 @@ class Storage:
         self.url = parsed.render_as_string()  # without the password
         self._database = open_database(parsed, create=create)
         self._get_space = get_space
-        self._open_studies: dict[str, _OpenStudy] = {}
+        self._open_studies: dict[str, OpenStudy] = {}
+        self._leases: dict[str, Lease] = {}
         self._lock = threading.RLock()
         self._finalizer = weakref.finalize(self, self._database.engine.dispose)
 
@@ -124,6 +106,36 @@ class Storage:
     ) -> None:
         self.close()
 
+    @contextlib.contextmanager
+    def control(
+        self, study: str, *, take_over: bool = False, on_lost: Callable[[], None] = lambda: None
+    ) -> Iterator[None]:
+        """Makes this object the one controller of a study, which need not exist yet.
+
+        Once another process takes over, nothing can be recorded in the study through this object.
+
+        Args:
+          study: its name.
+          take_over: whether to end the controller that there may be.
+          on_lost: called in another thread when that happens to us; a `KeyboardInterrupt` that
+            it causes comes out as `LeaseError`.
+
+        Raises:
+          LeaseError: another process controls the study, or has taken it over.
+        """
+        with self._errors():
+            lease = take_lease(self._database.engine, study, take_over=take_over)
+        self._leases[study] = lease
+        try:
+            with lease.renewed(on_lost):
+                yield
+        except KeyboardInterrupt:
+            if lease.lost:
+                raise lease.error() from None
+            raise
+        finally:
+            del self._leases[study]
+
     def create_or_open(self, spec: StudySpec) -> None:
         """Creates the study, or checks that the recorded one has the same description.
 
@@ -133,7 +145,7 @@ class Storage:
         wanted = serialize.spec_to_json(spec)
         found = self.find(spec.name)
         if found is None:
-            with self._errors(), quiet_optuna():
+            with self._errors(), quiet_optuna(), self._fenced(spec.name):
                 study = optuna.create_study(
                     study_name=spec.name,
                     storage=self._database,
@@ -193,6 +205,7 @@ class Storage:
         Raises:
           StudyError: no such study, or the evaluation has another recipe.
           StorageError: the database did not take it.
+          LeaseError: we controlled the study and another process has taken it over.
         """
         with self._lock:
             opened = self._opened(study)
@@ -205,12 +218,13 @@ class Storage:
             key = f"{study}:{serialize.evaluation_key(space, evaluation)}"
             if key in opened.keys:
                 return
-            trial = _to_trial(key, serialize.evaluation_to_json(space, evaluation))
+            trial = to_trial(key, serialize.evaluation_to_json(space, evaluation))
             try:
-                with self._errors():
+                with self._errors(), self._fenced(study):
                     opened.study.add_trial(trial)
             except sqlalchemy.exc.IntegrityError as error:  # another process was faster
-                self._refresh(opened)
+                with self._errors():
+                    opened.refresh()
                 if key not in opened.keys:
                     raise StorageError(f"Storage {self.url}: {error.orig}; rerun.") from error
             except KeyError as error:
@@ -229,7 +243,8 @@ class Storage:
         """
         with self._lock:
             opened = self._opened(study)
-            self._refresh(opened)
+            with self._errors():
+                opened.refresh()
             new = opened.records[len(opened.evaluations) :]
             space = self._get_space(opened.spec.space) if new else None
             for record in new:
@@ -242,7 +257,8 @@ class Storage:
         """Returns the row of a study; genotypes are not read, so its space may be unknown."""
         with self._lock:
             opened = self._opened(study)
-            self._refresh(opened)
+            with self._errors():
+                opened.refresh()
             values = [
                 record["valid_accuracy"]
                 for record in opened.records
@@ -259,7 +275,7 @@ class Storage:
     def set_result(self, study: str, result: Mapping[str, Any]) -> None:
         """Records the final summary of a study, a JSON object; replaces an earlier one."""
         serialize.canonical_json(dict(result))  # strict, where Optuna would take NaN
-        with self._lock, self._errors():
+        with self._lock, self._errors(), self._fenced(study):
             self._opened(study).study.set_user_attr(_RESULT, dict(result))
 
     def result(self, study: str) -> dict[str, Any] | None:
@@ -269,6 +285,9 @@ class Storage:
 
     def _errors(self) -> AbstractContextManager[None]:
         return storage_errors(self.url)
+
+    def _fenced(self, study: str) -> AbstractContextManager[None]:
+        return fenced(self._database.scoped_session, self._leases.get(study))
 
     def _iterate_specs(self) -> Iterator[tuple[str, StudySpec]]:
         with self._errors():
@@ -291,7 +310,7 @@ class Storage:
         fields = {key: item for key, item in value.items() if key != "schema"}
         return dataclasses.replace(serialize.spec_from_json(fields, where), name=name)
 
-    def _opened(self, name: str) -> _OpenStudy:
+    def _opened(self, name: str) -> OpenStudy:
         with self._lock:
             if name not in self._open_studies:
                 spec = self.find(name)
@@ -306,22 +325,8 @@ class Storage:
                         storage=self._database,
                         sampler=optuna.samplers.RandomSampler(),
                     )
-                self._open_studies[name] = _OpenStudy(spec, study)
+                self._open_studies[name] = OpenStudy(spec, study)
             return self._open_studies[name]
-
-    def _refresh(self, opened: _OpenStudy) -> None:
-        """Takes in the trials that were added since the last call, ours only, keys once."""
-        with self._errors():
-            trials = opened.study.get_trials(deepcopy=False)
-        for trial in trials[opened.num_trials_seen :]:
-            attrs = trial.user_attrs
-            key = attrs.get(_KEY)
-            if key is not None and key not in opened.keys:
-                opened.keys.add(key)
-                rest = attrs.get(_EVALUATION)
-                rest = rest if isinstance(rest, dict) else {}
-                opened.records.append({"genotype": attrs.get(_GENOTYPE), **rest})
-        opened.num_trials_seen = len(trials)
 
 
 def study_summaries(storage: Storage) -> tuple[StudySummary, ...]:
@@ -335,22 +340,6 @@ def append_all(storage: Storage, spec: StudySpec, evaluations: Iterable[Evaluati
     storage.evaluations(spec.name)  # what is there already is skipped without a question
     for evaluation in evaluations:
         storage.append(spec.name, evaluation)
-
-
-def _to_trial(key: str, record: dict[str, Any]) -> FrozenTrial:
-    """Returns the finished trial of an evaluation; it began `seconds` ago."""
-    genotype = record["genotype"]
-    rest = {name: value for name, value in record.items() if name != "genotype"}
-    trial = optuna.create_trial(
-        state=_STATES[record["status"]],
-        value=record["valid_accuracy"],
-        user_attrs={_KEY: key, _GENOTYPE: genotype, _EVALUATION: rest},
-        intermediate_values={epoch + 1: value for epoch, value in enumerate(record["curve"])},
-    )
-    assert trial.datetime_complete is not None
-    duration = datetime.timedelta(seconds=min(record["seconds"], _LONGEST_SECONDS))
-    trial.datetime_start = trial.datetime_complete - duration
-    return trial
 
 
 def _check_same(name: str, recorded: dict[str, Any], wanted: dict[str, Any]) -> None:
