@@ -106,6 +106,11 @@ STORAGE = flags.DEFINE_string(
     "storage", None, "URL of the record; by default a SQLite file in --workdir."
 )
 STUDY = flags.DEFINE_string("study", None, "Name of the study; by default task and a hash.")
+TAKE_OVER = flags.DEFINE_bool(
+    "take_over",
+    False,
+    "Takes the study of `search` or `collect` from the process that controls it, which then ends.",
+)
 SEED = flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
 WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder for everything that is written.")
 COMPILE_CACHE_GIB = flags.DEFINE_float(

@@ -5,7 +5,10 @@ import json
 import os
 import pathlib
 import re
+import signal
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from importlib import resources
 from typing import Any, cast
 
@@ -98,6 +101,17 @@ def open_storage(create: bool = True) -> Storage:
     if ":" in flags.SPACE.value:
         get_space(flags.SPACE.value)
     return Storage(storage_url(), create=create)
+
+
+def control(storage: Storage, study: str) -> AbstractContextManager[None]:
+    """Makes this process the study's one controller; a take-over by another interrupts it."""
+    main_thread = threading.main_thread().ident
+    assert main_thread is not None
+
+    def interrupt() -> None:
+        signal.pthread_kill(main_thread, signal.SIGINT)  # wakes it where it waits, too
+
+    return storage.control(study, take_over=flags.TAKE_OVER.value, on_lost=interrupt)
 
 
 def needed(name: str, value: str | None) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any
 
 from xfernas_jax.cli import flags, inputs
@@ -61,6 +61,7 @@ def search() -> None:
             open_executor(space, dataset, recipe, loop.batch_size, folder / "stopped")
         ) as executor,
         inputs.open_storage() as storage,
+        _control_unless_finished(storage, spec.name, loop.budget_evaluations),
     ):
         console.print(f"Study {spec.name}: {dataset.task.dataset} in {space.name}, {recipe.name}")
         counts, sources, prior = inputs.choose_sources(storage, space, spec)
@@ -82,8 +83,8 @@ def search() -> None:
             ),
         )
         storage.create_or_open(spec)
-        result = storage.result(spec.name)
-        if result is not None and result["num_evaluations"] >= loop.budget_evaluations:
+        result = _finished(storage, spec.name, loop.budget_evaluations)
+        if result is not None:
             console.print("This study is finished; nothing is trained or tested again.")
         else:
             done = _seconds_done(storage, spec.name)
@@ -109,6 +110,22 @@ def search() -> None:
             result = _result(spec.name, dataset.task.dataset, space, names, outcome)
             storage.set_result(spec.name, result)
     _hand_over(space, result)
+
+
+def _finished(storage: Storage, study: str, budget_evaluations: int) -> dict[str, Any] | None:
+    """Returns the result of a study that there is nothing to add to, else None."""
+    result = None if storage.find(study) is None else storage.result(study)
+    # A collection of this name has another kind of result.
+    return result if result and result.get("num_evaluations", 0) >= budget_evaluations else None
+
+
+def _control_unless_finished(
+    storage: Storage, study: str, budget_evaluations: int
+) -> AbstractContextManager[None]:
+    """Controls the study; one that is only read again may be another's."""
+    if _finished(storage, study, budget_evaluations) is not None:
+        return nullcontext()
+    return inputs.control(storage, study)
 
 
 def _seconds_done(storage: Storage, study: str) -> list[float]:
@@ -183,11 +200,12 @@ def collect() -> None:
             "of them that are trained twice."
         )
     total = count + num_repeated
+    spec = inputs.study_spec("collect", dataset, space, recipe, config)
     with (
         closing(open_executor(space, dataset, recipe, total)) as executor,
         inputs.open_storage() as storage,
+        inputs.control(storage, spec.name),
     ):
-        spec = inputs.study_spec("collect", dataset, space, recipe, config)
         storage.create_or_open(spec)
         console.print(f"Study {spec.name}: {dataset.task.dataset} in {space.name}, {recipe.name}")
         done = _seconds_done(storage, spec.name)
