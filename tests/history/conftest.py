@@ -1,59 +1,26 @@
 import importlib
 import os
 import pathlib
-import pwd
 import secrets
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 
 import pytest
 from history_space import get_space
 
+from experiments.bench.postgres import find_postgres, running_postgres
 from xfernas_jax.history.storage import Storage
-
-
-def _find_postgres() -> pathlib.Path | None:
-    """Returns the folder of the server's programs."""
-    found = shutil.which("initdb")
-    folders = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))
-    candidates = [pathlib.Path(found).parent] if found else folders
-    return candidates[-1] if candidates else None
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """Starts a server of our own on loopback; yields its URL without a database name."""
     pytest.importorskip("psycopg", reason="psycopg is not installed (make setup EXTRAS=postgres)")
-    programs = _find_postgres()
-    if programs is None:
+    if find_postgres() is None:
         pytest.skip("no PostgreSQL server programs (initdb) on this machine")
-    user = "nobody" if os.geteuid() == 0 else None  # the server refuses to run as root
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="xfernas_pg_"))
-    if user:
-        os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
-    data = folder / "data"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def call(program: str, *arguments: str) -> None:
-        command = [str(programs / program), "-D", str(data), *arguments]
-        subprocess.run(
-            command, check=True, user=user, cwd=folder, timeout=60, stdout=subprocess.DEVNULL
-        )
-
-    call("initdb", "-U", "tester", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
-    call("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
-    try:
-        yield f"postgresql+psycopg://tester@127.0.0.1:{port}"
-    finally:
-        call("pg_ctl", "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
+    with running_postgres() as url:
+        yield url
 
 
 @pytest.fixture

@@ -128,6 +128,7 @@ def run_search(
     rounds = -(-config.budget_evaluations // config.batch_size)
     first = len(done) // config.batch_size
     optimizer.observe([*prior, *done[: first * config.batch_size]])
+    best_before = _best(done[: first * config.batch_size], config.num_finalists)
     for round_index in range(first, rounds):
         start = round_index * config.batch_size
         count = min(config.batch_size, config.budget_evaluations - start)
@@ -148,10 +149,11 @@ def run_search(
                 predicted=predicted[job.number],
             )
             batch = sorted([*batch, evaluation], key=lambda e: e.number)
-            best = _best([*done[:start], *batch], config.num_finalists)
+            best = _best([*best_before, *batch], config.num_finalists)
             _record(space, storage, study, scored, evaluation, best, keeper)
             listener.finished(job, evaluation)
         optimizer.observe(batch)
+        best_before = _best([*best_before, *batch], config.num_finalists)
         done = [*done[:start], *batch]
     stopper = _stopper(early_stop, [*prior, *done], config)
     if stopper is not None:
