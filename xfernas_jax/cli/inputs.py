@@ -104,7 +104,10 @@ def open_storage(create: bool = True) -> Storage:
 
 
 def control(storage: Storage, study: str) -> AbstractContextManager[None]:
-    """Makes this process the study's one controller; a take-over by another interrupts it."""
+    """Makes this process the study's one controller, and lets a take-over by another interrupt it.
+
+    Where SIGINT is ignored, as in the background of a script, the next evaluation ends it.
+    """
     main_thread = threading.main_thread().ident
     assert main_thread is not None
 

@@ -91,7 +91,7 @@ class Lease:
         """Renews the lease from a thread of its own, and gives it back at the end.
 
         Args:
-          on_lost: called in that thread when the lease is lost, again at every later turn.
+          on_lost: called once in that thread when the lease is lost.
         """
         stop = threading.Event()
 
@@ -103,8 +103,10 @@ class Lease:
                     self._engine.begin() as connection,
                 ):
                     self.renew(connection)
-                if self.lost and not stop.is_set():
-                    on_lost()
+                if self.lost:
+                    if not stop.is_set():
+                        on_lost()
+                    return
 
         thread = threading.Thread(target=run, name="lease", daemon=True)
         thread.start()

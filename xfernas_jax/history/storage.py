@@ -113,6 +113,7 @@ class Storage:
         """Makes this object the one controller of a study, which need not exist yet.
 
         Once another process takes over, nothing can be recorded in the study through this object.
+        Who never asked for control may append all the same, as `history import` does.
 
         Args:
           study: its name.
