@@ -61,9 +61,13 @@ class BareStudy:
         self._space, parsed = space, parse_url(url)
         with storage_errors(parsed.render_as_string()):
             self._storage = RDBStorage(parsed.render_as_string(hide_password=False))
-            self._study = optuna.create_study(
-                study_name="bare", storage=self._storage, direction="maximize"
-            )
+            try:
+                self._study = optuna.create_study(
+                    study_name="bare", storage=self._storage, direction="maximize"
+                )
+            except BaseException:
+                self.close()
+                raise
 
     def add(self, evaluation: Evaluation) -> None:
         """Creates the trial of an evaluation and tells its outcome."""

@@ -194,13 +194,15 @@ def _connect(url: URL) -> RDBStorage:
         }
     text = url.render_as_string(hide_password=False)
     escaped = text.replace("{", "{{").replace("}", "}}")  # Optuna treats URLs as templates
-    storage = RDBStorage(escaped, engine_kwargs=kwargs)
+    storage = RDBStorage.__new__(RDBStorage)  # whose engine is closed where its __init__ fails
     try:
+        storage.__init__(escaped, engine_kwargs=kwargs)
         _make_index(storage.engine)
         lease.make_table(storage.engine)
         lease.check_fences(storage.scoped_session)
     except BaseException:
-        storage.engine.dispose()
+        if hasattr(storage, "engine"):
+            storage.engine.dispose()
         raise
     return storage
 
