@@ -1,6 +1,7 @@
 """Whether the process that a lease names still runs."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 
@@ -32,7 +33,7 @@ def test_a_process_runs_until_it_is_killed_even_where_nobody_has_waited_for_it()
         assert holder.pid == child.pid
         assert is_running(holder) is True
         child.kill()
-        child.stdout.read()  # ends when the process has; it is a zombie now
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie now
         assert is_running(holder) is False
     assert is_running(holder) is False
 

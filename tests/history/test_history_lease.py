@@ -169,7 +169,7 @@ def test_the_study_of_a_killed_controller_is_free_at_once_on_its_machine(open_st
     with pytest.raises(LeaseError, match=f"pid {child.pid}"):
         storage.control("study").__enter__()
     child.kill()
-    child.stdout.read()  # ends when the process has
+    child.wait()
     with storage.control("study"):
         storage.append("study", make_evaluation(164, seed=9))
 
