@@ -12,7 +12,7 @@ comma := ,
 SETUP := .ci/setup $(subst $(comma), ,$(EXTRAS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fix bench lock
+.PHONY: help setup run test test-faults check fix bench lock
 
 help: ## List the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 16
@@ -27,6 +27,11 @@ run: ## Run run.py; without ARGS, the demo
 test: ## Run the tests (ARGS="-k name", ARGS="-m 'not slow'")
 	@$(SETUP) dev postgres baselines
 	@$(PY) -m pytest $(ARGS)
+
+test-faults: ## Kill, fill, stop and damage what a search stands on (ARGS="-k disk"; needs root)
+	@$(SETUP) dev postgres
+	@.ci/system-packages
+	@XFERNAS_FAULTS=1 $(PY) -m pytest tests/faults $(ARGS)
 
 check: ## Check format, lint and types
 	@$(SETUP) dev

@@ -24,9 +24,54 @@ def find_postgres() -> pathlib.Path | None:
     return candidates[-1] if candidates else None
 
 
+class PostgresServer:
+    """A server on loopback with a data folder of its own; `stop` and `start` as often as wanted.
+
+    Attributes:
+      url: of the server, without a database.
+    """
+
+    def __init__(self, programs: pathlib.Path, folder: pathlib.Path) -> None:
+        """Makes an empty data folder and starts on a free port.
+
+        Args:
+          programs: of `find_postgres`.
+          folder: an empty one.
+        """
+        self._programs, self._folder = programs, folder
+        self._user = "nobody" if os.geteuid() == 0 else None  # it refuses to run as root
+        if self._user:
+            os.chown(folder, pwd.getpwnam(self._user).pw_uid, -1)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.url = f"postgresql+psycopg://{_USER}@127.0.0.1:{self._port}"
+        self._call("initdb", "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self.start()
+
+    def start(self) -> None:
+        """Starts the server and waits until it answers."""
+        options = f"-p {self._port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
+        self._call("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
+
+    def stop(self) -> None:
+        """Stops it at once, as a crash would: connections break, nothing is written out."""
+        self._call("pg_ctl", "-m", "immediate", "stop")
+
+    def _call(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [str(self._programs / program), "-D", str(self._folder / "data"), *arguments],
+            check=True,
+            user=self._user,
+            cwd=self._folder,
+            timeout=_TIMEOUT_SECONDS,
+            stdout=subprocess.DEVNULL,
+        )
+
+
 @contextlib.contextmanager
-def running_postgres() -> Iterator[str]:
-    """Starts a server on loopback with an empty data folder; yields its URL, without a database.
+def running_postgres() -> Iterator[PostgresServer]:
+    """Starts a server that is gone at the end.
 
     Raises:
       StorageError: the programs are not on this machine.
@@ -37,31 +82,10 @@ def running_postgres() -> Iterator[str]:
             "There are no PostgreSQL server programs (initdb) here; install the server, on Debian "
             "by `apt-get install postgresql`."
         )
-    user = "nobody" if os.geteuid() == 0 else None  # the server refuses to run as root
     folder = pathlib.Path(tempfile.mkdtemp(prefix="xfernas_pg_"))
-    if user:
-        os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
-    data = folder / "data"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def call(program: str, *arguments: str) -> None:
-        command = [str(programs / program), "-D", str(data), *arguments]
-        subprocess.run(
-            command,
-            check=True,
-            user=user,
-            cwd=folder,
-            timeout=_TIMEOUT_SECONDS,
-            stdout=subprocess.DEVNULL,
-        )
-
-    call("initdb", "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
-    call("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
+    server = PostgresServer(programs, folder)
     try:
-        yield f"postgresql+psycopg://{_USER}@127.0.0.1:{port}"
+        yield server
     finally:
-        call("pg_ctl", "-m", "immediate", "stop")
+        server.stop()
         shutil.rmtree(folder, ignore_errors=True)

@@ -62,7 +62,8 @@ def main(argv: Sequence[str]) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with contextlib.ExitStack() as stack:
         server = None if _STORAGE.value else stack.enter_context(running_postgres())
-        result = measure_load(_STORAGE.value or f"{server}/postgres", sizes)
+        url = f"{server.url}/postgres" if server else str(_STORAGE.value)
+        result = measure_load(url, sizes)
     of_bare = result["driver_ms"] / result["bare_ms"]
     of_small = result["grown_driver_ms"] / result["small_driver_ms"]
     print(

@@ -19,8 +19,8 @@ def postgres_server() -> Iterator[str]:
     pytest.importorskip("psycopg", reason="psycopg is not installed (make setup EXTRAS=postgres)")
     if find_postgres() is None:
         pytest.skip("no PostgreSQL server programs (initdb) on this machine")
-    with running_postgres() as url:
-        yield url
+    with running_postgres() as server:
+        yield server.url
 
 
 @pytest.fixture

@@ -194,7 +194,8 @@ def given(name: str) -> bool:
 def command(verb: str) -> str:
     """Returns the command that was given, without what is of this machine: folders and URLs."""
     words = ["python run.py", verb]
-    for name in ("dataset", "space", "recipe", "set", "num_architectures", "seed", "study"):
+    decisive = ("dataset", "space", "recipe", "set", "num_architectures", "num_repeated", "seed")
+    for name in (*decisive, "study"):
         if given(name):
             value = flags.FLAGS[name].value
             for item in value if isinstance(value, list) else [value]:

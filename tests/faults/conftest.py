@@ -1,0 +1,39 @@
+"""In this folder a test that cannot run fails: `make test-faults` provides all that it needs."""
+
+import pathlib
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+from searches import QUICK, outcomes, recorded, result, run
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Turns a skip into a failure."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], tuple[Any, Any]]:
+    """Returns a function from a budget to outcomes and result of a search that nothing disturbs."""
+    known: dict[int, tuple[Any, Any]] = {}
+
+    def of(budget: int) -> tuple[Any, Any]:
+        if budget not in known:
+            work: pathlib.Path = tmp_path_factory.mktemp("unbroken")
+            code, err = run(*search_words(budget), f"--workdir={work}")
+            assert code == 0, err
+            known[budget] = (outcomes(recorded(work)), result(work))
+        return known[budget]
+
+    return of
+
+
+def search_words(budget: int) -> tuple[str, ...]:
+    """Returns the command line of a search but for its place."""
+    return ("search", f"--budget_evaluations={budget}", "--batch_size=2", *QUICK)
