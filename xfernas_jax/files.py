@@ -1,8 +1,10 @@
 """Files that are there in full or as they were before."""
 
+import errno
 import os
 import pathlib
 import secrets
+import shutil
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
@@ -35,3 +37,15 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         probe.touch(exist_ok=False)
     finally:
         probe.unlink(missing_ok=True)
+
+
+def check_room(folder: str | os.PathLike[str], num_bytes: int) -> None:
+    """Raises `OSError` where a disk has less room; the folder need not exist yet.
+
+    For libraries that write many files in threads of their own, and fail there at length.
+    """
+    place = pathlib.Path(folder).absolute()
+    while not place.exists():
+        place = place.parent
+    if shutil.disk_usage(place).free < num_bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
