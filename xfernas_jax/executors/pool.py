@@ -1,0 +1,212 @@
+"""Hands evaluations to workers that train side by side, and bears the loss of workers."""
+
+import collections
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from xfernas_jax.benchmarks.base import Scored
+from xfernas_jax.errors import WorkerError
+from xfernas_jax.executors.base import Job, Watcher
+from xfernas_jax.space.base import Genotype, Space
+
+_MAX_RETRIES = 2
+
+
+class WorkerLost(Exception):
+    """A worker is gone; `Worker.end` says how."""
+
+
+@runtime_checkable
+class Worker(Protocol):
+    """A warm process somewhere, which does one task at a time; see `serving.py` for messages."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it has begun to start, and has not ended since."""
+        ...
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can take a task."""
+        ...
+
+    def start(self) -> None:
+        """Begins to start; `WorkerLost` where that fails at once."""
+        ...
+
+    def send(self, request: tuple[Any, ...]) -> None:
+        """Gives it a task; `WorkerLost` where it is known to be gone."""
+        ...
+
+    def receive(self) -> tuple[Any, ...]:
+        """Returns the next message, waiting for it; `WorkerLost` where none will come."""
+        ...
+
+    def end(self) -> str:
+        """Ends it, whatever it is doing, and says how it ended. It can start again."""
+        ...
+
+
+@dataclasses.dataclass(eq=False)
+class _Task:
+    """A request to a worker, and how often a worker died over it."""
+
+    name: str
+    request: tuple[Any, ...]
+    job: Job | None = None
+    num_deaths: int = 0
+
+
+class PoolExecutor:
+    """Runs evaluations side by side, one in each worker; see `Executor`.
+
+    Workers start when there is something to do and stay warm until `close`. A task whose worker
+    dies is given to the next one that is free, up to two times.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        workers: Sequence[Worker],
+        listen: Callable[[Sequence[Any]], Sequence[Any]],
+    ) -> None:
+        """Takes the workers, none of them started.
+
+        Args:
+          space: of the genotypes.
+          workers: of one kind.
+          listen: waits until some of the given workers, all of them started, have a message or
+            are lost, and returns those.
+        """
+        self._space, self._workers, self._listen = space, tuple(workers), listen
+        self._waiting: collections.deque[_Task] = collections.deque()
+        self._running: dict[Worker, _Task] = {}
+        self._finished: collections.deque[tuple[_Task, Any]] = collections.deque()
+        self._num_lost = self._num_lost_idle = 0
+
+    @property
+    def space(self) -> Space:
+        """The space of the genotypes."""
+        return self._space
+
+    @property
+    def num_workers(self) -> int:
+        """How many evaluations run at once."""
+        return len(self._workers)
+
+    def submit(self, job: Job) -> None:
+        """Takes an evaluation; it starts now where a worker is free."""
+        name = f"evaluation {job.number + 1} ({job.purpose})"
+        self._waiting.append(_Task(name, ("evaluate", job), job))
+        self._assign()
+
+    def next_finished(self, watcher: Watcher) -> tuple[Job, Scored]:
+        """Waits for the next evaluation that finishes; see `Executor`."""
+        task, scored = self._finished.popleft() if self._finished else self._wait(watcher)
+        assert task.job is not None
+        return task.job, scored
+
+    def test_accuracy(self, genotype: Genotype, variables: Any) -> float:
+        """Measures in a worker; evaluations that finish meanwhile are kept."""
+        wanted = _Task("the test", ("test", genotype, variables))
+        self._waiting.appendleft(wanted)
+        self._assign()
+        while True:
+            task, value = self._wait(None)
+            if task is wanted:
+                return value
+            self._finished.append((task, value))
+
+    def close(self) -> None:
+        """Ends the workers, whatever they are doing."""
+        for worker in self._workers:
+            worker.end()
+
+    def _assign(self) -> None:
+        """Starts as many workers as are missing, and gives waiting tasks to idle ones."""
+        coming = sum(w.is_started and w not in self._running for w in self._workers)
+        asleep = [w for w in self._workers if not w.is_started]
+        for worker in asleep[: max(0, len(self._waiting) - coming)]:
+            try:
+                worker.start()
+            except WorkerLost:
+                self._lost(worker)
+        for worker in self._workers:
+            if self._waiting and worker.is_ready and worker not in self._running:
+                task = self._running[worker] = self._waiting.popleft()
+                try:
+                    worker.send(task.request)
+                except WorkerLost:
+                    self._lost(worker)
+
+    def _wait(self, watcher: Watcher | None) -> tuple[_Task, Any]:
+        """Passes on what workers tell until one of them is done with its task."""
+        while True:
+            self._assign()
+            if not self._running and not self._waiting:
+                raise ValueError("next_finished waits for an evaluation, but none was submitted.")
+            started = [worker for worker in self._workers if worker.is_started]
+            for worker in self._listen(started) if started else ():
+                try:
+                    kind, *rest = worker.receive()
+                except WorkerLost:
+                    self._lost(worker)
+                    continue
+                if kind == "ready":
+                    continue
+                task = self._running[worker]
+                if kind in ("done", "failed"):
+                    del self._running[worker]
+                    self._num_lost_idle = 0
+                    self._assign()
+                    if kind == "done":
+                        return task, rest[0]
+                    mistake, text = rest
+                    raise mistake or RuntimeError(f"{worker.name}, {task.name}:\n{text}")
+                if watcher is not None and task.job is not None:
+                    getattr(watcher, kind)(task.job, *rest)
+
+    def _lost(self, worker: Worker) -> None:
+        """Puts a lost worker's task in front again, or gives up on it."""
+        name, how, task = worker.name, worker.end(), self._running.pop(worker, None)
+        self._num_lost += 1
+        if task is None:
+            self._lost_idle(name, how)
+            return
+        task.num_deaths += 1
+        if task.num_deaths > _MAX_RETRIES:
+            raise WorkerError(
+                f"{name} died over {task.name} with {how}, as {_MAX_RETRIES} workers before "
+                "it did. What is finished is recorded. Is memory short? Try a smaller "
+                "--set=train.batch_size=..., or fewer evaluations at once with "
+                "--devices_per_evaluation=..."
+            )
+        logging.warning(
+            "%s died over %s with %s; the next free worker has it, try %d of %d. "
+            "Workers lost so far: %d.",
+            name,
+            task.name,
+            how,
+            task.num_deaths + 1,
+            _MAX_RETRIES + 1,
+            self._num_lost,
+        )
+        self._waiting.appendleft(task)
+
+    def _lost_idle(self, name: str, how: str) -> None:
+        self._num_lost_idle += 1
+        if self._num_lost_idle > _MAX_RETRIES * len(self._workers):
+            raise WorkerError(
+                f"{name} died without a task, with {how}, and so did {self._num_lost_idle - 1} "
+                "workers before it while no evaluation finished. What is finished is recorded."
+            )
+        logging.warning(
+            "%s died without a task, with %s. Workers lost so far: %d.", name, how, self._num_lost
+        )
