@@ -1,6 +1,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,18 +19,11 @@ SPACE = get_space("nasbench201")
 LIGHT = TopologyCell(("nor_conv_1x1", "none", "none", "avg_pool_3x3", "identity", "none"))
 
 
-def benchmark(
-    changes: list[str],
-    num_devices: int = 1,
-    stopped_dir: pathlib.Path | None = None,
-    programs: ProgramChoice = "auto",
-) -> TrainedBenchmark:
+def benchmark(changes: list[str], num_devices: int = 1, **options: Any) -> TrainedBenchmark:
     common = ["train.epochs=2", "data.train_examples=130", "train.batch_size=32"]
     recipe = get_recipe("cpu", [*common, "network.filters=4", *changes])
     dataset = load_dataset("digits", recipe.data)
-    return TrainedBenchmark(
-        SPACE, dataset, recipe, jax.devices()[:num_devices], programs, stopped_dir=stopped_dir
-    )
+    return TrainedBenchmark(SPACE, dataset, recipe, jax.devices()[:num_devices], **options)
 
 
 def test_training_learns_and_is_bit_identical_for_the_same_seed() -> None:
@@ -153,7 +147,7 @@ def test_a_stopped_training_is_the_beginning_of_the_unbroken_one_and_goes_on_as_
         asked.append(len(curve))
         return len(curve) == 3
 
-    bench = benchmark(FIVE, stopped_dir=tmp_path)
+    bench = benchmark(FIVE, unfinished_dir=tmp_path)
     for expected in ([1, 2, 3], [3]):  # a kill before it was recorded changes no decision
         asked.clear()
         stopped = bench.evaluate(LIGHT, 5, stop=stop)
@@ -176,3 +170,41 @@ def test_a_stopped_training_is_the_beginning_of_the_unbroken_one_and_goes_on_as_
     assert resumed.evaluation.valid_accuracy == whole.evaluation.valid_accuracy
     jax.tree.map(np.testing.assert_array_equal, resumed.variables, whole.variables)
     assert not list(tmp_path.iterdir())  # what is complete is kept no longer
+
+
+class CutOffError(Exception):
+    """Stands for the death of a process."""
+
+
+def test_an_evaluation_that_is_cut_off_goes_on_from_its_checkpoint(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = benchmark(FIVE).evaluate(LIGHT, seed=5)
+    bench = benchmark(FIVE, unfinished_dir=tmp_path, checkpoint_seconds=0.0)
+    for damaged, expected in ((False, [4, 5]), (True, [1, 2, 3, 4, 5])):
+        epochs: list[int] = []
+
+        def on_epoch(epoch: int, _: float) -> None:
+            if epoch == 3:
+                raise CutOffError
+
+        with pytest.raises(CutOffError):
+            bench.evaluate(LIGHT, 5, on_epoch=on_epoch)
+        for file in tmp_path.rglob("*") if damaged else ():
+            if file.is_file():
+                file.write_bytes(b"damaged")
+        again = bench.evaluate(LIGHT, 5, on_epoch=lambda epoch, _: epochs.append(epoch))  # noqa: B023
+        assert epochs == expected
+        assert again.evaluation.curve == whole.evaluation.curve
+        jax.tree.map(np.testing.assert_array_equal, again.variables, whole.variables)
+        assert ("begins anew" in caplog.text) is damaged
+        assert not list(tmp_path.iterdir())
+
+
+def test_an_evaluation_that_ends_before_its_first_checkpoint_leaves_the_disk_alone(
+    tmp_path: pathlib.Path,
+) -> None:
+    bench = benchmark([], unfinished_dir=tmp_path / "never", checkpoint_seconds=3600.0)
+    seen: list[bool] = []
+    bench.evaluate(LIGHT, 5, on_epoch=lambda *_: seen.append((tmp_path / "never").exists()))
+    assert seen == [False, False]

@@ -1,6 +1,5 @@
 """A benchmark that compiles an architecture, trains it and measures its validation accuracy."""
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -9,10 +8,10 @@ import math
 import os
 import pathlib
 import platform
-import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
 from typing import Any
 
 import flax
@@ -36,11 +35,11 @@ from xfernas_jax.nn.programs import (
     shared_work,
 )
 from xfernas_jax.space.base import Genotype, Space
-from xfernas_jax.train.checkpoint import TrainingCheckpoints
 from xfernas_jax.train.feed import Feed, make_feed
 from xfernas_jax.train.loop import Checkpointer, Stop, Trainer, TrainResult
 from xfernas_jax.train.parallel import AXIS, check_divides
 from xfernas_jax.train.state import TaskFunctions
+from xfernas_jax.train.unfinished import UnfinishedTraining
 from xfernas_jax.types import Device, PyTree
 
 _KEPT_TRAINERS = 3  # of the evaluation before, of the present one, and of one compiled ahead
@@ -57,7 +56,8 @@ class TrainedBenchmark:
         devices: Sequence[Device] | None = None,
         programs: ProgramChoice = "auto",
         residence: Residence = "auto",
-        stopped_dir: str | os.PathLike[str] | None = None,
+        unfinished_dir: str | os.PathLike[str] | None = None,
+        checkpoint_seconds: float | None = None,
     ) -> None:
         """Takes what all evaluations share.
 
@@ -71,8 +71,10 @@ class TrainedBenchmark:
             trainings are short.
           residence: "device" puts the data on every device, "stream" sends it batch by batch,
             "auto" streams what would take much of a device's memory. Results are the same.
-          stopped_dir: keeps the states of stopped evaluations, which go on from there when they
-            are evaluated again; None keeps nothing.
+          unfinished_dir: keeps the states of stopped evaluations, which go on from there when
+            they are evaluated again; None keeps nothing.
+          checkpoint_seconds: between the states that it keeps of an evaluation that runs, which
+            goes on from there in any process that sees the folder; None keeps none.
 
         Raises:
           DeviceError: when the devices do not divide a batch size.
@@ -97,7 +99,8 @@ class TrainedBenchmark:
             and (programs == "shared" or (programs == "auto" and work <= LARGEST_SHARED_WORK)),
         )
         self._trainers: dict[str, Trainer] = {}
-        self._stopped_dir = None if stopped_dir is None else pathlib.Path(stopped_dir)
+        self._unfinished_dir = None if unfinished_dir is None else pathlib.Path(unfinished_dir)
+        self._checkpoint_seconds = checkpoint_seconds
         self._lock = threading.Lock()
 
     @property
@@ -127,15 +130,16 @@ class TrainedBenchmark:
         start = time.monotonic()
         variables = self.initial_variables(genotype, seed)
         result, status, failure = None, "failed", ""
+        unfinished = self._unfinished(genotype, seed)
         try:
-            with self._stopped_training(genotype, seed, stop) as checkpoints:
-                result = self.train(genotype, seed, on_epoch, checkpoints, variables, stop)
+            with nullcontext() if unfinished is None else closing(unfinished):
+                result = self.train(genotype, seed, on_epoch, unfinished, variables, stop)
             curve = result.curve
             status = "complete" if len(curve) == self._recipe.train.epochs else "stopped"
         except TrainingDivergedError as error:
             failure, curve = str(error), error.curve
-        if self._stopped_dir is not None and status != "stopped":
-            shutil.rmtree(self._stopped_folder(genotype, seed), ignore_errors=True)
+        if unfinished is not None and status != "stopped":
+            unfinished.delete()
         evaluation = Evaluation(
             genotype=genotype,
             recipe=self.recipe,
@@ -188,25 +192,13 @@ class TrainedBenchmark:
             "program": self._program(genotype).name,
         }
 
-    def _stopped_folder(self, genotype: Genotype, seed: int) -> pathlib.Path:
-        """Returns the folder of a training that was stopped."""
-        assert self._stopped_dir is not None
-        text = json.dumps(self.identity(genotype, seed), sort_keys=True)
-        return self._stopped_dir / hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    def _stopped_training(
-        self, genotype: Genotype, seed: int, stop: Stop | None
-    ) -> contextlib.AbstractContextManager[TrainingCheckpoints | None]:
-        """Opens where this evaluation is kept when it stops, or was kept when it stopped."""
-        if self._stopped_dir is None:
-            return contextlib.nullcontext()
-        folder = self._stopped_folder(genotype, seed)
-        if stop is None and not folder.is_dir():
-            return contextlib.nullcontext()
-        never = self._recipe.train.epochs + 1  # only the state that it stopped in is saved
-        return contextlib.closing(
-            TrainingCheckpoints(folder, self.identity(genotype, seed), never, num_kept=1)
-        )
+    def _unfinished(self, genotype: Genotype, seed: int) -> UnfinishedTraining | None:
+        """Returns where an evaluation is kept when it stops, and while it runs."""
+        if self._unfinished_dir is None:
+            return None
+        identity = self.identity(genotype, seed)
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+        return UnfinishedTraining(self._unfinished_dir / digest, identity, self._checkpoint_seconds)
 
     def prepare(self, genotype: Genotype) -> None:
         """Compiles the training of an architecture, while another thread may train another."""

@@ -23,7 +23,8 @@ class EvaluationSetup:
       programs: see `TrainedBenchmark`.
       compile_cache: folder and bound in GiB; None leaves JAX's own settings.
       residence: of the data, see `TrainedBenchmark`.
-      stopped_dir: see `TrainedBenchmark`.
+      unfinished_dir: see `TrainedBenchmark`.
+      checkpoint_seconds: see `TrainedBenchmark`.
     """
 
     space: str
@@ -33,7 +34,8 @@ class EvaluationSetup:
     programs: ProgramChoice = "auto"
     compile_cache: tuple[str, float] | None = None
     residence: Residence = "auto"
-    stopped_dir: str | None = None
+    unfinished_dir: str | None = None
+    checkpoint_seconds: float | None = None
 
     def benchmark(self) -> TrainedBenchmark:
         """Loads the data and takes all devices that the process sees."""
@@ -47,5 +49,6 @@ class EvaluationSetup:
             self.recipe,
             programs=self.programs,
             residence=self.residence,
-            stopped_dir=self.stopped_dir,
+            unfinished_dir=self.unfinished_dir,
+            checkpoint_seconds=self.checkpoint_seconds,
         )

@@ -123,20 +123,15 @@ class TrainingCheckpoints:
             )
         return None
 
-    def save(
-        self,
-        epoch: int,
-        state: TrainState,
-        curves: dict[str, list[float]],
-        *,
-        is_last: bool = False,
-    ) -> None:
-        """Saves in the background where the epoch is due or `is_last`; the state is on the host.
+    def is_due(self, epoch: int, *, is_last: bool) -> bool:
+        """Tells whether the state after an epoch is to be saved; the last one always is."""
+        return is_last or epoch % self._every == 0
+
+    def save(self, epoch: int, state: TrainState, curves: dict[str, list[float]]) -> None:
+        """Saves in the background; the state is on the host.
 
         The caller may change `curves` and the state's arrays as soon as this returns.
         """
-        if epoch % self._every and not is_last:
-            return
         ocp = _orbax()
         meta = {"identity": self._identity, **{name: list(x) for name, x in curves.items()}}
         self._manager.save(

@@ -61,18 +61,13 @@ class _Evaluation:
 
 @runtime_checkable
 class Checkpointer(Protocol):
-    """Saves the state after an epoch and gives the latest back; see `train/checkpoint.py`."""
+    """Saves states after epochs and gives the latest back; see `train/checkpoint.py`."""
 
     def restore(self, like: TrainState) -> tuple[TrainState, dict[str, list[float]]] | None: ...
 
-    def save(
-        self,
-        epoch: int,
-        state: TrainState,
-        curves: dict[str, list[float]],
-        *,
-        is_last: bool = False,
-    ) -> None: ...
+    def is_due(self, epoch: int, *, is_last: bool) -> bool: ...
+
+    def save(self, epoch: int, state: TrainState, curves: dict[str, list[float]]) -> None: ...
 
 
 class Trainer:
@@ -160,7 +155,7 @@ class Trainer:
           valid: the part whose accuracy makes the learning curve.
           seed: of batches and augmentation.
           on_epoch: called after every epoch.
-          checkpointer: saves after epochs; training goes on after the latest saved one.
+          checkpointer: saves after epochs that are due; training goes on after the latest one.
           stop: asked after every epoch but the last, also about a curve that was restored. A
             stopped training has a shorter curve, and its state is saved.
 
@@ -188,9 +183,9 @@ class Trainer:
             losses.append(loss)
             curve.append(self._accuracy(state.params, state.batch_stats, evaluation))
             stopped = _stops(stop, curve, self._config.epochs)
-            if checkpointer is not None:
+            if checkpointer is not None and checkpointer.is_due(epoch + 1, is_last=stopped):
                 curves = {"losses": losses, "curve": curve}
-                checkpointer.save(epoch + 1, unreplicate(state), curves, is_last=stopped)
+                checkpointer.save(epoch + 1, unreplicate(state), curves)
             if on_epoch is not None:
                 seconds = time.monotonic() - start
                 on_epoch(EpochReport(epoch + 1, loss, curve[-1], seconds))
