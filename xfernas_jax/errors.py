@@ -53,6 +53,10 @@ class DeviceError(UserError):
     """Devices that do not fit the request, such as a batch that they do not divide."""
 
 
+class ClusterError(UserError):
+    """A Ray cluster that cannot be reached or started."""
+
+
 class WorkerError(UserError):
     """Worker processes that die again and again over the same evaluation."""
 

@@ -4,6 +4,7 @@ import gzip
 import json
 import pathlib
 import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -61,6 +62,9 @@ def written(folder: pathlib.Path) -> list[str]:
         (["history", "list"], ["history.db"]),
         (["history", "import", "--file=absent.jsonl"], ["absent.jsonl"]),
         (["collect", "--set=train.batch_size=30"], ["train.batch_size", "4 devices", "multiple"]),
+        (["search", "--ray_address=auto"], ["--ray_address=auto", "--executor=ray"]),
+        (["search", "--executor=ray", "--devices_per_evaluation=3"], ["batch_size", "3 devices"]),
+        (["search", "--evaluation_checkpoint_seconds=-1"], ["evaluation_checkpoint_seconds"]),
         (["search", "--devices_per_evaluation=3"], ["=3 does not divide the 4 cpu", "1, 2, 4"]),
         (["collect", "--devices_per_evaluation=0"], ["devices_per_evaluation", "0"]),
         (
@@ -200,6 +204,14 @@ def test_help_lists_verbs_and_flags(
     out, _ = process.communicate(timeout=120)
     for word in ("run.py search", "run.py collect", "run.py train", "--budget_evaluations"):
         assert word in out
+
+
+def test_ray_that_is_not_installed_is_one_line(
+    run_command: Callable, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not there
+    done = run_command("search", "--executor=ray", f"--workdir={tmp_path}")
+    check_refused(done, "--executor=ray", "make setup EXTRAS=ray")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"valid_accuracy": 0.5}'])

@@ -11,7 +11,6 @@ from xfernas_jax.benchmarks.recipes import RECIPES, get_recipe
 from xfernas_jax.benchmarks.trained import TrainedBenchmark
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.errors import DeviceError, RecipeError
-from xfernas_jax.nn.programs import ProgramChoice
 from xfernas_jax.space import NASBENCH201_BEST, get_space
 from xfernas_jax.space.nasbench201 import TopologyCell
 

@@ -1,5 +1,6 @@
 """From flags to the executor that trains."""
 
+import os
 import pathlib
 from typing import cast
 
@@ -11,10 +12,14 @@ from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.progress import console
 from xfernas_jax.data.base import ImageDataset
 from xfernas_jax.data.stream import Residence
+from xfernas_jax.errors import FlagError
+from xfernas_jax.executors import ray_cluster
 from xfernas_jax.executors.base import Executor
 from xfernas_jax.executors.devices import Devices, device_groups, find_devices
 from xfernas_jax.executors.in_process import InProcessExecutor
 from xfernas_jax.executors.local import LocalExecutor
+from xfernas_jax.executors.ray import RayExecutor
+from xfernas_jax.executors.ray_resources import reserve
 from xfernas_jax.executors.setup import EvaluationSetup
 from xfernas_jax.nn.programs import ProgramChoice
 from xfernas_jax.space.base import Space
@@ -30,9 +35,9 @@ def open_executor(
     dataset: ImageDataset,
     recipe: Recipe,
     at_once: int,
-    stopped_dir: pathlib.Path | None = None,
+    unfinished_dir: pathlib.Path,
 ) -> Executor:
-    """Returns an executor over this machine's devices.
+    """Returns an executor over this machine's devices, or over a Ray cluster's.
 
     Where workers own the accelerators, this process keeps to the CPU: a predictor is small, and
     JAX would take most of a device's memory for it.
@@ -42,36 +47,71 @@ def open_executor(
       dataset: loaded with `recipe.data`; workers load it by --dataset.
       recipe: how architectures are trained.
       at_once: evaluations that there are to run at the same time.
-      stopped_dir: keeps the states of stopped evaluations.
+      unfinished_dir: keeps the states of evaluations that stop or are cut off.
 
     Raises:
-      DeviceError: --devices_per_evaluation does not fit the machine, or the recipe.
+      DeviceError: --devices_per_evaluation does not fit the machine, the cluster or the recipe.
       RecipeError: the recipe does not fit the space.
+      MissingExtraError: --executor=ray without Ray.
+      ClusterError: no Ray at --ray_address.
     """
+    address = flags.RAY_ADDRESS.value
+    if flags.EXECUTOR.value == "ray":
+        return _open_ray(space, recipe, at_once, _setup(recipe, unfinished_dir), address)
+    if address is not None:
+        raise FlagError(f"--ray_address={address} needs --executor=ray.")
     devices = find_devices()
     is_cpu = devices.platform == "cpu"
     size = devices_per_evaluation(devices)
     groups = device_groups(devices, size)
     check_fits(space, recipe, range(size))
     if len(groups) == 1:
-        benchmark = inputs.benchmark(space, dataset, recipe, stopped_dir)
+        benchmark = inputs.benchmark(space, dataset, recipe, unfinished_dir)
         choice = flags.COMPILE_AHEAD.value
         ahead = choice == "on" or (choice == "auto" and not is_cpu)
         return InProcessExecutor(benchmark, benchmark.prepare if ahead else None)
     if not is_cpu:
         jax.config.update("jax_platforms", "cpu")
-    if at_once < len(groups):
+    _say_at_once(len(groups), at_once)
+    return LocalExecutor(_setup(recipe, unfinished_dir), groups)
+
+
+def _open_ray(
+    space: Space, recipe: Recipe, at_once: int, setup: EvaluationSetup, address: str | None
+) -> Executor:
+    size = flags.DEVICES_PER_EVALUATION.value or 1
+    check_fits(space, recipe, range(size))
+    ray_cluster.connect(address)
+    try:
+        nodes = ray_cluster.living_nodes()
+        reserved, num_workers = reserve(nodes, size)
+        jax.config.update("jax_platforms", "cpu")
+        executor = RayExecutor(setup, reserved, num_workers, ray_cluster.disconnect)
+    except BaseException:
+        ray_cluster.disconnect()
+        raise
+    console.print(f"Ray: room for {num_workers} workers with {reserved} each; nodes: {len(nodes)}")
+    _say_at_once(num_workers, at_once)
+    return executor
+
+
+def _say_at_once(num_workers: int, at_once: int) -> None:
+    if at_once < num_workers:
         console.print(
-            f"{len(groups)} evaluations fit side by side, but {at_once} are there at once."
+            f"{num_workers} evaluations fit side by side, but {at_once} are there at once."
         )
-    setup = EvaluationSetup(
+
+
+def _setup(recipe: Recipe, unfinished_dir: pathlib.Path) -> EvaluationSetup:
+    """Returns what workers need, as the flags say."""
+    return EvaluationSetup(
         flags.SPACE.value,
         flags.DATASET.value,
         flags.DATA_DIR.value,
         recipe,
         cast(ProgramChoice, flags.PROGRAMS.value),
-        (inputs.compile_cache_folder(), flags.COMPILE_CACHE_GIB.value),
+        (os.path.abspath(inputs.compile_cache_folder()), flags.COMPILE_CACHE_GIB.value),
         cast(Residence, flags.DATA_RESIDENCE.value),
-        None if stopped_dir is None else str(stopped_dir),
+        str(unfinished_dir),
+        flags.EVALUATION_CHECKPOINT_SECONDS.value or None,
     )
-    return LocalExecutor(setup, groups)

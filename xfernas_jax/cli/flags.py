@@ -142,14 +142,22 @@ CHECKPOINT_EPOCHS = flags.DEFINE_integer(
 EXECUTOR = flags.DEFINE_enum(
     "executor",
     "local",
-    ["local"],
-    "Where `search` and `collect` train: the devices of this machine.",
+    ["local", "ray"],
+    "Where `search` and `collect` train: local (the devices of this machine) or ray (those of the "
+    "Ray cluster at --ray_address).",
+)
+RAY_ADDRESS = flags.DEFINE_string(
+    "ray_address",
+    None,
+    "The Ray cluster of --executor=ray: HOST:PORT of its head, or auto for the one that this "
+    "machine is a node of; by default a Ray of this machine alone, which ends with the command.",
 )
 DEVICES_PER_EVALUATION = flags.DEFINE_integer(
     "devices_per_evaluation",
     None,
     "Devices that train one architecture of `search` and `collect`; as many evaluations run side "
-    "by side as the machine has devices for. By default 1 accelerator, or all CPU devices.",
+    "by side as the machine, or the Ray cluster, has devices for. By default 1 accelerator, or all "
+    "CPU devices of the machine, or 1 CPU of a Ray cluster without accelerators.",
     lower_bound=1,
 )
 COMPILE_AHEAD = flags.DEFINE_enum(
@@ -173,6 +181,13 @@ TEST_IMAGES = flags.DEFINE_enum(
     ["auto", "yes", "no"],
     "Whether the test images come along with `export`: yes, no (a script that loads them does), or "
     "auto (no for TFDS sets, whose licences differ).",
+)
+EVALUATION_CHECKPOINT_SECONDS = flags.DEFINE_float(
+    "evaluation_checkpoint_seconds",
+    60.0,
+    "Seconds between checkpoints of a training of `search` and `collect`, which goes on from there "
+    "when its process or node died; 0 keeps none.",
+    lower_bound=0.0,
 )
 FILE = flags.DEFINE_string("file", None, "JSON Lines file of `history import` and `export`.")
 

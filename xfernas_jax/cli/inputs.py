@@ -71,13 +71,19 @@ def recipe(space: Space) -> Recipe:
 
 
 def benchmark(
-    space: Space, data: ImageDataset, of: Recipe, stopped_dir: pathlib.Path | None = None
+    space: Space, data: ImageDataset, of: Recipe, unfinished_dir: pathlib.Path | None = None
 ) -> TrainedBenchmark:
     """Returns the benchmark that trains architectures as the flags say."""
     programs = cast(ProgramChoice, flags.PROGRAMS.value)
     residence = cast(Residence, flags.DATA_RESIDENCE.value)
     return TrainedBenchmark(
-        space, data, of, programs=programs, residence=residence, stopped_dir=stopped_dir
+        space,
+        data,
+        of,
+        programs=programs,
+        residence=residence,
+        unfinished_dir=unfinished_dir,
+        checkpoint_seconds=flags.EVALUATION_CHECKPOINT_SECONDS.value or None,
     )
 
 

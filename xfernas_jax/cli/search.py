@@ -23,6 +23,7 @@ from xfernas_jax.space.registry import get_space
 from xfernas_jax.train.checkpoint import VariablesStore
 
 STUDIES = "studies"  # folder in --workdir
+_UNFINISHED = "unfinished"  # folder of a study
 
 
 def search() -> None:
@@ -58,7 +59,7 @@ def search() -> None:
     folder = inputs.folder_of(STUDIES, spec.name)
     with (
         closing(
-            open_executor(space, dataset, recipe, loop.batch_size, folder / "stopped")
+            open_executor(space, dataset, recipe, loop.batch_size, folder / _UNFINISHED)
         ) as executor,
         inputs.open_storage() as storage,
         _control_unless_finished(storage, spec.name, loop.budget_evaluations),
@@ -201,8 +202,9 @@ def collect() -> None:
         )
     total = count + num_repeated
     spec = inputs.study_spec("collect", dataset, space, recipe, config)
+    unfinished = inputs.folder_of(STUDIES, spec.name, _UNFINISHED)
     with (
-        closing(open_executor(space, dataset, recipe, total)) as executor,
+        closing(open_executor(space, dataset, recipe, total, unfinished)) as executor,
         inputs.open_storage() as storage,
         inputs.control(storage, spec.name),
     ):
