@@ -25,8 +25,12 @@ run: ## Run run.py; without ARGS, the demo
 	@$(PY) run.py $(ARGS)
 
 test: ## Run the tests (ARGS="-k name", ARGS="-m 'not slow'")
-	@$(SETUP) dev postgres baselines
-	@$(PY) -m pytest $(ARGS)
+	@$(SETUP) dev postgres baselines ray
+	@$(PY) -m pytest --ignore=tests/faults $(ARGS)
+
+test-faults: ## Run the tests that kill processes and nodes
+	@$(SETUP) dev ray
+	@$(PY) -m pytest tests/faults $(ARGS)
 
 test-faults: ## Kill, fill, stop and damage what a search stands on (ARGS="-k disk"; needs root)
 	@$(SETUP) dev postgres

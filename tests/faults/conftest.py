@@ -1,11 +1,15 @@
 """In this folder a test that cannot run fails: `make test-faults` provides all that it needs."""
 
 import pathlib
+import sys
 from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
-from searches import QUICK, outcomes, recorded, result, run
+from searches import outcomes, recorded, result, run, search_words
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "executors"))  # for what those tests share
 
 
 @pytest.hookimpl(wrapper=True)
@@ -32,8 +36,3 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], tuple[
         return known[budget]
 
     return of
-
-
-def search_words(budget: int) -> tuple[str, ...]:
-    """Returns the command line of a search but for its place."""
-    return ("search", f"--budget_evaluations={budget}", "--batch_size=2", *QUICK)

@@ -26,6 +26,11 @@ QUICK = (
 )
 
 
+def search_words(budget: int) -> tuple[str, ...]:
+    """Returns the command line of a search but for its place."""
+    return ("search", f"--budget_evaluations={budget}", "--batch_size=2", *QUICK)
+
+
 def start(*words: str, **environment: str) -> subprocess.Popen[str]:
     """Starts `run.py` with its output on pipes."""
     return subprocess.Popen(

@@ -5,8 +5,7 @@ import shutil
 from collections.abc import Callable
 
 import pytest
-from conftest import search_words
-from searches import outcomes, recorded, result, run
+from searches import outcomes, recorded, result, run, search_words
 
 from xfernas_jax.space import NASBENCH201_BEST, get_space, write_genotype
 

@@ -4,8 +4,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
-from conftest import search_words
-from searches import QUICK, num_recorded, outcomes, recorded, result, run
+from searches import QUICK, num_recorded, outcomes, recorded, result, run, search_words
 
 from xfernas_jax.space import NASBENCH201_BEST, get_space, write_genotype
 

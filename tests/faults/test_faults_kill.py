@@ -7,8 +7,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from conftest import search_words
-from searches import finish, kill, num_recorded, outcomes, recorded, result, run, start, wait_until
+from searches import (
+    finish,
+    kill,
+    num_recorded,
+    outcomes,
+    recorded,
+    result,
+    run,
+    search_words,
+    start,
+    wait_until,
+)
 
 NUM_KILLS = 50
 BUDGET = 60

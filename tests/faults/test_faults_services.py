@@ -4,8 +4,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import search_words
-from searches import finish, kill, num_recorded, outcomes, recorded, result, run, start, wait_until
+from searches import (
+    finish,
+    kill,
+    num_recorded,
+    outcomes,
+    recorded,
+    result,
+    run,
+    search_words,
+    start,
+    wait_until,
+)
 
 from experiments.bench.postgres import PostgresServer, running_postgres
 
