@@ -29,31 +29,6 @@ JOBS = [Job(number, CELLS[number % 2], seed=number // 2) for number in range(4)]
 pytestmark = [pytest.mark.slow, NEEDS_RAY]
 
 
-@pytest.mark.parametrize(
-    ("address", "words"),
-    [
-        ("10.0.0.1", "neither auto nor HOST:PORT"),
-        ("10.0.0.1:65536", "neither auto nor HOST:PORT"),
-        ("127.0.0.1:{closed}", "nothing answers there"),
-        ("127.0.0.1:{silent}", "no Ray answered"),
-        ("auto", "no Ray answered"),  # $RAY_ADDRESS says where it was
-    ],
-)
-def test_an_address_without_a_cluster_is_one_line_in_bounded_time(
-    address: str, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ray_cluster, "_PROBE_SECONDS", 5.0)
-    with socket.create_server(("127.0.0.1", 0)) as silent, socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        ports = {"silent": silent.getsockname()[1], "closed": closed.getsockname()[1]}
-        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{ports['closed']}")
-        start = time.monotonic()
-        with pytest.raises(ClusterError, match=words) as found:
-            ray_cluster.connect(address.format(**ports))
-    assert time.monotonic() - start < 30
-    assert "\n" not in str(found.value)
-
-
 @pytest.fixture(scope="module")
 def own_ray() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
@@ -189,3 +164,28 @@ def test_a_search_on_ray_finds_what_one_in_its_own_process_finds_and_leaves_no_p
     assert jax.tree.leaves(own_variables)
     jax.tree.map(np.testing.assert_array_equal, its_variables, own_variables)
     check_none_left(mark)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("10.0.0.1", "neither auto nor HOST:PORT"),
+        ("10.0.0.1:65536", "neither auto nor HOST:PORT"),
+        ("127.0.0.1:{closed}", "nothing answers there"),
+        ("127.0.0.1:{silent}", "no Ray answered"),
+        ("auto", "no Ray answered"),  # $RAY_ADDRESS says where it was
+    ],
+)
+def test_an_address_without_a_cluster_is_one_line_in_bounded_time(
+    address: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_cluster, "_PROBE_SECONDS", 5.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        ports = {"silent": silent.getsockname()[1], "closed": closed.getsockname()[1]}
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{ports['closed']}")
+        start = time.monotonic()
+        with pytest.raises(ClusterError, match=words) as found:
+            ray_cluster.connect(address.format(**ports))
+    assert time.monotonic() - start < 30
+    assert "\n" not in str(found.value)

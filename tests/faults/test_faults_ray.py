@@ -11,7 +11,13 @@ import jax
 import numpy as np
 import pytest
 from executor_cases import CELLS, Record, quick_setup, timeless
-from ray_cases import NEEDS_RAY, check_none_left, kill_running, marked, start_search
+from ray_cases import (
+    NEEDS_RAY,
+    check_none_left,
+    kill_running,
+    marked,
+    start_search,
+)
 
 from xfernas_jax.errors import WorkerError
 from xfernas_jax.executors import ray_cluster

@@ -71,14 +71,16 @@ def _num_cores() -> int:
 
 def _start(num_cpus: int) -> None:
     """Starts a Ray of this process's own."""
-    for name, value in {
+    settings = {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # as there: Ray keeps to 127.0.0.1
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # as the next version has it; a warning else
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),  # else Ray keeps one in the home folder
-    }.items():
-        os.environ.setdefault(name, value)
+    }
+    if "ray" not in sys.modules:  # it reads them at its import, and mixed ones do not work
+        for name, value in settings.items():
+            os.environ.setdefault(name, value)
     ray = import_ray()
     try:
         ray.init(
