@@ -26,14 +26,10 @@ run: ## Run run.py; without ARGS, the demo
 
 test: ## Run the tests (ARGS="-k name", ARGS="-m 'not slow'")
 	@$(SETUP) dev postgres baselines ray
-	@$(PY) -m pytest --ignore=tests/faults $(ARGS)
-
-test-faults: ## Run the tests that kill processes and nodes
-	@$(SETUP) dev ray
-	@$(PY) -m pytest tests/faults $(ARGS)
+	@$(PY) -m pytest $(ARGS)
 
 test-faults: ## Kill, fill, stop and damage what a search stands on (ARGS="-k disk"; needs root)
-	@$(SETUP) dev postgres
+	@$(SETUP) dev postgres ray
 	@.ci/system-packages
 	@XFERNAS_FAULTS=1 $(PY) -m pytest tests/faults $(ARGS)
 
