@@ -5,11 +5,12 @@ import os
 import pathlib
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import hypothesis
 import jax
 import pytest
+from command import Done, run_here
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -66,6 +67,16 @@ def _no_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", guarded)
         yield
+
+
+@pytest.fixture
+def run_command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
+    """Returns a function that runs `run.py` with the given words."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    import run
+
+    monkeypatch.setattr(run, "use_compile_cache", lambda folder, max_gib: None)
+    return lambda *words: run_here(run, words)
 
 
 @pytest.fixture(scope="session")
