@@ -38,7 +38,10 @@ def parse(argv: list[str]) -> list[str]:
 
 
 def fail(error: UserError) -> NoReturn:
-    print(f"run.py: {' '.join(str(error).split())}", file=sys.stderr)
+    line = " ".join(str(error).split())
+    # Names of files may hold what would command the terminal.
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    print(f"run.py: {shown}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -1,4 +1,4 @@
-"""Files that are there in full or as they were before."""
+"""Files that are there in full or as they were before, and reading within a bound."""
 
 import errno
 import os
@@ -24,6 +24,19 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_bounded(path: str | os.PathLike[str], max_bytes: int) -> bytes:
+    """Reads a whole file that is meant to be small.
+
+    Raises:
+      OSError: as the operating system says; `EFBIG` for one of more than `max_bytes`.
+    """
+    with open(path, "rb") as stream:
+        data = stream.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), os.fspath(path))
+    return data
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -30,10 +30,11 @@ def test_read_inverts_write(name: str, tmp_path: pathlib.Path) -> None:
         (b'{"space": "nao11",\n  "normal" []}', r":2:12: not JSON"),
         (b'{"space": "nao11"}', r": A two-cell genotype .* Missing: normal, reduction"),
         (b"[1, 2]", r": A genotype is a JSON object"),
-        (b"NaN", r": A genotype is a JSON object"),
+        (b"NaN", r": not a genotype \(NaN is not allowed"),
         (b"\xff\xfe", r": .*UTF-8 text, but byte 0"),
         (b"[" * 100_000, r": not a genotype \(nested too deep"),
         (b"1" * 10_000, r": not a genotype"),
+        (b" " * 2**20 + b"{}", r": the genotype file cannot be read \(File too large"),
     ],
 )
 def test_a_broken_file_names_itself_and_the_place(

@@ -9,9 +9,10 @@ enough for a search on two cores; `cpu_two_cell` is its form for spaces with a r
 import dataclasses
 import hashlib
 import json
+import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.space.base import Space
 from xfernas_jax.train.config import TrainConfig
 
+_LARGEST_INT = 2**31  # excluded; counts beyond it do not fit the arrays that they index
 # Fields that change speed or memory, never the expected value.
 _NEUTRAL = {
     ("network", "depthwise"),
@@ -98,7 +100,7 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def recipe_from_json(value: Mapping[str, Any]) -> Recipe:
+def recipe_from_json(value: Any) -> Recipe:
     """Reads what `Recipe.to_json` gave, also an earlier version's: new values take defaults.
 
     Raises:
@@ -135,7 +137,7 @@ def get_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
       RecipeError: for an unknown preset or field, or a value of the wrong type or range.
     """
     if name not in RECIPES:
-        raise RecipeError(f"--recipe={name}: unknown. Known: {', '.join(RECIPES)}.")
+        raise RecipeError(f"--recipe={name:.80}: unknown. Known: {', '.join(RECIPES)}.")
     recipe = RECIPES[name]
     for change in changes:
         place, equals, text = change.partition("=")
@@ -143,7 +145,7 @@ def get_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
         known = getattr(recipe, part, None)
         if not equals or not dataclasses.is_dataclass(known) or not hasattr(known, field):
             raise RecipeError(
-                f"--set={change}: no such recipe value; the form is PART.FIELD=VALUE with part "
+                f"--set={change:.80}: no such recipe value; the form is PART.FIELD=VALUE with part "
                 "network, data or train, such as train.epochs=10."
             )
         value = _parse(text, typing.get_type_hints(type(known))[field], change)
@@ -158,13 +160,22 @@ def _parse(text: str, hint: Any, change: str) -> Any:
         if text in ("null", "None"):
             return None
         hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    if typing.get_origin(hint) is typing.Literal and text not in typing.get_args(hint):
+        known = ", ".join(typing.get_args(hint))
+        raise RecipeError(f"--set={change:.80}: the value is one of {known}.")
     if hint is bool:
         if text not in ("true", "false"):
-            raise RecipeError(f"--set={change}: the value is true or false.")
+            raise RecipeError(f"--set={change:.80}: the value is true or false.")
         return text == "true"
     if hint in (int, float):
         try:
-            return hint(text)
+            value = hint(text)
         except ValueError:
-            raise RecipeError(f"--set={change}: the value is a number ({hint.__name__}).") from None
+            value = math.nan
+        if not abs(value) < (math.inf if hint is float else _LARGEST_INT):
+            raise RecipeError(
+                f"--set={change:.80}: the value is a finite number ({hint.__name__}"
+                f"{'' if hint is float else ' below 2^31'})."
+            )
+        return value
     return text

@@ -11,7 +11,6 @@ import dataclasses
 import gzip
 import hashlib
 import io
-import json
 import os
 import pathlib
 import zlib
@@ -22,10 +21,15 @@ import numpy as np
 
 from xfernas_jax.benchmarks.base import Scored
 from xfernas_jax.errors import BenchmarkError, GenotypeError
+from xfernas_jax.files import read_bounded
 from xfernas_jax.history.names import near_names
 from xfernas_jax.history.record import Evaluation, Purpose, Task
 from xfernas_jax.space.table import TableSpace, TokenColumn
+from xfernas_jax.strict_json import parse_json
 
+_LARGEST_MANIFEST = 2**24  # bytes
+_LARGEST_TABLE = 2**30  # bytes, not compressed
+_LONGEST_COLUMN = 4096  # symbols
 _SCALE = {"percent": 0.01, "fraction": 1.0}
 
 
@@ -178,14 +182,14 @@ class TabularBenchmark:
 
 def _entry(file: pathlib.Path, name: str) -> Mapping[str, Any]:
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = parse_json(read_bounded(file, _LARGEST_MANIFEST))
     except OSError as error:
         raise BenchmarkError(
             f"{file}: cannot be read ({error.strerror}); --benchmark_dir is a folder with a "
             "manifest.json."
         ) from error
-    except (ValueError, RecursionError) as error:
-        raise BenchmarkError(f"{file}: not JSON ({error}).") from error
+    except ValueError as error:
+        raise BenchmarkError(f"{file}: not strict JSON ({error}).") from error
     if not isinstance(manifest, dict):
         raise BenchmarkError(f"{file}: a manifest is an object of tables by name.")
     if name not in manifest:
@@ -223,6 +227,8 @@ def _token_columns(entry: Mapping[str, Any], where: str) -> list[TokenColumn]:
             raise BenchmarkError(
                 f"{where}: 'alphabet' has no symbol twice, and 0 <= min_length <= max_length."
             )
+        if high > _LONGEST_COLUMN:
+            raise BenchmarkError(f"{where}: max_length is at most {_LONGEST_COLUMN}. Got {high}.")
         separator = _field(value, "separator", str, where)
         if not separator and any(len(symbol) != 1 for symbol in alphabet):
             raise BenchmarkError(f"{where}: without a separator every symbol is one character.")
@@ -232,16 +238,19 @@ def _token_columns(entry: Mapping[str, Any], where: str) -> list[TokenColumn]:
 
 
 def _inside(base: pathlib.Path, path: str, where: str) -> pathlib.Path:
-    full = (base / path).resolve()
+    try:
+        full = (base / path).resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links, NUL
+        raise BenchmarkError(f"{where}: path {path!r:.80} is none ({error!s:.80}).") from error
     if not full.is_relative_to(base.resolve()):
-        raise BenchmarkError(f"{where}: path {path!r} leads out of the folder.")
+        raise BenchmarkError(f"{where}: path {path!r:.80} leads out of the folder.")
     return full
 
 
 def _read_rows(path: pathlib.Path, sha256: str) -> tuple[list[list[str]], dict[str, int]]:
     """Returns the rows and the place of each column; checks the file's digest first."""
     try:
-        data = path.read_bytes()
+        data = read_bounded(path, _LARGEST_TABLE)
     except OSError as error:
         raise BenchmarkError(f"{path}: cannot be read ({error.strerror}).") from error
     digest = hashlib.sha256(data).hexdigest()
@@ -251,12 +260,12 @@ def _read_rows(path: pathlib.Path, sha256: str) -> tuple[list[list[str]], dict[s
             "copy the table anew."
         )
     try:
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+        text = _decompressed(data, path).decode("utf-8")
         lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise BenchmarkError(f"{path}: no readable CSV ({error}).") from error
-    if not lines:
-        raise BenchmarkError(f"{path}: the table is empty.")
+    if len(lines) < 2:
+        raise BenchmarkError(f"{path}: the table has a header and at least one row.")
     header = {name: i for i, name in enumerate(lines[0])}
     for number, line in enumerate(lines[1:], start=2):
         if len(line) != len(lines[0]):
@@ -264,6 +273,16 @@ def _read_rows(path: pathlib.Path, sha256: str) -> tuple[list[list[str]], dict[s
                 f"{path}:{number}: {len(line)} values, but the header has {len(lines[0])}."
             )
     return lines[1:], header
+
+
+def _decompressed(data: bytes, path: pathlib.Path) -> bytes:
+    if path.suffix != ".gz":
+        return data
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+        found = stream.read(_LARGEST_TABLE + 1)
+    if len(found) > _LARGEST_TABLE:
+        raise OSError(f"more than {_LARGEST_TABLE} bytes")
+    return found
 
 
 def _place(path: pathlib.Path, header: Mapping[str, int], column: str) -> int:
@@ -306,10 +325,11 @@ def _read_task(
         raise BenchmarkError(f"{where}: an entry of 'tasks' is a JSON object.")
     numbers = _read_numbers(path, rows, header, _field(value, "column", str, where))
     values = numbers if _field(value, "maximize", bool, where) else -numbers
-    scaled = values * _SCALE.get(value.get("unit", ""), np.nan)
+    scaled = values * _SCALE.get(str(value.get("unit")), np.nan)
     if not (np.isfinite(scaled).all() and scaled.min() >= 0.0 and scaled.max() <= 1.0):
-        width = values.max() - values.min()  # another unit: only the order matters to a search
-        scaled = (values - values.min()) / (width if width > 0.0 else 1.0)
+        halves = values / 2  # whose differences are finite
+        width = halves.max() - halves.min()  # another unit: only the order matters to a search
+        scaled = (halves - halves.min()) / (width if width > 0.0 else 1.0)
     task, split = _field(value, "task", str, where), _field(value, "split", str, where)
     return TaskColumn(task, split, values, scaled)
 

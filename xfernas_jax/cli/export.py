@@ -9,9 +9,9 @@ from xfernas_jax.benchmarks.recipes import Recipe, recipe_from_json
 from xfernas_jax.benchmarks.trained import TrainedBenchmark, versions
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.progress import console
-from xfernas_jax.cli.search import STUDIES
+from xfernas_jax.cli.search import STUDIES, recorded_result
 from xfernas_jax.data.base import ImageDataset
-from xfernas_jax.data.registry import is_tfds, load_dataset
+from xfernas_jax.data.registry import is_tfds, is_users_function, load_dataset
 from xfernas_jax.errors import ExportError, StudyError
 from xfernas_jax.export.bundle import LOAD_TEST, Bundle, TestImages, write_bundle
 from xfernas_jax.export.card import ModelCard
@@ -19,7 +19,7 @@ from xfernas_jax.history import Storage
 from xfernas_jax.history.record import Evaluation, StudySpec
 from xfernas_jax.nn.compile import count_params
 from xfernas_jax.space.base import Genotype, Space
-from xfernas_jax.space.registry import get_space
+from xfernas_jax.space.registry import lookup_space
 from xfernas_jax.train.checkpoint import VariablesStore
 
 
@@ -42,10 +42,11 @@ def export() -> None:
     with inputs.open_storage(create=False) as storage:
         spec, result = _finished_study(storage)
         evaluations = storage.evaluations(spec.name)
-    space, recipe = get_space(spec.space), recipe_from_json(spec.config["recipe"])
-    name = flags.DATASET.value if flags.given("dataset") else result.get("dataset_flag")
-    name = name or spec.task.dataset
-    dataset = load_dataset(name, recipe.data, flags.DATA_DIR.value or result.get("data_dir"))
+    space, recipe = lookup_space(spec.space), recipe_from_json(spec.config.get("recipe"))
+    name = _dataset_name(spec, result)
+    _check_optimizer(spec, recipe)
+    data_dir = flags.DATA_DIR.value or result.get("data_dir")
+    dataset = load_dataset(name, recipe.data, None if data_dir is None else str(data_dir))
     if dataset.task != spec.task:
         raise StudyError(
             f"Study {spec.name!r} is of {spec.task.dataset} ({spec.task.split}), but "
@@ -72,20 +73,42 @@ def export() -> None:
     console.print(f"Try it: python {folder / 'reload.py'}")
 
 
+def _dataset_name(spec: StudySpec, result: Mapping[str, Any]) -> str:
+    """Returns --dataset, or what the record names where that runs no code of a user's own."""
+    if flags.given("dataset"):
+        return flags.DATASET.value
+    name = str(result.get("dataset_flag") or spec.task.dataset)
+    if is_users_function(name):
+        raise StudyError(
+            f"Study {spec.name!r} names the data set {name!r:.160}. A record never decides what "
+            "code runs; if you trust it, pass it as --dataset."
+        )
+    return name
+
+
+def _check_optimizer(spec: StudySpec, recipe: Recipe) -> None:
+    """Raises for a recorded optimizer of a user's own that the command line does not name."""
+    optimizer = recipe.train.optimizer
+    if ":" in optimizer and f"train.optimizer={optimizer}" not in flags.SET.value:
+        raise StudyError(
+            f"Study {spec.name!r} names the optimizer {optimizer!r:.160}. A record never decides "
+            "what code runs; if you trust it, pass it as --set=train.optimizer=..."
+        )
+
+
 def _finished_study(storage: Storage) -> tuple[StudySpec, Mapping[str, Any]]:
     """Returns --study, or the latest search that is finished, with its result."""
     if flags.STUDY.value:
         spec = storage.spec(flags.STUDY.value)
-        result = storage.result(spec.name)
-        if spec.kind != "search" or result is None:
+        result = recorded_result(storage, spec.name) if spec.kind == "search" else None
+        if result is None:
             raise StudyError(
                 f"Study {spec.name!r} has no best network: it is no search, or one that is not "
                 "finished; the command that began it goes on with it."
             )
         return spec, result
     for spec in reversed(storage.studies()):
-        result = storage.result(spec.name)
-        if spec.kind == "search" and result is not None:
+        if spec.kind == "search" and (result := recorded_result(storage, spec.name)) is not None:
             return spec, result
     raise StudyError(f"{storage.url} holds no finished search; run.py search makes one.")
 
@@ -99,18 +122,20 @@ def _best(
     """Takes the best network as the search trained it."""
     genotype = space.from_json(result["best_genotype"])
     store = VariablesStore(inputs.folder_of(STUDIES, spec.name) / "variables")
-    variables = store.load(result["variables"])
+    name = str(result.get("variables"))
+    trainings = [e for e in evaluations if space.key(e.genotype) == space.key(genotype)]
+    made = next((e for e in trainings if name.endswith(f"-{e.seed}")), None)
+    if made is None or "/" in name:
+        raise StudyError(f"Study {spec.name!r}: its recorded result names no training of its own.")
+    variables = store.load(name)
     if variables is None:
         raise ExportError(
             f"Study {spec.name!r}: the trained variables are not in --workdir={flags.WORKDIR.value}"
             "; name the work directory of the search, or --evaluation=N to train one again."
         )
-    seed = int(result["variables"].rpartition("-")[2])
-    trainings = [e for e in evaluations if space.key(e.genotype) == space.key(genotype)]
-    made = next(e for e in trainings if e.seed == seed)
     return _Chosen(
         genotype,
-        seed,
+        made.seed,
         variables,
         result["best_valid_accuracy"],
         sum(e.purpose == "confirm" for e in trainings),

@@ -1,5 +1,6 @@
 """All flags of `run.py`, and the rule that a usage error exits with code 2."""
 
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -111,7 +112,9 @@ TAKE_OVER = flags.DEFINE_bool(
     False,
     "Takes the study of `search` or `collect` from the process that controls it, which then ends.",
 )
-SEED = flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
+SEED = flags.DEFINE_integer(
+    "seed", 0, "Of everything random.", lower_bound=0, upper_bound=2**32 - 1
+)
 WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder for everything that is written.")
 COMPILE_CACHE_GIB = flags.DEFINE_float(
     "compile_cache_gib",
@@ -119,6 +122,7 @@ COMPILE_CACHE_GIB = flags.DEFINE_float(
     "Compiled programs that stay in --workdir for later runs, in GiB; 0 keeps and reads none.",
     lower_bound=0.0,
 )
+flags.register_validator("compile_cache_gib", math.isfinite, "give a finite number of GiB")
 OUTPUT = flags.DEFINE_string("output", None, "JSON file for the result of `search` or `train`.")
 CONFIRM_SEEDS = flags.DEFINE_integer(
     "confirm_seeds", 3, "Trainings of each of the three finalists at the end.", lower_bound=1

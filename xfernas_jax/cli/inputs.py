@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import pathlib
 import re
 import signal
@@ -21,7 +20,7 @@ from xfernas_jax.cli.progress import console
 from xfernas_jax.data.base import ImageDataset
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.data.stream import Residence
-from xfernas_jax.errors import FlagError
+from xfernas_jax.errors import FlagError, StudyError
 from xfernas_jax.files import check_writable, write_atomically
 from xfernas_jax.history import (
     Evaluation,
@@ -94,12 +93,12 @@ def dataset(of: Recipe) -> ImageDataset:
 
 def compile_cache_folder() -> str:
     """Returns the folder of compiled programs in --workdir."""
-    return os.path.join(flags.WORKDIR.value, "compile_cache")
+    return str(folder_of("compile_cache"))
 
 
 def storage_url() -> str:
     """Returns --storage, or the SQLite file in --workdir."""
-    return flags.STORAGE.value or default_storage_url(flags.WORKDIR.value)
+    return flags.STORAGE.value or default_storage_url(_workdir())
 
 
 def open_storage(create: bool = True) -> Storage:
@@ -142,6 +141,19 @@ def check_output() -> None:
             ) from error
 
 
+def has_fields(value: Any, kinds: Mapping[str, type]) -> bool:
+    """Tells whether a result that was read is an object with these fields; int is no float."""
+    return isinstance(value, dict) and all(
+        isinstance(value.get(name), kind) and not isinstance(value.get(name), bool)
+        for name, kind in kinds.items()
+    )
+
+
+def is_curve(value: Any) -> bool:
+    """Tells whether a value that was read is a list of fractions."""
+    return isinstance(value, list) and all(type(item) in (int, float) for item in value)
+
+
 def write_json(path: pathlib.Path, value: Any) -> None:
     """Writes a JSON file whole or not at all."""
     try:
@@ -158,7 +170,15 @@ def folder_of(*names: str) -> pathlib.Path:
         if safe != name:
             safe += "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
         parts.append(safe)
-    return pathlib.Path(flags.WORKDIR.value).absolute().joinpath(*parts)
+    return _workdir().joinpath(*parts)
+
+
+def _workdir() -> pathlib.Path:
+    """Returns --workdir, which the record, the results and the compiled programs share."""
+    try:
+        return pathlib.Path(flags.WORKDIR.value).expanduser().absolute()
+    except RuntimeError as error:
+        raise FlagError(f"--workdir={flags.WORKDIR.value:.160}: {error}") from error
 
 
 def study_spec(
@@ -198,7 +218,12 @@ def choose_sources(
     )
     counts, begun = freeze_studies(chosen), storage.find(spec.name)
     if begun is not None and "source_studies" in begun.config:
-        then = dict(begun.config["source_studies"])
+        then = begun.config["source_studies"]
+        if not isinstance(then, dict) or not all(type(count) is int for count in then.values()):
+            raise StudyError(
+                f"Study {spec.name!r}: source_studies in its configuration is an object of counts. "
+                f"Got {then!r:.80}; choose another --study."
+            )
         if then != counts:
             console.print("Sources are those that the study began with; --study=NAME starts anew.")
         counts = then

@@ -10,7 +10,7 @@ from rich.progress import Progress as Bar
 from xfernas_jax.executors.base import Job
 from xfernas_jax.history.record import Evaluation
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.evaluations import devices_per_evaluation, open_executor
 from xfernas_jax.cli.progress import EvaluationProgress, console, print_outcome
-from xfernas_jax.errors import FlagError, UserError
+from xfernas_jax.errors import FlagError, StudyError, UserError
 from xfernas_jax.executors.devices import find_devices
 from xfernas_jax.history import Storage
 from xfernas_jax.search.collect import collect_random
@@ -24,6 +24,20 @@ from xfernas_jax.train.checkpoint import VariablesStore
 
 STUDIES = "studies"  # folder in --workdir
 _UNFINISHED = "unfinished"  # folder of a study
+_RESULT_KINDS: Mapping[str, type] = {
+    "study": str,
+    "num_evaluations": int,
+    "num_confirmations": int,
+    "best_genotype": dict,
+    "best_valid_accuracy": float,
+    "test_accuracy": float,
+    "num_params": int,
+    "seconds": float,
+    "epochs_trained": int,
+    "epochs_saved": int,
+    "variables": str,
+    "sources": list,
+}
 
 
 def search() -> None:
@@ -115,9 +129,11 @@ def search() -> None:
 
 def _finished(storage: Storage, study: str, budget_evaluations: int) -> dict[str, Any] | None:
     """Returns the result of a study that there is nothing to add to, else None."""
-    result = None if storage.find(study) is None else storage.result(study)
-    # A collection of this name has another kind of result.
-    return result if result and result.get("num_evaluations", 0) >= budget_evaluations else None
+    spec = storage.find(study)
+    if spec is None or spec.kind != "search":  # a collection has another kind of result
+        return None
+    result = recorded_result(storage, study)
+    return result if result and result["num_evaluations"] >= budget_evaluations else None
 
 
 def _control_unless_finished(
@@ -127,6 +143,24 @@ def _control_unless_finished(
     if _finished(storage, study, budget_evaluations) is not None:
         return nullcontext()
     return inputs.control(storage, study)
+
+
+def recorded_result(storage: Storage, study: str) -> dict[str, Any] | None:
+    """Returns the result of a finished search; `StudyError` where the record was damaged since."""
+    result = storage.result(study)
+    if result is None:
+        return None
+    # Earlier versions wrote none of these.
+    whole = {"epochs_trained": 0, "epochs_saved": 0, "variables": "", **result}
+    if (
+        inputs.has_fields(whole, _RESULT_KINDS)
+        and inputs.is_curve(whole.get("incumbent_curve"))
+        and all(isinstance(source, str) for source in whole["sources"])
+    ):
+        return whole
+    raise StudyError(
+        f"Study {study!r}: its recorded result is damaged; choose another --study to search anew."
+    )
 
 
 def _seconds_done(storage: Storage, study: str) -> list[float]:
@@ -177,13 +211,13 @@ def _hand_over(space: Space, result: Mapping[str, Any]) -> None:
         "parameters": f"{result['num_params']:,}",
         "cost": f"{result['num_evaluations']} evaluations + {result['num_confirmations']} "
         f"confirmations, {result['seconds']:.0f} s of training",
-        "epochs": f"{result.get('epochs_trained', 0)} in the search, "
-        f"{result.get('epochs_saved', 0)} saved by early stopping",
+        "epochs": f"{result['epochs_trained']} in the search, "
+        f"{result['epochs_saved']} saved by early stopping",
         "sources": ", ".join(result["sources"]) or "none",
         "study": result["study"],
         "record": inputs.storage_url(),
         "genotype file": str(genotype_file),
-        "trained variables": str(folder / "variables" / result.get("variables", "")),
+        "trained variables": str(folder / "variables" / result["variables"]),
     }
     print_outcome(result["incumbent_curve"], rows)
 

@@ -14,7 +14,8 @@ from xfernas_jax.cli.progress import EpochProgress, console, print_curve
 from xfernas_jax.errors import FlagError, TrainingDivergedError, UserError
 from xfernas_jax.nn.compile import count_params
 from xfernas_jax.space import read_genotype, read_space_name
-from xfernas_jax.space.registry import get_space
+from xfernas_jax.space.registry import get_space, lookup_space
+from xfernas_jax.strict_json import parse_json
 from xfernas_jax.train.checkpoint import TrainingCheckpoints, VariablesStore
 
 
@@ -22,7 +23,8 @@ def train() -> None:
     """Trains the architecture of a genotype file and reads the test part at the end."""
     inputs.check_output()
     file = inputs.needed("genotype", flags.GENOTYPE.value)
-    space = get_space(flags.SPACE.value if flags.given("space") else read_space_name(file))
+    given = flags.given("space")
+    space = get_space(flags.SPACE.value) if given else lookup_space(read_space_name(file))
     genotype, recipe, seed = read_genotype(file, space), inputs.recipe(space), flags.SEED.value
     dataset = inputs.dataset(recipe)
     benchmark = inputs.benchmark(space, dataset, recipe)
@@ -72,13 +74,11 @@ def train() -> None:
 
 def _read_result(file: pathlib.Path) -> Mapping[str, Any]:
     """Reads what an earlier run wrote; `FlagError` where the file was damaged since."""
-    wanted = ("valid_accuracy", "test_accuracy", "num_params", "curve")
-    try:
-        result = json.loads(file.read_bytes())
-        if all(name in result for name in wanted):
+    kinds = {"valid_accuracy": float, "test_accuracy": float, "num_params": int}
+    with contextlib.suppress(OSError, ValueError):
+        result = parse_json(file.read_bytes())
+        if inputs.has_fields(result, kinds) and inputs.is_curve(result.get("curve")):
             return result
-    except (ValueError, TypeError):
-        pass
     raise FlagError(
         f"{file} is damaged: the result of this training cannot be read. Remove that file; the "
         "next run then continues from the latest checkpoint."

@@ -6,6 +6,8 @@ Images are grey where all files are, else RGB. All are brought to the size that 
 (of equally frequent sizes the first in the order of the files) by Pillow's bilinear filter.
 """
 
+import math
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from xfernas_jax.data.base import Split
+from xfernas_jax.data.memory import check_memory
 from xfernas_jax.data.resize import resize_image, shrink, shrunk_shape
 from xfernas_jax.data.split import Part, as_digests, digest_image
 from xfernas_jax.errors import DatasetError
@@ -38,9 +41,14 @@ def load_folder(path: str, image_size: int | None) -> tuple[dict[str, Part], tup
         readable image.
     """
     root = Path(path)
-    if not root.is_dir():
+    if not os.path.isdir(path):
         raise DatasetError(f"{path}: there is no such folder; check the path.")
-    files = {key: _class_files(folder) for key, folder in _part_folders(root).items()}
+    try:
+        files = {key: _class_files(folder) for key, folder in _part_folders(root).items()}
+    except OSError as error:
+        raise DatasetError(
+            f"{error.filename}: the folder cannot be listed ({error.strerror}); check permissions."
+        ) from error
     names = tuple(sorted(files["train"]))
     for key, classes in files.items():
         unknown = sorted(set(classes) - set(names))
@@ -53,6 +61,9 @@ def load_folder(path: str, image_size: int | None) -> tuple[dict[str, Part], tup
     headers = [_read_header(file) for file in every]
     size = Counter(size for size, _ in headers).most_common(1)[0][0]
     mode = "L" if all(grey for _, grey in headers) else "RGB"
+    shape = shrunk_shape(*size, image_size) if image_size else size
+    num_bytes = len(every) * math.prod(shape) * (1 if mode == "L" else 3)
+    check_memory(path, num_bytes, "give a smaller --set=data.image_size=...")
     return {
         key: _read_part(classes, names, size, mode, image_size) for key, classes in files.items()
     }, names
@@ -83,10 +94,12 @@ def _class_files(folder: Path) -> dict[str, list[Path]]:
 
 def _read_header(file: Path) -> tuple[tuple[int, int], bool]:
     """Returns (height, width) and whether the image is grey."""
+    if not file.is_file():  # a named pipe would never answer
+        raise _unreadable(file, ValueError("not a file"))
     try:
         with Image.open(file) as image:
             (width, height), mode = image.size, image.mode
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # damaged files fail in many ways
         raise _unreadable(file, error) from error
     if mode.startswith(_DEEP_MODES):
         raise DatasetError(
@@ -122,7 +135,7 @@ def _read_image(file: Path, mode: str) -> np.ndarray:
             if image.mode == "P":  # a palette may hold transparency, which RGB cannot
                 image = image.convert("RGBA")
             pixels = np.asarray(image.convert(mode))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:
         raise _unreadable(file, error) from error
     return pixels[..., None] if mode == "L" else pixels
 

@@ -8,15 +8,15 @@ Images of 1 GiB and more stay in the file where it holds them as uint8, uncompre
 `numpy.savez` writes them.
 """
 
+import os
 import struct
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from xfernas_jax.data.lazy import LAZY_BYTES, LazyImages
+from xfernas_jax.data.memory import check_memory
 from xfernas_jax.data.split import Part, make_part
 from xfernas_jax.errors import DatasetError
 from xfernas_jax.types import ImageRows
@@ -58,26 +58,42 @@ def load_npz(path: str, lazy_bytes: int = LAZY_BYTES) -> tuple[dict[str, Part], 
 
 
 def _read_arrays(path: str, lazy_bytes: int) -> dict[str, np.ndarray]:
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise DatasetError(f"{path}: there is no such file; check the path.")
     try:
         with zipfile.ZipFile(path) as members:
+            sizes = {
+                member.filename.removesuffix(".npy"): member.file_size
+                for member in members.infolist()
+            }
             mapped = {
                 member.filename.removesuffix(".npy"): _map_member(path, member)
                 for member in members.infolist()
                 if member.file_size >= lazy_bytes and member.compress_type == zipfile.ZIP_STORED
             }
         mapped = {key: array for key, array in mapped.items() if array is not None}
+        held = sum(size for key, size in sizes.items() if key not in mapped)  # at most, read or not
+        check_memory(path, held, "write it by numpy.savez, images as uint8: they stay in the file")
         with np.load(path, allow_pickle=False) as archive:
-            return {key: mapped[key] if key in mapped else archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, MemoryError) as error:
-        reason = str(error).splitlines()[0]
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        reason = str(error)
-    raise DatasetError(
-        f"{path}: is not a whole .npz file of plain arrays ({reason}); write it with "
-        "numpy.savez, without object arrays."
-    )
+            return {
+                key: mapped[key] if key in mapped else _plain(archive[key], key)
+                for key in archive.files
+            }
+    except DatasetError:
+        raise
+    except Exception as error:  # damaged files fail in many ways
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DatasetError(
+            f"{path}: is not a whole .npz file of plain arrays ({reason:.200}); write it with "
+            "numpy.savez, without object arrays."
+        ) from error
+
+
+def _plain(value: object, key: str) -> np.ndarray:
+    """Returns an array; NumPy gives the bytes of a member that is none."""
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"{key} is no array")
+    return value
 
 
 def _map_member(path: str, member: zipfile.ZipInfo) -> np.memmap | None:
@@ -137,7 +153,12 @@ def _class_names(
     present = np.unique(np.concatenate(labels))
     if "class_names" in arrays:
         names = arrays["class_names"]
-        if names.ndim != 1 or names.dtype.kind not in "US" or len(names) <= present[-1]:
+        if (
+            names.ndim != 1
+            or names.dtype.kind not in "US"
+            or not names.itemsize
+            or len(names) <= present[-1]
+        ):
             raise DatasetError(
                 f"{path}: class_names is a [K] array of text, one for each label 0..K-1. Got shape "
                 f"{list(names.shape)}, dtype {names.dtype}, for labels up to {present[-1]}."

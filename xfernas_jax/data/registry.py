@@ -10,6 +10,7 @@
 """
 
 import difflib
+import inspect
 import re
 
 from xfernas_jax.data import embedded, folder, npz, split, tfds_source
@@ -37,12 +38,15 @@ def load_dataset(name: str, config: DataConfig, data_dir: str | None = None) -> 
     return split.apply_config(_load(name, config.image_size, data_dir), config)
 
 
+def is_users_function(name: str) -> bool:
+    """Tells whether a name of `load_dataset` makes it import and call a user's own code."""
+    return _USER_FUNCTION.fullmatch(name) is not None
+
+
 def is_tfds(name: str) -> bool:
     """Tells whether a name of `load_dataset` is that of a TFDS set."""
     own = name in KNOWN_NAMES or name.endswith(".npz")
-    return (
-        not own and not name.startswith(("folder:", "npz:")) and not _USER_FUNCTION.fullmatch(name)
-    )
+    return not own and not name.startswith(("folder:", "npz:")) and not is_users_function(name)
 
 
 def _load(name: str, image_size: int | None, data_dir: str | None) -> ImageDataset:
@@ -61,7 +65,7 @@ def _load(name: str, image_size: int | None, data_dir: str | None) -> ImageDatas
     if name.startswith("npz:") or name.endswith(".npz"):
         path = name.removeprefix("npz:")
         return split.build_dataset(split.path_stem(path), *npz.load_npz(path), by_content=True)
-    if _USER_FUNCTION.fullmatch(name):
+    if is_users_function(name):
         return _load_user(name)
     return _load_tfds(name, image_size, data_dir)
 
@@ -71,6 +75,10 @@ def _load_user(name: str) -> ImageDataset:
     function = load_user_object(name, "data set", DatasetError)
     if not callable(function):
         raise DatasetError(f"{name}: the module has no function of that name.")
+    try:
+        inspect.signature(function).bind()
+    except (TypeError, ValueError) as error:
+        raise DatasetError(f"{name}: the function takes no arguments ({error!s:.80}).") from error
     dataset = function()
     if not isinstance(dataset, ImageDataset):
         raise DatasetError(

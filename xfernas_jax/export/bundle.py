@@ -102,7 +102,7 @@ def write_bundle(folder: pathlib.Path, bundle: Bundle) -> float:
       ExportError: the folder exists or cannot be written, or the reloaded network does not give
         the recorded score.
     """
-    if folder.exists():
+    if os.path.exists(folder):
         raise ExportError(f"--output_dir={folder} exists already; name a new folder.")
     partial = folder.with_name(f".{folder.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:

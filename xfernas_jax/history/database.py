@@ -2,6 +2,8 @@
 
 import contextlib
 import importlib.util
+import json
+import os
 import pathlib
 import random
 import sqlite3
@@ -29,7 +31,14 @@ _OPTUNA_TABLES = frozenset({"studies", "trials", "version_info"})
 
 def default_storage_url(workdir: str | pathlib.Path) -> str:
     """Returns the URL of the SQLite file that a work directory holds."""
-    return f"sqlite:///{pathlib.Path(workdir).expanduser().absolute() / 'history.db'}"
+    return f"sqlite:///{_absolute(workdir) / 'history.db'}"
+
+
+def _absolute(path: str | pathlib.Path) -> pathlib.Path:
+    try:
+        return pathlib.Path(path).expanduser().absolute()
+    except RuntimeError as error:  # the home folder of nobody
+        raise StorageError(f"Storage {os.fspath(path)!r:.160}: {error}") from error
 
 
 def parse_url(url: str) -> URL:
@@ -62,8 +71,7 @@ def _sqlite_url(parsed: URL) -> URL:
     if parsed.database in (None, "", ":memory:"):
         raise StorageError(f"Storage {shown!r} would forget everything; write sqlite:///FILE.")
     assert parsed.database is not None
-    path = pathlib.Path(parsed.database).expanduser().absolute()
-    return URL.create("sqlite", database=str(path))
+    return URL.create("sqlite", database=str(_absolute(parsed.database)))
 
 
 def _check_psycopg() -> None:
@@ -100,6 +108,11 @@ def storage_errors(shown_url: str) -> Iterator[None]:
         OSError,
     ) as error:
         raise StorageError(f"Storage {shown_url}: {_reason(error)}") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise StorageError(
+            f"Storage {shown_url}: a stored value is damaged ({error}); restore a copy, or "
+            "import a JSON Lines export into another storage."
+        ) from error
 
 
 def _reason(error: BaseException) -> str:
@@ -169,15 +182,16 @@ def open_database(url: URL, *, create: bool) -> RDBStorage:
 
 
 def _prepare_file(path: pathlib.Path, shown: str, create: bool) -> None:
-    if path.is_dir():
+    if os.path.isdir(path):
         raise StorageError(f"Storage {shown} is a folder; name a file in it.")
-    if not create and not path.exists():
+    if not create and not os.path.exists(path):
         raise StorageError(f"Storage {shown} does not exist; check the path or --workdir.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError for NUL
         raise StorageError(
-            f"Storage {shown}: folder {path.parent} cannot be made ({error.strerror})."
+            f"Storage {shown}: folder {path.parent} cannot be made "
+            f"({getattr(error, 'strerror', error)})."
         ) from error
 
 

@@ -18,6 +18,7 @@ from xfernas_jax.files import write_atomically
 from xfernas_jax.history import serialize
 from xfernas_jax.history.record import Evaluation, StudySpec
 from xfernas_jax.space.base import Space
+from xfernas_jax.space.registry import lookup_space
 
 FORMAT = "xfernas_jax history"
 VERSION = 1
@@ -48,7 +49,7 @@ def write_jsonl(
     evaluations: Sequence[Evaluation],
     provenance: Mapping[str, Any] | None = None,
     *,
-    get_space: Callable[[str], Space] = serialize.lookup_space,
+    get_space: Callable[[str], Space] = lookup_space,
 ) -> None:
     """Writes a study to a file, whole or not at all; an old file of the name is replaced.
 
@@ -83,7 +84,7 @@ def read_header(file: File) -> HistoryHeader:
 
 
 def read_jsonl(
-    file: File, *, get_space: Callable[[str], Space] = serialize.lookup_space
+    file: File, *, get_space: Callable[[str], Space] = lookup_space
 ) -> tuple[StudySpec, tuple[Evaluation, ...]]:
     """Reads a study from a file that `write_jsonl` wrote.
 

@@ -3,15 +3,15 @@
 import dataclasses
 import hashlib
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
-from xfernas_jax.errors import HistoryError, SpaceError, StudyError, UserError
+from xfernas_jax import strict_json
+from xfernas_jax.errors import HistoryError, StudyError, UserError
 from xfernas_jax.history.record import Evaluation, Purpose, Status, StudySpec, Task
 from xfernas_jax.space.base import Space
-from xfernas_jax.space.registry import get_space
+from xfernas_jax.space.registry import check_space_name
 
 SpaceLookup = Callable[[str], Space]
 
@@ -21,24 +21,6 @@ _LARGEST_INT = 2**63 - 1  # of the databases
 _SPEC_FIELDS = frozenset({"name", "kind", "task", "space", "recipe", "config"})
 _TASK_FIELDS = frozenset({"dataset", "split", "num_classes"})
 _EVALUATION_FIELDS = frozenset(field.name for field in dataclasses.fields(Evaluation))
-
-
-def lookup_space(name: str) -> Space:
-    """Returns a space by its own name; the default where a reader needs genotypes.
-
-    Unlike `get_space` it takes no `module:NAME`: the name comes from recorded data, which must
-    never decide what is imported. A space of your own is found once `--space` has loaded it.
-    """
-    _check_space_name(name)
-    return get_space(name)
-
-
-def _check_space_name(name: str) -> None:
-    if ":" in name:
-        raise SpaceError(
-            f"A study names its space by the space's own name, not as module:NAME. "
-            f"Got {name!r:.80}."
-        )
 
 
 def canonical_json(value: Any) -> str:
@@ -57,7 +39,7 @@ def canonical_json(value: Any) -> str:
 
 
 def parse_json(text: str | bytes, where: str) -> Any:
-    """Reads strict JSON: no NaN, no infinity, no number beyond float, no name twice.
+    """Reads strict JSON, see `strict_json`.
 
     Args:
       text: one JSON value.
@@ -67,39 +49,12 @@ def parse_json(text: str | bytes, where: str) -> Any:
       HistoryError: the text breaks a rule.
     """
     try:
-        return json.loads(
-            text,
-            parse_constant=_refuse_constant,
-            parse_float=_finite_float,
-            object_pairs_hook=_unique_object,
-        )
-    except RecursionError as error:
-        raise HistoryError(f"{where}: JSON nested too deeply; write it anew.") from error
+        return strict_json.parse_json(text)
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
         reason = str(error).splitlines()[0]
         raise HistoryError(
             f"{where}: not one strict JSON value ({reason}); correct the line or export anew."
         ) from error
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not allowed")
-
-
-def _finite_float(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"number {text:.40} is too large")
-    return value
-
-
-def _unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"name {twice!r:.60} stands twice in one object")
-    return value
 
 
 def check_study_name(name: str) -> None:
@@ -139,7 +94,7 @@ def task_to_json(task: Task) -> dict[str, Any]:
 def spec_to_json(spec: StudySpec) -> dict[str, Any]:
     """Returns the JSON object that `spec_from_json` reads."""
     check_study_name(spec.name)
-    _check_space_name(spec.space)
+    check_space_name(spec.space)
     return {
         "name": spec.name,
         "kind": spec.kind,
@@ -160,7 +115,7 @@ def spec_from_json(value: Any, where: str) -> StudySpec:
         raise HistoryError(f"{where}: config is a JSON object. Got {value['config']!r:.60}.")
     try:
         check_study_name(_text(value, "name", where))
-        _check_space_name(_text(value, "space", where))
+        check_space_name(_text(value, "space", where))
         return StudySpec(
             name=value["name"],
             kind=kind,

@@ -14,6 +14,7 @@ from xfernas_jax.history.names import near_names
 from xfernas_jax.history.record import Evaluation, StudySpec, Task
 from xfernas_jax.history.storage import Storage
 from xfernas_jax.space.base import Space
+from xfernas_jax.space.registry import lookup_space
 
 # Sets that hold images of another one.
 _PART_OF = {
@@ -70,7 +71,7 @@ def recorded_studies(storage: Storage) -> tuple[RecordedStudy, ...]:
 def recorded_file(
     file: str | os.PathLike[str],
     *,
-    get_space: Callable[[str], Space] = serialize.lookup_space,
+    get_space: Callable[[str], Space] = lookup_space,
 ) -> RecordedStudy:
     """Returns the study of a history file, such as a bundled one; reads its header now."""
 

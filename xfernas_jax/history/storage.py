@@ -29,6 +29,7 @@ from xfernas_jax.history.names import near_names
 from xfernas_jax.history.record import Evaluation, StudySpec
 from xfernas_jax.history.trials import OpenStudy, to_trial
 from xfernas_jax.space.base import Space
+from xfernas_jax.space.registry import lookup_space
 
 SCHEMA_VERSION = 1
 _SPEC = "xfernas_jax:spec"
@@ -67,7 +68,7 @@ class Storage:
         url: str,
         *,
         create: bool = True,
-        get_space: Callable[[str], Space] = serialize.lookup_space,
+        get_space: Callable[[str], Space] = lookup_space,
     ) -> None:
         """Opens the database.
 
@@ -251,7 +252,9 @@ class Storage:
             for record in new:
                 where = f"Study {study!r} in {self.url}, evaluation {len(opened.evaluations)}"
                 assert space is not None
-                opened.evaluations.append(serialize.evaluation_from_json(space, record, where))
+                with self._errors():
+                    evaluation = serialize.evaluation_from_json(space, record, where)
+                opened.evaluations.append(evaluation)
             return tuple(opened.evaluations)
 
     def summary(self, study: str) -> StudySummary:
@@ -263,7 +266,8 @@ class Storage:
             values = [
                 record["valid_accuracy"]
                 for record in opened.records
-                if record.get("valid_accuracy") is not None and record.get("purpose") != "confirm"
+                if type(record.get("valid_accuracy")) in (int, float)
+                and record.get("purpose") != "confirm"
             ]
             return StudySummary(
                 spec=opened.spec,
@@ -280,9 +284,16 @@ class Storage:
             self._opened(study).study.set_user_attr(_RESULT, dict(result))
 
     def result(self, study: str) -> dict[str, Any] | None:
-        """Returns what `set_result` recorded last, None before that."""
+        """Returns what `set_result` recorded last, None before that.
+
+        Raises:
+          HistoryError: it is damaged.
+        """
         with self._lock, self._errors():
-            return self._opened(study).study.user_attrs.get(_RESULT)
+            result = self._opened(study).study.user_attrs.get(_RESULT)
+        if result is not None and not isinstance(result, dict):
+            raise HistoryError(f"Study {study!r} in {self.url}: the result is damaged.")
+        return result
 
     def _errors(self) -> AbstractContextManager[None]:
         return storage_errors(self.url)
@@ -309,7 +320,8 @@ class Storage:
                 f"to {SCHEMA_VERSION}); update xfernas_jax or use another storage."
             )
         fields = {key: item for key, item in value.items() if key != "schema"}
-        return dataclasses.replace(serialize.spec_from_json(fields, where), name=name)
+        with self._errors():
+            return dataclasses.replace(serialize.spec_from_json(fields, where), name=name)
 
     def _opened(self, name: str) -> OpenStudy:
         with self._lock:

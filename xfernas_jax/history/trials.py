@@ -37,7 +37,7 @@ class OpenStudy:
         for trial in trials[self.num_trials_seen :]:
             attrs = trial.user_attrs
             key = attrs.get(_KEY)
-            if key is not None and key not in self.keys:
+            if isinstance(key, str) and key not in self.keys:
                 self.keys.add(key)
                 rest = attrs.get(_EVALUATION)
                 rest = rest if isinstance(rest, dict) else {}

@@ -116,6 +116,6 @@ class Space(abc.ABC):
             raise GenotypeError(f"{where}: a genotype is a JSON object. Got {value!r:.80}.")
         if value.get("space") != self.name:
             raise SpaceError(
-                f"{where}: the genotype is of space {value.get('space')!r}, but space "
+                f"{where}: the genotype is of space {value.get('space')!r:.80}, but space "
                 f"{self.name!r} is needed; pass the matching --space."
             )

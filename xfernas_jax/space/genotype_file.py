@@ -2,12 +2,14 @@
 
 import json
 import os
-import pathlib
 from typing import Any
 
 from xfernas_jax.errors import GenotypeError, SpaceError
-from xfernas_jax.files import write_atomically
+from xfernas_jax.files import read_bounded, write_atomically
 from xfernas_jax.space.base import Genotype, Space
+from xfernas_jax.strict_json import parse_json
+
+_LARGEST_FILE = 2**20  # bytes; a genotype has about 1,000
 
 
 def read_genotype(path: str | os.PathLike[str], space: Space) -> Genotype:
@@ -44,7 +46,7 @@ def _placed(path: str, message: str) -> str:
 
 def _read_json(path: str) -> Any:
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8")
+        text = read_bounded(path, _LARGEST_FILE).decode("utf-8")
     except OSError as error:
         raise GenotypeError(
             f"{path}: the genotype file cannot be read ({error.strerror}); check --genotype."
@@ -54,16 +56,14 @@ def _read_json(path: str) -> Any:
             f"{path}: a genotype file is UTF-8 text, but byte {error.start} is not."
         ) from error
     try:
-        return json.loads(text)
+        return parse_json(text)
     except json.JSONDecodeError as error:
         raise GenotypeError(
             f"{path}:{error.lineno}:{error.colno}: not JSON ({error.msg}); a genotype file holds "
             'one object such as {"space": ...}.'
         ) from error
-    except (RecursionError, ValueError) as error:
-        raise GenotypeError(
-            f"{path}: not a genotype (nested too deep, or too long a number)."
-        ) from error
+    except ValueError as error:
+        raise GenotypeError(f"{path}: not a genotype ({error}).") from error
 
 
 def write_genotype(path: str | os.PathLike[str], space: Space, genotype: Genotype) -> None:

@@ -45,9 +45,28 @@ def get_space(name: str) -> Space:
     near = difflib.get_close_matches(name, known, n=2)
     hint = f"Did you mean {' or '.join(near)}? " if near else ""
     raise SpaceError(
-        f"Unknown search space {name!r}. {hint}Known: {', '.join(known)}; a space of your own "
+        f"Unknown search space {name!r:.80}. {hint}Known: {', '.join(known)}; a space of your own "
         "is --space=module:NAME."
     )
+
+
+def lookup_space(name: str) -> Space:
+    """Returns a space by its own name; the default where a reader needs genotypes.
+
+    Unlike `get_space` it takes no `module:NAME`: the name comes from recorded data, which must
+    never decide what is imported. A space of your own is found once `--space` has loaded it.
+    """
+    check_space_name(name)
+    return get_space(name)
+
+
+def check_space_name(name: str) -> None:
+    """Raises `SpaceError` for a name in data that would be taken as `module:NAME`."""
+    if ":" in name:
+        raise SpaceError(
+            f"Data names a space by the space's own name, not as module:NAME, which --space may. "
+            f"Got {name!r:.80}."
+        )
 
 
 def _load(address: str) -> Space:
