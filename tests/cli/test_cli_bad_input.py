@@ -139,7 +139,7 @@ def put_unknown_space(lines: list[str]) -> None:
         (put_nan, [":4", "NaN"]),
         (put_other_space, [":2", "space"]),
         (put_unknown_space, [":1", "elsewhere"]),
-        (lambda lines: lines.pop(), ["59 of 60", "copy or export"]),
+        (lambda lines: lines.pop(), ["229 of 230", "copy or export"]),
         (lambda lines: lines.insert(2, "{"), [":3"]),
     ],
     ids=["NaN", "another space", "unknown space", "cut off", "half a line"],

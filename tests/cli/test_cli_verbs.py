@@ -164,12 +164,12 @@ def test_killed_searches_go_on_as_if_unbroken(
 ) -> None:
     words = ["search", "--optimizer=evolution", "--budget_evaluations=5", "--batch_size=2"]
     words += ["--sources=none", "--study=s", *QUICK]
-    words += ["--set=data.train_examples=1024", "--confirm_seeds=3"]  # 14 trainings
+    words += ["--set=data.train_examples=1024", "--set=train.epochs=3", "--confirm_seeds=3"]
     whole = start_process(*words, f"--workdir={tmp_path / 'whole'}")
     _, err = whole.communicate(timeout=300)
     assert whole.returncode == 0, err
     broken = tmp_path / "broken"
-    for count, kind in ((1, signal.SIGKILL), (3, signal.SIGINT), (6, signal.SIGKILL)):
+    for count, kind in ((1, signal.SIGKILL), (3, signal.SIGINT), (6, signal.SIGKILL))  # of 14:
         process = start_process(*words, f"--workdir={broken}")
         wait_for(process, lambda wanted=count: num_recorded(broken) >= wanted)
         process.send_signal(kind)

@@ -6,6 +6,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -83,13 +84,16 @@ def _start(num_cpus: int) -> None:
             os.environ.setdefault(name, value)
     ray = import_ray()
     try:
-        ray.init(
-            address="local",
-            num_cpus=num_cpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-        )
+        with warnings.catch_warnings():
+            # JAX warns of the forks in which Ray starts its programs at once.
+            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
     except Exception as error:  # whatever keeps its processes from starting
         raise ClusterError(f"Ray does not start on this machine: {_line(error)}") from error
 
