@@ -169,7 +169,7 @@ def test_killed_searches_go_on_as_if_unbroken(
     _, err = whole.communicate(timeout=300)
     assert whole.returncode == 0, err
     broken = tmp_path / "broken"
-    for count, kind in ((1, signal.SIGKILL), (3, signal.SIGINT), (6, signal.SIGKILL))  # of 14:
+    for count, kind in ((1, signal.SIGKILL), (3, signal.SIGINT), (6, signal.SIGKILL)):  # of 14
         process = start_process(*words, f"--workdir={broken}")
         wait_for(process, lambda wanted=count: num_recorded(broken) >= wanted)
         process.send_signal(kind)
