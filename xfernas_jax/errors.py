@@ -57,6 +57,14 @@ class ClusterError(UserError):
     """A Ray cluster that cannot be reached or started."""
 
 
+class HostsError(UserError):
+    """Processes of a training on many hosts that do not find each other."""
+
+
+class AgreedError(UserError):
+    """A mistake that every process of a training on many hosts has been told of."""
+
+
 class WorkerError(UserError):
     """Worker processes that die again and again over the same evaluation."""
 
@@ -81,3 +89,15 @@ class TrainingDivergedError(Exception):
         super().__init__(f"The loss is not finite in epoch {epoch}.")
         self.epoch = epoch
         self.curve = curve
+
+
+class TrainingInterruptedError(Exception):
+    """The training was asked to leave and has saved its state; the same one goes on from there.
+
+    Attributes:
+      epochs: that were finished before.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__(f"Interrupted and saved in epoch {epochs + 1}.")
+        self.epochs = epochs

@@ -38,7 +38,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("saved")
     with closing(TrainingCheckpoints(folder / "checkpoints", IDENTITY)) as checkpoints:
         for epoch in (1, 2):
-            checkpoints.save(epoch, state(), {"losses": [0.5] * epoch, "curve": [0.5] * epoch})
+            curves = {"losses": [0.5] * epoch, "curve": [0.5] * epoch}
+            checkpoints.save(state().replace(step=np.asarray(epoch, np.int32)), curves)
     VariablesStore(folder / "variables").save("v", {"params": PARAMS})
     cache.save(_DIGEST, str(folder / "fits"), PARAMS)
     return folder

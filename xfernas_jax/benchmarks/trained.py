@@ -36,8 +36,8 @@ from xfernas_jax.nn.programs import (
 )
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.train.feed import Feed, make_feed
-from xfernas_jax.train.loop import Checkpointer, Stop, Trainer, TrainResult
-from xfernas_jax.train.parallel import AXIS, check_divides
+from xfernas_jax.train.loop import Checkpointer, Interrupt, Stop, Trainer, TrainResult
+from xfernas_jax.train.parallel import AXIS, check_divides, own_devices
 from xfernas_jax.train.state import TaskFunctions
 from xfernas_jax.train.unfinished import UnfinishedTraining
 from xfernas_jax.types import Device, PyTree
@@ -65,7 +65,7 @@ class TrainedBenchmark:
           space: of the genotypes.
           dataset: loaded with `recipe.data`.
           recipe: network size, data handling and training.
-          devices: that share each batch; None means all local ones.
+          devices: that share each batch; None means all, of all hosts.
           programs: "own" compiles every network; "shared" compiles one program for all networks
             that it can stand for under plain SGD (see `nn/shared.py`); "auto" takes that one where
             trainings are short.
@@ -81,11 +81,11 @@ class TrainedBenchmark:
           RecipeError: when a space has a reduction cell that the recipe never builds.
         """
         self._space, self._dataset, self._recipe = space, dataset, recipe
-        self._devices = tuple(devices or jax.local_devices())
+        self._devices = tuple(devices or jax.devices())
         check_fits(space, recipe, self._devices)
         self._normalizer = normalizer(dataset, recipe.data)
         train, *others = (math.prod(part.images.shape) for part in dataset.parts().values())
-        streamed = is_streamed(residence, train + max(others), self._devices)
+        streamed = is_streamed(residence, train + max(others), own_devices(self._devices))
         self._read_batches = read_batches if streamed else None
         examples = recipe.train.epochs * len(dataset.train)
         work = shared_work(recipe.network, dataset.input_shape, examples)
@@ -165,8 +165,9 @@ class TrainedBenchmark:
         checkpointer: Checkpointer | None = None,
         variables: PyTree | None = None,
         stop: Stop | None = None,
+        interrupt: Interrupt | None = None,
     ) -> TrainResult:
-        """Trains one architecture; `TrainingDivergedError` when its loss is not finite.
+        """Trains one architecture; see `Trainer.fit` for the arguments and what it raises.
 
         `variables` are its initial values, by default those of `seed`.
         """
@@ -178,6 +179,7 @@ class TrainedBenchmark:
             None if on_epoch is None else lambda r: on_epoch(r.epoch, r.valid_accuracy),
             checkpointer,
             stop,
+            interrupt,
         )
         return dataclasses.replace(result, variables=program.leave(result.variables))
 

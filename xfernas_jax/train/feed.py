@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from xfernas_jax.train.parallel import replicate, shard_batch, shard_table
+from xfernas_jax.train.parallel import own_columns, replicate, shard_batch, shard_table
 from xfernas_jax.types import Device, ImageRows
 
 Batch = tuple[jax.Array, ...]  # what a step takes of the data
@@ -27,10 +27,10 @@ class ResidentFeed:
         self.num_examples, self._devices = len(labels), devices
         self._placed = replicate((np.asarray(images), labels), devices)
 
-    def epoch(self, table: np.ndarray) -> Iterator[Batch]:
-        """Gives `train_step` its images, labels and table, once for each step."""
+    def epoch(self, table: np.ndarray, first: int = 0) -> Iterator[Batch]:
+        """Gives `train_step` its images, labels and table, once for each step from `first` on."""
         placed = (*self._placed, shard_table(table, self._devices))
-        return itertools.repeat(placed, len(table))
+        return itertools.repeat(placed, len(table) - first)
 
     def evaluation(self, table: np.ndarray, counted: np.ndarray) -> Callable[[], Iterator[Batch]]:
         """Places the tables once; each call gives `eval_step` its data for every step."""
@@ -39,7 +39,10 @@ class ResidentFeed:
 
 
 class StreamedFeed:
-    """A part that stays on the host; batches are put on the devices one ahead of the step."""
+    """A part that stays on the host; batches are put on the devices one ahead of the step.
+
+    Each process reads what its own devices take of a batch.
+    """
 
     def __init__(
         self,
@@ -52,16 +55,18 @@ class StreamedFeed:
         self._images, self._labels, self._devices = images, labels, devices
         self.num_examples, self._read = len(labels), read_batches
 
-    def epoch(self, table: np.ndarray) -> Iterator[Batch]:
-        """Gives `train_on_batch` each batch's images and labels."""
-        return self._placed_ahead(self._read(self._images, self._labels, table))
+    def epoch(self, table: np.ndarray, first: int = 0) -> Iterator[Batch]:
+        """Gives `train_on_batch` each batch's images and labels, from row `first` on."""
+        own = own_columns(table[first:], self._devices)
+        return self._placed_ahead(self._read(self._images, self._labels, own))
 
     def evaluation(self, table: np.ndarray, counted: np.ndarray) -> Callable[[], Iterator[Batch]]:
         """Each call gives `eval_on_batch` each batch's images, labels and what counts of it."""
+        own, own_counted = (own_columns(x, self._devices) for x in (table, counted))
 
         def batches() -> Iterator[tuple[np.ndarray, ...]]:
-            read = self._read(self._images, self._labels, table)
-            return ((*batch, row) for batch, row in zip(read, counted, strict=True))
+            read = self._read(self._images, self._labels, own)
+            return ((*batch, row) for batch, row in zip(read, own_counted, strict=True))
 
         return lambda: self._placed_ahead(batches())
 

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 import jax
 import numpy as np
 
-from xfernas_jax.errors import TrainingDivergedError
+from xfernas_jax.errors import TrainingDivergedError, TrainingInterruptedError
 from xfernas_jax.train.config import TrainConfig
 from xfernas_jax.train.feed import Batch, Feed, StreamedFeed
 from xfernas_jax.train.parallel import (
@@ -28,6 +28,7 @@ from xfernas_jax.types import Device, PyTree
 
 EpochTable = Callable[[int, int], np.ndarray]  # (seed, epoch) -> [steps, B] int32 indices
 Stop = Callable[[Sequence[float]], bool]  # validation accuracies so far -> whether to stop now
+Interrupt = Callable[[int], bool]  # steps done -> whether to save and leave before the next one
 EvalTables = tuple[np.ndarray, np.ndarray]  # [steps, B] int32 indices, [steps, B] bool counted
 
 
@@ -61,13 +62,13 @@ class _Evaluation:
 
 @runtime_checkable
 class Checkpointer(Protocol):
-    """Saves states after epochs and gives the latest back; see `train/checkpoint.py`."""
+    """Saves states of a training and gives the latest back; see `train/checkpoint.py`."""
 
     def restore(self, like: TrainState) -> tuple[TrainState, dict[str, list[float]]] | None: ...
 
     def is_due(self, epoch: int, *, is_last: bool) -> bool: ...
 
-    def save(self, epoch: int, state: TrainState, curves: dict[str, list[float]]) -> None: ...
+    def save(self, state: TrainState, curves: dict[str, list[float]]) -> None: ...
 
 
 class Trainer:
@@ -147,6 +148,7 @@ class Trainer:
         on_epoch: Callable[[EpochReport], None] | None = None,
         checkpointer: Checkpointer | None = None,
         stop: Stop | None = None,
+        interrupt: Interrupt | None = None,
     ) -> TrainResult:
         """Trains from initial values and evaluates `valid` after every epoch.
 
@@ -155,12 +157,15 @@ class Trainer:
           valid: the part whose accuracy makes the learning curve.
           seed: of batches and augmentation.
           on_epoch: called after every epoch.
-          checkpointer: saves after epochs that are due; training goes on after the latest one.
+          checkpointer: saves after epochs that are due; training goes on from the latest state.
           stop: asked after every epoch but the last, also about a curve that was restored. A
             stopped training has a shorter curve, and its state is saved.
+          interrupt: asked before every step. An interrupted training saves the state after the
+            step before, from which another `fit` gives the bits of an unbroken one.
 
         Raises:
           TrainingDivergedError: when an epoch's loss is not finite.
+          TrainingInterruptedError: `interrupt` said so.
         """
         start = time.monotonic()
         self.compile(variables, valid)
@@ -170,6 +175,7 @@ class Trainer:
         if checkpointer is not None and (saved := checkpointer.restore(state)) is not None:
             state, curves = saved
             losses, curve = list(curves["losses"]), list(curves["curve"])
+        first = int(state.step) - len(curve) * self._steps_per_epoch  # of its epoch
         state = replicate(state, self._devices)
         key = replicate(jax.random.key(seed), self._devices)
         evaluation = self._evaluation(valid)
@@ -177,15 +183,19 @@ class Trainer:
         for epoch in range(len(curve), self._config.epochs):
             if stopped:
                 break
-            state, loss = self._run_epoch(state, key, seed, epoch)
+            state, is_whole = self._run_epoch(state, key, seed, epoch, first, interrupt)
+            if not is_whole:
+                if checkpointer is not None:
+                    checkpointer.save(unreplicate(state), {"losses": losses, "curve": curve})
+                raise TrainingInterruptedError(len(curve))
+            first, loss = 0, float(unreplicate(state.loss_sum)) / self._steps_per_epoch
             if not math.isfinite(loss):
                 raise TrainingDivergedError(epoch + 1, tuple(curve))
             losses.append(loss)
             curve.append(self._accuracy(state.params, state.batch_stats, evaluation))
             stopped = _stops(stop, curve, self._config.epochs)
             if checkpointer is not None and checkpointer.is_due(epoch + 1, is_last=stopped):
-                curves = {"losses": losses, "curve": curve}
-                checkpointer.save(epoch + 1, unreplicate(state), curves)
+                checkpointer.save(unreplicate(state), {"losses": losses, "curve": curve})
             if on_epoch is not None:
                 seconds = time.monotonic() - start
                 on_epoch(EpochReport(epoch + 1, loss, curve[-1], seconds))
@@ -205,12 +215,21 @@ class Trainer:
         return _Evaluation(part.evaluation(*tables), start, part.num_examples)
 
     def _run_epoch(
-        self, state: TrainState, key: jax.Array, seed: int, epoch: int
-    ) -> tuple[TrainState, float]:
-        for batch in self._train.epoch(self._epoch_table(seed, epoch)):
-            state = self._train_step(state, *batch, key)
-        loss_sum = float(unreplicate(state.loss_sum))
-        return state, loss_sum / self._steps_per_epoch
+        self,
+        state: TrainState,
+        key: jax.Array,
+        seed: int,
+        epoch: int,
+        first: int,
+        interrupt: Interrupt | None,
+    ) -> tuple[TrainState, bool]:
+        """Takes an epoch's steps from `first` on; returns False where it was interrupted."""
+        done = epoch * self._steps_per_epoch + first
+        for batch in self._train.epoch(self._epoch_table(seed, epoch), first):
+            if interrupt is not None and interrupt(done):
+                return state, False
+            state, done = self._train_step(state, *batch, key), done + 1
+        return state, True
 
     def _accuracy(self, params: PyTree, batch_stats: PyTree, evaluation: _Evaluation) -> float:
         variables = {"params": params, "batch_stats": batch_stats}

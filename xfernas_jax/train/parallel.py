@@ -1,7 +1,8 @@
-"""Data parallelism over local devices by `jax.pmap`: the one file that knows of it.
+"""Data parallelism by `jax.pmap` over devices of one or many hosts: the one file that knows of it.
 
 A step is written for one device plus an axis name (`train/step.py`); a move to `jit` or
-`shard_map` changes this file alone.
+`shard_map` changes this file alone. `devices` are those of all hosts, in the same order in every
+process; arrays hold what the devices of this process have.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ def check_divides(batch_size: int, devices: Sequence[Device], what: str) -> None
 def parallel(
     step: Callable[..., Any], devices: Sequence[Device], donate: tuple[int, ...] = ()
 ) -> Any:
-    """Compiles a step for the devices; every argument has a leading device axis.
+    """Compiles a step for the devices; arguments have a leading axis of this process's devices.
 
     Returns:
       The parallel function, with `lower` as those of `jax.jit` have.
@@ -37,41 +38,57 @@ def parallel(
     return jax.pmap(step, axis_name=AXIS, devices=devices, donate_argnums=donate)
 
 
+def own_devices(devices: Sequence[Device]) -> list[Device]:
+    """Returns the devices of this process, in order."""
+    own = jax.process_index()
+    return [device for device in devices if device.process_index == own]
+
+
 def _sharding(devices: Sequence[Device]) -> jax.NamedSharding:
     """Returns the sharding that `pmap` gives its results: an equal one never recompiles."""
-    return jax.NamedSharding(jax.sharding.Mesh(np.array(devices), (AXIS,)), jax.P(AXIS))
+    mesh = jax.sharding.Mesh(np.array(own_devices(devices)), (AXIS,))
+    return jax.NamedSharding(mesh, jax.P(AXIS))
 
 
 def replicate(tree: Any, devices: Sequence[Device]) -> Any:
-    """Puts a copy of every array (NumPy, JAX or key) on every device."""
+    """Puts a copy of every array (NumPy, JAX or key) on every device of this process."""
+    count = len(own_devices(devices))
 
     def copies(x: Any) -> Any:
         if isinstance(x, jax.Array):
-            return jnp.broadcast_to(x[None], (len(devices), *x.shape))
-        return np.broadcast_to(np.asarray(x)[None], (len(devices), *np.shape(x)))
+            return jnp.broadcast_to(x[None], (count, *x.shape))
+        return np.broadcast_to(np.asarray(x)[None], (count, *np.shape(x)))
 
     return jax.device_put(jax.tree.map(copies, tree), _sharding(devices))
 
 
 def unreplicate(tree: Any) -> Any:
-    """Takes the first device's copy to the host as NumPy arrays, in one transfer."""
+    """Takes this process's first copy to the host as NumPy arrays, in one transfer."""
     first = jax.device_get(jax.tree.map(lambda x: x.addressable_data(0), tree))
     return jax.tree.map(lambda x: x[0], first)
 
 
+def own_columns(table: np.ndarray, devices: Sequence[Device]) -> np.ndarray:
+    """Returns the columns of a `[steps, B]` table that the devices of this process take.
+
+    Device `d` gets the columns from `d * B / devices` on, so position in the global batch is
+    device index times local size plus local position.
+    """
+    steps, own = len(table), jax.process_index()
+    is_own = [device.process_index == own for device in devices]
+    return table.reshape(steps, len(devices), -1)[:, is_own].reshape(steps, -1)
+
+
 def shard_batch(batch: tuple[np.ndarray, ...], devices: Sequence[Device]) -> tuple[jax.Array, ...]:
-    """Divides arrays `[B, ...]` into `[devices, B / devices, ...]` on the devices, in order."""
-    count = len(devices)
+    """Divides arrays of the rows of `own_columns` evenly among the devices of this process."""
+    count = len(own_devices(devices))
     shares = tuple(x.reshape(count, len(x) // count, *x.shape[1:]) for x in batch)
     return jax.device_put(shares, _sharding(devices))
 
 
 def shard_table(table: np.ndarray, devices: Sequence[Device]) -> jax.Array:
-    """Divides a `[steps, B]` table into `[devices, steps, B / devices]` on the devices.
-
-    Device `d` gets the columns from `d * B / devices` on, so position in the global batch is
-    device index times local size plus local position.
-    """
-    steps, batch = table.shape
-    shares = table.reshape(steps, len(devices), batch // len(devices)).swapaxes(0, 1)
+    """Puts each device's `[steps, B / devices]` columns of a `[steps, B]` table on it."""
+    own = own_columns(table, devices)
+    count = len(own_devices(devices))
+    shares = own.reshape(len(own), count, -1).swapaxes(0, 1)
     return jax.device_put(np.ascontiguousarray(shares), _sharding(devices))

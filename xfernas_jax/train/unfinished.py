@@ -56,9 +56,9 @@ class UnfinishedTraining:
         del epoch
         return is_last or time.monotonic() - self._latest >= self._every
 
-    def save(self, epoch: int, state: TrainState, curves: dict[str, list[float]]) -> None:
+    def save(self, state: TrainState, curves: dict[str, list[float]]) -> None:
         """Saves in the background; the state is on the host."""
-        self._open().save(epoch, state, curves)
+        self._open().save(state, curves)
         self._latest = time.monotonic()
 
     def close(self) -> None:
