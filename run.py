@@ -9,6 +9,7 @@ run.py history list|import|export
 """
 
 import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -18,7 +19,7 @@ from absl import app, logging
 from absl import flags as absl_flags
 
 from xfernas_jax.cli import commands, flags, inputs
-from xfernas_jax.errors import UserError
+from xfernas_jax.errors import TrainingInterruptedError, UserError
 from xfernas_jax.train.compile_cache import use_compile_cache
 
 absl_flags.adopt_module_key_flags(flags)  # so that --help shows them
@@ -50,6 +51,10 @@ def guarded(argv: list[str]) -> None:
         main(argv)
     except UserError as error:
         fail(error)
+    except TrainingInterruptedError as interrupted:
+        text = f"SIGTERM: {interrupted} The same command goes on from there."
+        print(f"run.py: {text}", file=sys.stderr)
+        sys.exit(128 + signal.SIGTERM)
     except KeyboardInterrupt:
         print("run.py: stopped; the same command goes on from here.", file=sys.stderr)
         sys.exit(130)

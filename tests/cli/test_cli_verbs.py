@@ -188,27 +188,40 @@ def test_killed_searches_go_on_as_if_unbroken(
         assert found[field] == result[field], field
 
 
+def latest_checkpoint(work: pathlib.Path) -> int:
+    """Returns the steps done at the latest checkpoint of a work folder's only training."""
+    return max(
+        (int(p.name) for p in work.glob("trainings/*/checkpoints/*") if p.name.isdigit()), default=0
+    )
+
+
 @pytest.mark.slow
-def test_a_killed_training_ends_with_the_bits_of_an_unbroken_one(
+def test_a_training_broken_by_signals_ends_with_the_bits_of_an_unbroken_one(
     start_process: Callable[..., subprocess.Popen], tmp_path: pathlib.Path
 ) -> None:
     file = tmp_path / "genotype.json"
     write_genotype(file, SPACE, CELL)
-    words = ["train", f"--genotype={file}", "--set=train.epochs=6", "--set=network.filters=4"]
+    words = ["train", f"--genotype={file}", "--set=train.epochs=12", "--set=network.filters=4"]
     words += ["--set=network.dropout_keep=0.8", "--set=data.train_examples=512"]
     results = []
-    for name, stops in (("whole", ()), ("broken", (2, 4))):
+    for name, breaks in (("whole", ()), ("broken", ("SIGKILL", "SIGTERM", "SIGTERM"))):
         work = tmp_path / name
-        for stop in stops:
+        for kind in (signal.Signals[b] for b in breaks):
+            before = latest_checkpoint(work)
             process = start_process(*words, f"--workdir={work}")
-            wait_for(process, lambda at=stop, w=work: any(w.glob(f"trainings/*/checkpoints/{at}")))
-            process.kill()
-            process.communicate()
-            assert process.returncode == -signal.SIGKILL
+            wait_for(process, lambda w=work, b=before: latest_checkpoint(w) > b)
+            process.send_signal(kind)
+            _, err = process.communicate(timeout=60)
+            if kind == signal.SIGKILL:
+                assert process.returncode == -signal.SIGKILL
+            else:
+                assert process.returncode == 128 + signal.SIGTERM
+                assert err.startswith("run.py: SIGTERM: Interrupted and saved in epoch")
+                assert err.count("\n") == 1
         process = start_process(*words, f"--workdir={work}")
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
-        assert ("Going on after epoch" in out) == bool(stops)
+        assert ("Going on after epoch" in out) == bool(breaks)
         (folder,) = (work / "trainings").iterdir()
         results.append((json.loads((folder / "result.json").read_text()), folder))
     (whole, whole_folder), (broken, broken_folder) = results

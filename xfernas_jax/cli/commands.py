@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from xfernas_jax.cli import export, history, search, train
+from xfernas_jax.cli import export, history, hosts, search, train
 from xfernas_jax.errors import FlagError
 
 VERBS: Mapping[tuple[str, ...], Callable[[], None]] = {
@@ -22,4 +22,5 @@ def run(words: tuple[str, ...]) -> None:
     if words not in VERBS:
         known = ", ".join(" ".join(verb) for verb in VERBS if verb)
         raise FlagError(f"Unknown command {' '.join(words)!r}. Known: {known}; none is the demo.")
+    hosts.refuse(words)
     VERBS[words]()

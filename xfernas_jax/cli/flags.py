@@ -143,6 +143,24 @@ GENOTYPE = flags.DEFINE_string(
 CHECKPOINT_EPOCHS = flags.DEFINE_integer(
     "checkpoint_epochs", 1, "Epochs between two checkpoints of `train`.", lower_bound=1
 )
+COORDINATOR_ADDRESS = flags.DEFINE_string(
+    "coordinator_address",
+    None,
+    "One training of `train` by many hosts: HOST:PORT where its first process listens, the same in "
+    "every process; or auto, where Slurm, a TPU pod, Kubernetes or Open MPI tells JAX all of it.",
+)
+NUM_PROCESSES = flags.DEFINE_integer(
+    "num_processes", None, "Processes of that training in all.", lower_bound=1
+)
+PROCESS_ID = flags.DEFINE_integer(
+    "process_id", None, "Number of this process, from 0; process 0 writes.", lower_bound=0
+)
+SILENT_HOST_SECONDS = flags.DEFINE_integer(
+    "silent_host_seconds",
+    60,
+    "Seconds after which a silent process of that training counts as lost and ends all others.",
+    lower_bound=5,
+)
 EXECUTOR = flags.DEFINE_enum(
     "executor",
     "local",

@@ -116,12 +116,16 @@ class EvaluationProgress(_Lines):
 class EpochProgress(_Lines):
     """One line for each epoch of a training."""
 
-    def __init__(self, num_epochs: int, num_done: int = 0) -> None:
-        """Takes the number of epochs in all and of those done before."""
-        super().__init__(num_epochs, num_done)
-        self._total, self._first, self._start = num_epochs, num_done, time.monotonic()
-        if num_done:
-            self._say(f"Going on after epoch {num_done}.")
+    def __init__(self, num_epochs: int) -> None:
+        """Takes the number of epochs in all."""
+        super().__init__(num_epochs, 0)
+        self._total, self._first, self._start = num_epochs, 0, time.monotonic()
+
+    def go_on(self, num_done: int) -> None:
+        """Says that a training goes on after the epochs that were done before."""
+        self._first = num_done
+        self._say(f"Going on after epoch {num_done}.")
+        self._show("", num_done)
 
     def epoch(self, epoch: int, valid_accuracy: float) -> None:
         """Prints the outcome of one epoch."""

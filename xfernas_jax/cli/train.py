@@ -1,27 +1,67 @@
 """The verb `train`: one genotype, any recipe, checkpoints, exact resume."""
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from xfernas_jax.benchmarks.trained import versions
-from xfernas_jax.cli import flags, inputs
+from xfernas_jax.benchmarks.recipes import Recipe
+from xfernas_jax.benchmarks.trained import TrainedBenchmark, versions
+from xfernas_jax.cli import flags, hosts, inputs
 from xfernas_jax.cli.progress import EpochProgress, console, print_curve
-from xfernas_jax.errors import FlagError, TrainingDivergedError, UserError
+from xfernas_jax.errors import AgreedError, FlagError, TrainingDivergedError
 from xfernas_jax.nn.compile import count_params
 from xfernas_jax.space import read_genotype, read_space_name
+from xfernas_jax.space.base import Genotype
 from xfernas_jax.space.registry import get_space, lookup_space
 from xfernas_jax.strict_json import parse_json
 from xfernas_jax.train.checkpoint import TrainingCheckpoints, VariablesStore
+from xfernas_jax.train.hosts import (
+    FirstHostCheckpoints,
+    is_first,
+    is_one_of_many,
+    on_first,
+    together,
+)
+from xfernas_jax.types import PyTree
+
+_RESULT = "result.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Training:
+    """What the flags ask for, and the folder of it."""
+
+    genotype: Genotype
+    seed: int
+    recipe: Recipe
+    dataset: str
+    benchmark: TrainedBenchmark
+    folder: pathlib.Path
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Returns a JSON object of all that decides the result."""
+        return self.benchmark.identity(self.genotype, self.seed)
 
 
 def train() -> None:
     """Trains the architecture of a genotype file and reads the test part at the end."""
-    inputs.check_output()
+    with hosts.joined():
+        training = together(_prepare)
+        result = on_first(lambda: _finished(training))
+        if result is None:
+            result = _train(training)
+        on_first(lambda: _hand_over(result, training.folder))
+
+
+def _prepare() -> _Training:
+    if is_first():
+        inputs.check_output()
     file = inputs.needed("genotype", flags.GENOTYPE.value)
     given = flags.given("space")
     space = get_space(flags.SPACE.value) if given else lookup_space(read_space_name(file))
@@ -30,36 +70,57 @@ def train() -> None:
     benchmark = inputs.benchmark(space, dataset, recipe)
     identity = benchmark.identity(genotype, seed)
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
-    folder = inputs.folder_of("trainings", f"{dataset.task.dataset}-{recipe.name}-{digest}")
-    result_file = folder / "result.json"
-    if result_file.is_file():
-        console.print("This training is finished; nothing is trained or tested again.")
-        _hand_over(_read_result(result_file), folder)
-        return
+    name = dataset.task.dataset
+    folder = inputs.folder_of("trainings", f"{name}-{recipe.name}-{digest}")
+    return _Training(genotype, seed, recipe, name, benchmark, folder)
+
+
+def _finished(training: _Training) -> Mapping[str, Any] | None:
+    """Returns the result of an earlier run; None where there is none."""
+    file = training.folder / _RESULT
+    if not file.is_file():
+        return None
+    console.print("This training is finished; nothing is trained or tested again.")
+    return _read_result(file)
+
+
+def _train(training: _Training) -> Mapping[str, Any]:
+    """Trains and tests in all processes; the first writes."""
     start = time.monotonic()
-    variables = benchmark.initial_variables(genotype, seed)
+    benchmark, genotype, epochs = (
+        training.benchmark,
+        training.genotype,
+        training.recipe.train.epochs,
+    )
+    variables = benchmark.initial_variables(genotype, training.seed)
     num_params = count_params(variables)
     console.print(
-        f"Training {num_params:,} parameters on {dataset.task.dataset}, {recipe.name}, "
-        f"{recipe.train.epochs} epochs"
+        f"Training {num_params:,} parameters on {training.dataset}, {training.recipe.name}, "
+        f"{epochs} epochs"
     )
-    every = flags.CHECKPOINT_EPOCHS.value
-    opened = TrainingCheckpoints(folder / "checkpoints", identity, every)
-    with contextlib.closing(opened) as checkpoints:
-        progress = EpochProgress(recipe.train.epochs, checkpoints.latest_epoch())
+    progress = EpochProgress(epochs)
+    opened = together(lambda: _open_checkpoints(training, progress.go_on) if is_first() else None)
+    with contextlib.nullcontext() if opened is None else contextlib.closing(opened):
+        checkpoints = FirstHostCheckpoints(opened) if is_one_of_many() else opened
         try:
-            with progress.bar:
-                trained = benchmark.train(genotype, seed, progress.epoch, checkpoints, variables)
+            with progress.bar, hosts.interruptible() as interrupt:
+                trained = benchmark.train(
+                    genotype,
+                    training.seed,
+                    progress.epoch,
+                    checkpoints,
+                    variables,
+                    interrupt=interrupt,
+                )
         except TrainingDivergedError as error:
-            raise UserError(
-                f"{file}: {error} Lower --set=train.learning_rate=... or set "
+            raise AgreedError(
+                f"{flags.GENOTYPE.value}: {error} Lower --set=train.learning_rate=... or set "
                 "--set=train.clip_norm=5."
             ) from error
-    VariablesStore(folder).save("variables", trained.variables)
     result = {
-        **identity,
-        "recipe_values": recipe.to_json(),
-        "space": space.name,
+        **training.identity,
+        "recipe_values": training.recipe.to_json(),
+        "space": benchmark.space.name,
         "num_params": num_params,
         "valid_accuracy": trained.curve[-1],
         "test_accuracy": benchmark.test_accuracy(genotype, trained.variables),
@@ -68,8 +129,24 @@ def train() -> None:
         "seconds": time.monotonic() - start,
         "versions": dict(versions()),
     }
-    inputs.write_json(result_file, result)
-    _hand_over(result, folder)
+    on_first(lambda: _write(result, trained.variables, training.folder))
+    return result
+
+
+def _open_checkpoints(
+    training: _Training, on_restored: Callable[[int], None]
+) -> TrainingCheckpoints:
+    return TrainingCheckpoints(
+        training.folder / "checkpoints",
+        training.identity,
+        flags.CHECKPOINT_EPOCHS.value,
+        on_restored=on_restored,
+    )
+
+
+def _write(result: Mapping[str, Any], variables: PyTree, folder: pathlib.Path) -> None:
+    VariablesStore(folder).save("variables", variables)
+    inputs.write_json(folder / _RESULT, result)
 
 
 def _read_result(file: pathlib.Path) -> Mapping[str, Any]:
@@ -92,7 +169,7 @@ def _hand_over(result: Mapping[str, Any], folder: pathlib.Path) -> None:
         "validation accuracy": f"{100 * result['valid_accuracy']:.2f} %",
         "test accuracy": f"{100 * result['test_accuracy']:.2f} %",
         "parameters": f"{result['num_params']:,}",
-        "result": str(folder / "result.json"),
+        "result": str(folder / _RESULT),
         "trained variables": str(folder / "variables"),
         "checkpoints": str(folder / "checkpoints"),
     }
