@@ -67,10 +67,11 @@ def test_a_disk_that_fills_while_checkpointing_keeps_the_earlier_checkpoints(
     words += ["--set=data.train_examples=256", "--compile_cache_gib=0"]
     code, err = run(*words, f"--workdir={tmp_path / 'whole'}", f"--output={tmp_path / 'a.json'}")
     assert code == 0, err
-    disk = small_disk(1_500)
+    disk = small_disk(1_000)
     code, err = run(*words, f"--workdir={disk}")
     assert code == 2, err
-    assert_one_line(err)
+    assert_one_line(err, "No space left")
+    assert any(disk.rglob("checkpoints/[0-9]*")), "the disk was full before the first checkpoint"
     small_disk(100_000)
     code, err = run(*words, f"--workdir={disk}", f"--output={tmp_path / 'b.json'}")
     assert code == 0, err

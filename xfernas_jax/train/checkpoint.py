@@ -19,9 +19,11 @@ import jax
 import numpy as np
 
 from xfernas_jax.errors import StorageError
+from xfernas_jax.files import check_room
 from xfernas_jax.train.state import TrainState
 from xfernas_jax.types import PyTree
 
+_OVERHEAD_BYTES = 2**19  # of a checkpoint's small files, about; a page or more for each
 _STATE, _META, _CHECKSUM = "state", "meta", "checksum"
 
 
@@ -196,6 +198,7 @@ class TrainingCheckpoints:
         meta = {"identity": self._identity, **{name: list(x) for name, x in curves.items()}}
         meta[_CHECKSUM] = _checksum(state, meta)
         with self._writing():
+            _check_room(self._folder, state)
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
@@ -203,6 +206,12 @@ class TrainingCheckpoints:
                 ),
                 force=True,  # it is this class that knows when a save is due
             )
+
+
+def _check_room(folder: pathlib.Path, tree: PyTree) -> None:
+    """Raises `OSError` where a tree hardly fits: Orbax fails at length, in threads of its own."""
+    num_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+    check_room(folder, 2 * num_bytes + _OVERHEAD_BYTES)
 
 
 def _checksum(state: TrainState, meta: Mapping[str, Any]) -> int:
@@ -227,12 +236,14 @@ class VariablesStore:
           StorageError: the folder cannot be written.
         """
         try:
+            _check_room(self._folder, variables)
             with self._checkpointer() as checkpointer:
                 checkpointer.save(self._folder / name, variables, force=True)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # as Python and as Orbax's store name a full disk
+            reason = " ".join(str(error).split())
             raise StorageError(
-                f"{self._folder / name}: parameters cannot be written ({error.strerror or error}); "
-                "make room or choose another --workdir."
+                f"{self._folder / name}: parameters cannot be written ({reason:.200}); make room "
+                "or choose another folder."
             ) from error
 
     def load(self, name: str) -> PyTree | None:
