@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import pathlib
+import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,6 +17,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 # They take minutes and fail where a server, a tool or root is missing: `make test-faults`.
 collect_ignore = [] if os.environ.get("XFERNAS_FAULTS") else ["faults"]
+
+# A shell starts background jobs with SIGINT ignored, and children inherit it; the tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Programs that are identical within one run compile once. The folder lasts for one run: a cache
 # that outlives it could hide a program that no longer compiles. Child processes share it.
