@@ -5,9 +5,10 @@ PyTorch is imported when the first twin is built.
 """
 
 import dataclasses
+import functools
 import importlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -22,7 +23,14 @@ from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.published import NAONET, NASBENCH201_BEST
 from xfernas_jax.space.registry import get_space
 from xfernas_jax.train.config import TrainConfig
-from xfernas_jax.train.parallel import AXIS, parallel, replicate, shard_table, unreplicate
+from xfernas_jax.train.parallel import (
+    AXIS,
+    compile_step,
+    parallel,
+    replicate,
+    shard_table,
+    unreplicate,
+)
 from xfernas_jax.train.schedule import make_optimizer
 from xfernas_jax.train.state import TaskFunctions, TrainState, initial_state
 from xfernas_jax.train.step import train_step
@@ -197,13 +205,17 @@ class JaxSteps:
         )
         self._sums = (0.0, 0.0)
 
+    @functools.cached_property
+    def _compiled(self) -> Callable[..., TrainState]:
+        return compile_step(self._step, self._state, *self._fixed)
+
     def advance(self) -> None:
-        self._state = jax.block_until_ready(self._step(self._state, *self._fixed))
+        self._state = jax.block_until_ready(self._compiled(self._state, *self._fixed))
 
     def take(self, count: int) -> None:
         """Takes `count` steps, a multiple of the fused ones, and waits once at their end."""
         for _ in range(count // self.fused):
-            self._state = self._step(self._state, *self._fixed)
+            self._state = self._compiled(self._state, *self._fixed)
         jax.block_until_ready(self._state)
 
     def loss(self) -> float:

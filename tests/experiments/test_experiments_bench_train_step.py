@@ -187,8 +187,8 @@ def test_three_steps_have_equal_losses(twin: Any, space: str) -> None:
 def test_a_changed_weight_is_found(twin: Any) -> None:
     case = small_case("nasbench201")
     jax_steps, variables = start(case, SETUP)
-    kernel = variables["params"]["stem"]["Conv_0"]["kernel"]
-    kernel[1, 1, 0] += 0.5
+    variables = jax.tree.map(np.copy, variables)  # JAX may share the memory of the given arrays
+    variables["params"]["stem"]["Conv_0"]["kernel"][1, 1, 0] += 0.5
     losses = {
         "jax": first_losses(jax_steps)[0],
         "torch": first_losses(TorchSteps(case, SETUP, variables, "contiguous"))[0],

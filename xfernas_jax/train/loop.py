@@ -17,6 +17,7 @@ from xfernas_jax.train.feed import Batch, Feed, StreamedFeed
 from xfernas_jax.train.parallel import (
     AXIS,
     check_divides,
+    compile_step,
     parallel,
     replicate,
     unreplicate,
@@ -133,10 +134,10 @@ class Trainer:
             state, key = replicate((state, jax.random.key(0)), self._devices)
             batch = next(self._train.epoch(self._epoch_table(0, 0)))
             placed = {"params": state.params, "batch_stats": state.batch_stats}
-            # The steps keep what is compiled here: calling them compiles nothing.
-            self._train_step.lower(state, *batch, key).compile()
+            self._train_step = compile_step(self._train_step, state, *batch, key)
             evaluation = self._evaluation(valid)
             batch = next(evaluation.batches())
+            # It keeps what is compiled here: calling it for this part compiles nothing.
             self._eval_step.lower(*evaluation.start, placed, *batch).compile()
             self._is_compiled = True
 

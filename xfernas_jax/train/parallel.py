@@ -16,6 +16,7 @@ from xfernas_jax.errors import DeviceError
 from xfernas_jax.types import Device
 
 AXIS = "devices"
+_CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
 
 
 def check_divides(batch_size: int, devices: Sequence[Device], what: str) -> None:
@@ -42,6 +43,22 @@ def own_devices(devices: Sequence[Device]) -> list[Device]:
     """Returns the devices of this process, in order."""
     own = jax.process_index()
     return [device for device in devices if device.process_index == own]
+
+
+def compile_step(step: Any, *arguments: Any) -> Callable[..., Any]:
+    """Compiles a step of `parallel` for arguments of these shapes and placements.
+
+    On a CPU XLA computes matrix products by its library YNN, and convolutions by Eigen: that was
+    measured to be faster than YNN for both, which is its default (experiments/bench/RESULTS.md).
+    """
+    lowered = step.lower(*arguments)
+    if jax.default_backend() == "cpu":
+        try:
+            return lowered.compile(compiler_options=_CPU_OPTIONS)
+        except jax.errors.JaxRuntimeError as error:  # another version may not know the option
+            if "compile option" not in str(error):
+                raise
+    return lowered.compile()
 
 
 def _sharding(devices: Sequence[Device]) -> jax.NamedSharding:
