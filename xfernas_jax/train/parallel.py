@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
 from xfernas_jax.errors import DeviceError
 from xfernas_jax.types import Device
@@ -52,13 +53,27 @@ def compile_step(step: Any, *arguments: Any) -> Callable[..., Any]:
     measured to be faster than YNN for both, which is its default (experiments/bench/RESULTS.md).
     """
     lowered = step.lower(*arguments)
-    if jax.default_backend() == "cpu":
-        try:
-            return lowered.compile(compiler_options=_CPU_OPTIONS)
-        except jax.errors.JaxRuntimeError as error:  # another version may not know the option
-            if "compile option" not in str(error):
-                raise
-    return lowered.compile()
+    if jax.default_backend() != "cpu":
+        lowered.compile()
+        return step  # which keeps what was compiled
+    try:
+        compiled = lowered.compile(compiler_options=_CPU_OPTIONS)
+    except jax.errors.JaxRuntimeError as error:  # another version may not know the option
+        if "compile option" not in str(error):
+            raise
+        compiled = lowered.compile()
+    return compiled if jax.process_count() == 1 else _of_shares(compiled)
+
+
+def _of_shares(compiled: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a compiled step that takes and gives each process' own shares, as `pmap` does."""
+    mesh, spec = jax.sharding.Mesh(np.array(jax.devices()), (AXIS,)), jax.P(AXIS)
+
+    def call(*arguments: Any) -> Any:
+        whole = multihost_utils.host_local_array_to_global_array(arguments, mesh, spec)
+        return multihost_utils.global_array_to_host_local_array(compiled(*whole), mesh, spec)
+
+    return call
 
 
 def _sharding(devices: Sequence[Device]) -> jax.NamedSharding:
