@@ -20,7 +20,7 @@ from xfernas_jax.space.nasbench201 import TopologyCell
 from xfernas_jax.train.checkpoint import VariablesStore
 
 CELL = TopologyCell(("nor_conv_1x1", "none", "identity", "none", "none", "identity"))
-RECIPE = ["--set=train.epochs=6", "--set=network.filters=4", "--set=network.dropout_keep=0.8"]
+RECIPE = ["--set=train.epochs=16", "--set=network.filters=4", "--set=network.dropout_keep=0.8"]
 RECIPE += ["--set=data.train_examples=512", "--silent_host_seconds=5"]
 MISSING = "run.py: another process of this training is missing"
 LEFT = "run.py: SIGTERM: Interrupted and saved"

@@ -201,7 +201,7 @@ def test_a_training_broken_by_signals_ends_with_the_bits_of_an_unbroken_one(
 ) -> None:
     file = tmp_path / "genotype.json"
     write_genotype(file, SPACE, CELL)
-    words = ["train", f"--genotype={file}", "--set=train.epochs=12", "--set=network.filters=4"]
+    words = ["train", f"--genotype={file}", "--set=train.epochs=24", "--set=network.filters=4"]
     words += ["--set=network.dropout_keep=0.8", "--set=data.train_examples=512"]
     results = []
     for name, breaks in (("whole", ()), ("broken", ("SIGKILL", "SIGTERM", "SIGTERM"))):
