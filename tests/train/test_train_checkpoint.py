@@ -1,9 +1,11 @@
 import json
 import logging
 import pathlib
+import shutil
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -226,3 +228,15 @@ def test_what_changes_during_a_save_is_saved_as_it_was(
     assert found is not None
     assert found[1] == {"losses": [0.5], "curve": [0.25]}
     jax.tree.map(np.testing.assert_array_equal, found[0].params, state(1).params)
+
+
+def test_variables_that_do_not_fit_the_disk_are_refused_in_one_line(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**20))
+    store = VariablesStore(tmp_path / "v")
+    store.save("small", {"a": np.zeros(1000, np.float32)})
+    with pytest.raises(StorageError, match="No space left") as caught:
+        store.save("large", {"a": np.zeros(200_000, np.float32)})
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in (tmp_path / "v").iterdir()] == ["small"]

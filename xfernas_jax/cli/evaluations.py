@@ -15,7 +15,7 @@ from xfernas_jax.data.stream import Residence
 from xfernas_jax.errors import FlagError
 from xfernas_jax.executors import ray_cluster
 from xfernas_jax.executors.base import Executor
-from xfernas_jax.executors.devices import Devices, device_groups, find_devices
+from xfernas_jax.executors.devices import device_groups, find_devices
 from xfernas_jax.executors.in_process import InProcessExecutor
 from xfernas_jax.executors.local import LocalExecutor
 from xfernas_jax.executors.ray import RayExecutor
@@ -25,19 +25,14 @@ from xfernas_jax.nn.programs import ProgramChoice
 from xfernas_jax.space.base import Space
 
 
-def devices_per_evaluation(devices: Devices) -> int:
-    """Returns how many devices train one architecture, as the flags say."""
-    return flags.DEVICES_PER_EVALUATION.value or (devices.count if devices.platform == "cpu" else 1)
-
-
 def open_executor(
     space: Space,
     dataset: ImageDataset,
     recipe: Recipe,
     at_once: int,
     unfinished_dir: pathlib.Path,
-) -> Executor:
-    """Returns an executor over this machine's devices, or over a Ray cluster's.
+) -> tuple[Executor, int]:
+    """Opens an executor over this machine's devices, or over a Ray cluster's.
 
     Where workers own the accelerators, this process keeps to the CPU: a predictor is small, and
     JAX would take most of a device's memory for it.
@@ -48,6 +43,9 @@ def open_executor(
       recipe: how architectures are trained.
       at_once: evaluations that there are to run at the same time.
       unfinished_dir: keeps the states of evaluations that stop or are cut off.
+
+    Returns:
+      The executor, and how many devices train one architecture.
 
     Raises:
       DeviceError: --devices_per_evaluation does not fit the machine, the cluster or the recipe.
@@ -62,23 +60,23 @@ def open_executor(
         raise FlagError(f"--ray_address={address} needs --executor=ray.")
     devices = find_devices()
     is_cpu = devices.platform == "cpu"
-    size = devices_per_evaluation(devices)
+    size = flags.DEVICES_PER_EVALUATION.value or (devices.count if is_cpu else 1)
     groups = device_groups(devices, size)
     check_fits(space, recipe, range(size))
     if len(groups) == 1:
         benchmark = inputs.benchmark(space, dataset, recipe, unfinished_dir)
         choice = flags.COMPILE_AHEAD.value
         ahead = choice == "on" or (choice == "auto" and not is_cpu)
-        return InProcessExecutor(benchmark, benchmark.prepare if ahead else None)
+        return InProcessExecutor(benchmark, benchmark.prepare if ahead else None), size
     if not is_cpu:
         jax.config.update("jax_platforms", "cpu")
     _say_at_once(len(groups), at_once)
-    return LocalExecutor(_setup(recipe, unfinished_dir), groups)
+    return LocalExecutor(_setup(recipe, unfinished_dir), groups), size
 
 
 def _open_ray(
     space: Space, recipe: Recipe, at_once: int, setup: EvaluationSetup, address: str | None
-) -> Executor:
+) -> tuple[Executor, int]:
     size = flags.DEVICES_PER_EVALUATION.value or 1
     check_fits(space, recipe, range(size))
     ray_cluster.connect(address)
@@ -92,7 +90,7 @@ def _open_ray(
         raise
     console.print(f"Ray: room for {num_workers} workers with {reserved} each; nodes: {len(nodes)}")
     _say_at_once(num_workers, at_once)
-    return executor
+    return executor, size
 
 
 def _say_at_once(num_workers: int, at_once: int) -> None:

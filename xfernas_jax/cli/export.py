@@ -151,7 +151,7 @@ def _trained_again(
     number: int,
 ) -> _Chosen:
     """Trains an evaluation's network again and checks that its score comes out."""
-    known = {e.number: e for e in evaluations if e.purpose in ("search", "collect")}
+    known = {e.number: e for e in evaluations if e.purpose == "search"}
     if number not in known or known[number].valid_accuracy is None:
         raise StudyError(
             f"Study {spec.name!r} has no complete evaluation --evaluation={number}; it has "

@@ -8,10 +8,9 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any
 
 from xfernas_jax.cli import flags, inputs
-from xfernas_jax.cli.evaluations import devices_per_evaluation, open_executor
+from xfernas_jax.cli.evaluations import open_executor
 from xfernas_jax.cli.progress import EvaluationProgress, console, print_outcome
 from xfernas_jax.errors import FlagError, StudyError, UserError
-from xfernas_jax.executors.devices import find_devices
 from xfernas_jax.history import Storage
 from xfernas_jax.search.collect import collect_random
 from xfernas_jax.search.early_stop import make_early_stop
@@ -71,10 +70,11 @@ def search() -> None:
         config["early_stop"] = rule
     spec = inputs.study_spec("search", dataset, space, recipe, config)
     folder = inputs.folder_of(STUDIES, spec.name)
+    executor, num_devices = open_executor(
+        space, dataset, recipe, loop.batch_size, folder / _UNFINISHED
+    )
     with (
-        closing(
-            open_executor(space, dataset, recipe, loop.batch_size, folder / _UNFINISHED)
-        ) as executor,
+        closing(executor),
         inputs.open_storage() as storage,
         _control_unless_finished(storage, spec.name, loop.budget_evaluations),
     ):
@@ -122,7 +122,7 @@ def search() -> None:
                     "there is no best architecture; lower --set=train.learning_rate=..."
                 )
             names = [source.name for source in sources]
-            result = _result(spec.name, dataset.task.dataset, space, names, outcome)
+            result = _result(spec.name, dataset.task.dataset, space, names, outcome, num_devices)
             storage.set_result(spec.name, result)
     _hand_over(space, result)
 
@@ -169,7 +169,12 @@ def _seconds_done(storage: Storage, study: str) -> list[float]:
 
 
 def _result(
-    study: str, dataset: str, space: Space, sources: list[str], outcome: Outcome
+    study: str,
+    dataset: str,
+    space: Space,
+    sources: list[str],
+    outcome: Outcome,
+    num_devices: int,
 ) -> dict[str, Any]:
     return {
         "study": study,
@@ -188,7 +193,7 @@ def _result(
         "epochs_saved": outcome.epochs_saved,
         "incumbent_curve": list(outcome.incumbent_curve),
         "variables": outcome.variables_name,
-        "devices_per_evaluation": devices_per_evaluation(find_devices()),
+        "devices_per_evaluation": num_devices,
         "dataset_flag": flags.DATASET.value,
         "data_dir": flags.DATA_DIR.value,
     }
@@ -237,8 +242,9 @@ def collect() -> None:
     total = count + num_repeated
     spec = inputs.study_spec("collect", dataset, space, recipe, config)
     unfinished = inputs.folder_of(STUDIES, spec.name, _UNFINISHED)
+    executor, _ = open_executor(space, dataset, recipe, total, unfinished)
     with (
-        closing(open_executor(space, dataset, recipe, total, unfinished)) as executor,
+        closing(executor),
         inputs.open_storage() as storage,
         inputs.control(storage, spec.name),
     ):

@@ -177,7 +177,7 @@ class Network(nn.Module):
             raise ValueError("Training with drop path needs the positions of the examples.")
         depth = (index + 1) / total
         keep = 1.0 - depth * jnp.asarray(progress) * (1.0 - self.config.drop_path_keep)
-        return DropPath(keep, jax.random.fold_in(self.make_rng("dropout"), index), positions)
+        return DropPath(keep, self.make_rng("dropout"), positions)  # each call gives another key
 
     def _dropout(self, features: jax.Array, positions: jax.Array | None) -> jax.Array:
         if positions is None:

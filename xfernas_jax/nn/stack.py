@@ -11,6 +11,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
@@ -58,7 +59,7 @@ def run_equal_cells(
       drops: drop path of each cell.
       cells: their indices.
     """
-    drop = None if None in drops else jax.tree.map(lambda *x: jax.numpy.stack(x), *drops)
+    drop = None if None in drops else jax.tree.map(lambda *x: jnp.stack(x), *drops)
     scan = nn.scan(
         _Step,
         variable_axes={"params": 0, "batch_stats": 0},

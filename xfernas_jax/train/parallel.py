@@ -66,7 +66,10 @@ def compile_step(step: Any, *arguments: Any) -> Callable[..., Any]:
 
 
 def _of_shares(compiled: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a compiled step that takes and gives each process' own shares, as `pmap` does."""
+    """Returns a compiled step that takes and gives each process' own shares, as `pmap` does.
+
+    So many hosts have the options of one, and with them its bits.
+    """
     mesh, spec = jax.sharding.Mesh(np.array(jax.devices()), (AXIS,)), jax.P(AXIS)
 
     def call(*arguments: Any) -> Any:
