@@ -24,9 +24,9 @@ run: ## Run run.py; without ARGS, the demo
 	@$(SETUP)
 	@$(PY) run.py $(ARGS)
 
-test: ## Run the tests (ARGS="-k name", ARGS="-m 'not slow'")
+test: ## Run the tests in two processes (ARGS="-k name", ARGS="-m 'not slow'", ARGS=-n0 in one)
 	@$(SETUP) dev postgres baselines ray
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadscope $(ARGS)
 
 test-faults: ## Kill, fill, stop and damage what a search stands on (ARGS="-k disk"; needs root)
 	@$(SETUP) dev postgres ray

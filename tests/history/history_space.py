@@ -86,6 +86,7 @@ def make_evaluation(index: int, **changes: Any) -> Evaluation:
         round_index=index // 4,
         predicted=-index / 3,
         versions=(("jax", "0.10.2"), ("python", "3.11.7")),
+        costs=(("flops", 12.0 * index), ("latency_ms", index / 11)),
     )
     return dataclasses.replace(evaluation, **changes)
 

@@ -181,3 +181,19 @@ def test_a_stopped_evaluation_has_a_curve_and_no_score(changes):
     (field,) = changes
     with pytest.raises(HistoryError, match=field):
         dataclasses.replace(make_stopped(0), **changes)
+
+
+def test_a_score_may_leave_the_range_of_an_accuracy_and_costs_may_not_be_negative():
+    score = make_evaluation(0, metric="score", valid_accuracy=-3.5, curve=(-9.0, -3.5))
+    record = serialize.evaluation_to_json(CHAIN, score)
+    assert serialize.evaluation_from_json(CHAIN, record, "file:7") == score
+    with pytest.raises(HistoryError, match="fraction"):
+        dataclasses.replace(score, metric="accuracy")
+    with pytest.raises(HistoryError, match="latency_ms"):
+        dataclasses.replace(score, costs=(("latency_ms", -1.0),))
+
+
+def test_records_from_before_costs_are_read():
+    record = serialize.evaluation_to_json(CHAIN, make_evaluation(0, costs=()))
+    del record["costs"], record["metric"], record["number"]
+    assert serialize.evaluation_from_json(CHAIN, record, "file:7") == make_evaluation(0, costs=())

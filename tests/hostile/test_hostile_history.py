@@ -55,6 +55,7 @@ EVALUATIONS = (
     make_evaluation(0),
     make_evaluation(1, status="failed", valid_accuracy=None, failure="The loss is not finite."),
     make_evaluation(2, status="stopped", valid_accuracy=None, predicted=-0.5),
+    make_evaluation(3, metric="score", valid_accuracy=-7.5, costs=(("latency_ms", 0.25),)),
 )
 HEADER = {
     "format": "xfernas_jax history",

@@ -10,6 +10,13 @@ from xfernas_jax.space.base import Genotype
 
 Status = Literal["complete", "failed", "stopped"]
 Purpose = Literal["search", "collect", "confirm", "resume"]
+Metric = Literal["accuracy", "score"]
+
+_KNOWN = (
+    ("status", get_args(Status)),
+    ("purpose", get_args(Purpose)),
+    ("metric", get_args(Metric)),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +60,10 @@ class Evaluation:
       predicted: what the optimizer expected, in its own unit; None where it does not predict.
       failure: one line that says why it failed, else empty.
       versions: of Python, jax and what else ran it, as (name, version) pairs.
+      costs: what the network costs beside its parameters, as (name, value) pairs, such as
+        ("latency_ms", 3.1); finite and not negative.
+      metric: "accuracy", or "score" where a function of the user's gave the value: then
+        `valid_accuracy` and `curve` hold finite numbers in its own unit, larger is better.
     """
 
     genotype: Genotype
@@ -69,9 +80,11 @@ class Evaluation:
     predicted: float | None = None
     failure: str = ""
     versions: tuple[tuple[str, str], ...] = ()
+    costs: tuple[tuple[str, float], ...] = ()
+    metric: Metric = "accuracy"
 
     def __post_init__(self) -> None:
-        for field, known in (("status", get_args(Status)), ("purpose", get_args(Purpose))):
+        for field, known in _KNOWN:
             if getattr(self, field) not in known:
                 raise HistoryError(
                     f"{field} is one of {', '.join(known)}. Got {getattr(self, field)!r}."
@@ -85,8 +98,13 @@ class Evaluation:
             )
         values = (*self.curve, *([] if self.valid_accuracy is None else [self.valid_accuracy]))
         for value in values:
-            if not (math.isfinite(value) and 0.0 <= value <= 1.0):
+            if not math.isfinite(value):
+                raise HistoryError(f"A value is a finite number. Got {value!r}.")
+            if self.metric == "accuracy" and not 0.0 <= value <= 1.0:
                 raise HistoryError(f"An accuracy is a fraction in [0, 1]. Got {value!r}.")
+        for name, cost in self.costs:
+            if not math.isfinite(cost) or cost < 0:
+                raise HistoryError(f"Cost {name!r} is finite and not negative. Got {cost!r}.")
         if not math.isfinite(self.seconds) or self.seconds < 0 or self.num_params < 0:
             raise HistoryError(
                 f"seconds and num_params are finite and not negative. Got {self.seconds!r} and "

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from xfernas_jax import strict_json
 from xfernas_jax.errors import HistoryError, StudyError, UserError
-from xfernas_jax.history.record import Evaluation, Purpose, Status, StudySpec, Task
+from xfernas_jax.history.record import Evaluation, Metric, Purpose, Status, StudySpec, Task
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import check_space_name
 
@@ -20,6 +20,7 @@ _RESERVED = frozenset({"all", "none"})  # values of --sources
 _LARGEST_INT = 2**63 - 1  # of the databases
 _SPEC_FIELDS = frozenset({"name", "kind", "task", "space", "recipe", "config"})
 _TASK_FIELDS = frozenset({"dataset", "split", "num_classes"})
+_NEWER_FIELDS: Mapping[str, Any] = {"number": 0, "costs": {}, "metric": "accuracy"}
 _EVALUATION_FIELDS = frozenset(field.name for field in dataclasses.fields(Evaluation))
 
 
@@ -150,6 +151,8 @@ def evaluation_to_json(space: Space, evaluation: Evaluation) -> dict[str, Any]:
         "predicted": None if predicted is None else float(predicted),
         "failure": evaluation.failure,
         "versions": dict(evaluation.versions),
+        "costs": {name: float(cost) for name, cost in evaluation.costs},
+        "metric": evaluation.metric,
     }
 
 
@@ -166,7 +169,7 @@ def evaluation_from_json(space: Space, value: Any, where: str) -> Evaluation:
         genotype is not of this space.
     """
     if isinstance(value, dict):
-        value = {"number": 0, **value}  # records from before the field have none
+        value = {**_NEWER_FIELDS, **value}  # records from before these fields have none
     _check_fields(value, _EVALUATION_FIELDS, where, "evaluation")
     genotype, curve = value["genotype"], value["curve"]
     if not isinstance(genotype, dict):
@@ -189,6 +192,8 @@ def evaluation_from_json(space: Space, value: Any, where: str) -> Evaluation:
             predicted=_number_or_none(value, "predicted", where),
             failure=_string(value["failure"], "failure", where),
             versions=_versions(value["versions"], where),
+            costs=_costs(value["costs"], where),
+            metric=_one_of(get_args(Metric), value["metric"], "metric", where),
         )
     except UserError as error:
         raise _placed(error, where) from error
@@ -251,3 +256,9 @@ def _versions(value: Any, where: str) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict):
         raise HistoryError(f"{where}: versions is an object of texts. Got {value!r:.60}.")
     return tuple((name, _string(text, "versions", where)) for name, text in value.items())
+
+
+def _costs(value: Any, where: str) -> tuple[tuple[str, float], ...]:
+    if not isinstance(value, dict):
+        raise HistoryError(f"{where}: costs is an object of numbers. Got {value!r:.60}.")
+    return tuple((name, _number(cost, "costs", where)) for name, cost in value.items())
