@@ -3,7 +3,8 @@
 The manifest is an object of tables by name. A table has `path` (in the folder; CSV, also
 gzip-compressed), `rows`, `sha256`, `tasks` (`column`, `task`, `split`, `maximize`, and `unit`) and
 `space` (`name` and `tokens`: for each token column `column`, `separator`, `alphabet`, `min_length`,
-`max_length`). Columns that are not listed are ignored, but `TASK_seconds` for a simulated clock.
+`max_length`). Columns that are not listed are ignored, but `TASK_seconds` for a simulated clock, and
+costs that are asked for by name: `TASK_NAME`, or `NAME` where it is the same for all tasks.
 """
 
 import csv
@@ -59,12 +60,14 @@ class Table:
       space: its rows.
       columns: by (task, split), in the manifest's order.
       seconds: `[N]` by task, where the table has them.
+      costs: `[N]` by (task, name), those that were asked for.
     """
 
     name: str
     space: TableSpace
     columns: Mapping[tuple[str, str], TaskColumn]
     seconds: Mapping[str, np.ndarray]
+    costs: Mapping[tuple[str, str], np.ndarray] = dataclasses.field(default_factory=dict)
 
     def tasks(self, split: str) -> tuple[str, ...]:
         """Returns the tasks that have a split; `BenchmarkError` where none has."""
@@ -87,8 +90,8 @@ class Table:
         return found
 
 
-def load_table(folder: str | os.PathLike[str], name: str) -> Table:
-    """Reads and checks one table of a folder.
+def load_table(folder: str | os.PathLike[str], name: str, costs: Sequence[str] = ()) -> Table:
+    """Reads and checks one table of a folder, with the costs of these names.
 
     Raises:
       BenchmarkError: manifest or table cannot be read or break a rule; names file and place.
@@ -115,7 +118,14 @@ def load_table(folder: str | os.PathLike[str], name: str) -> Table:
         for task in sorted(tasks)
         if f"{task}_seconds" in header
     }
-    return Table(name, space, scores, seconds)
+    numbers = {
+        (task, cost): _read_numbers(
+            path, rows, header, f"{task}_{cost}" if f"{task}_{cost}" in header else cost
+        )
+        for task in sorted(tasks)
+        for cost in costs
+    }
+    return Table(name, space, scores, seconds, numbers)
 
 
 class TabularBenchmark:
@@ -171,6 +181,11 @@ class TabularBenchmark:
             num_params=0,
             seconds=0.0 if seconds is None else float(seconds[row]),
             purpose=purpose,
+            costs=tuple(
+                (cost, float(values[row]))
+                for (task, cost), values in self._table.costs.items()
+                if task == self._column.task
+            ),
         )
         return Scored(evaluation, {"row": row})
 

@@ -26,6 +26,7 @@ from xfernas_jax.data.stream import Residence, is_streamed, read_batches
 from xfernas_jax.errors import RecipeError, TrainingDivergedError
 from xfernas_jax.history.record import Evaluation, Purpose, Task
 from xfernas_jax.nn.compile import count_params
+from xfernas_jax.nn.costs import NetworkCosts, measure_latency
 from xfernas_jax.nn.network import Network
 from xfernas_jax.nn.programs import (
     LARGEST_SHARED_WORK,
@@ -58,6 +59,7 @@ class TrainedBenchmark:
         residence: Residence = "auto",
         unfinished_dir: str | os.PathLike[str] | None = None,
         checkpoint_seconds: float | None = None,
+        costs: Sequence[str] = (),
     ) -> None:
         """Takes what all evaluations share.
 
@@ -75,6 +77,8 @@ class TrainedBenchmark:
             they are evaluated again; None keeps nothing.
           checkpoint_seconds: between the states that it keeps of an evaluation that runs, which
             goes on from there in any process that sees the folder; None keeps none.
+          costs: of `nn.costs.COSTS`, that each evaluation records beside the parameters. Latency
+            is that of one image on the first device.
 
         Raises:
           DeviceError: when the devices do not divide a batch size.
@@ -102,6 +106,10 @@ class TrainedBenchmark:
         self._unfinished_dir = None if unfinished_dir is None else pathlib.Path(unfinished_dir)
         self._checkpoint_seconds = checkpoint_seconds
         self._lock = threading.Lock()
+        self._costs = tuple(name for name in costs if name != "params")
+        self._network_costs = NetworkCosts(
+            space, recipe.network, dataset.task.num_classes, dataset.input_shape, self._costs
+        )
 
     @property
     def task(self) -> Task:
@@ -152,10 +160,23 @@ class TrainedBenchmark:
             purpose=purpose,
             failure=failure,
             versions=versions(),
+            costs=self._measured_costs(genotype, variables),
         )
         if result is None or status != "complete":
             return Scored(evaluation)
         return Scored(evaluation, result.variables)
+
+    def _measured_costs(
+        self, genotype: Genotype, variables: PyTree
+    ) -> tuple[tuple[str, float], ...]:
+        """Returns what is recorded beside parameters, in the order that was asked for."""
+        if not self._costs:
+            return ()
+        found = dict(self._network_costs(genotype))
+        if "latency_ms" in self._costs:
+            image = self._dataset.valid.images[:1]
+            found["latency_ms"] = measure_latency(self.inference(genotype), variables, image)
+        return tuple((name, found[name]) for name in self._costs)
 
     def train(
         self,

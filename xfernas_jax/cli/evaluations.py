@@ -112,4 +112,5 @@ def _setup(recipe: Recipe, unfinished_dir: pathlib.Path) -> EvaluationSetup:
         cast(Residence, flags.DATA_RESIDENCE.value),
         str(unfinished_dir),
         flags.EVALUATION_CHECKPOINT_SECONDS.value or None,
+        inputs.recorded_costs(),
     )

@@ -71,6 +71,37 @@ EARLY_STOP = flags.DEFINE_enum(
     "epochs: none; median (after any epoch, below the median of what was evaluated, or below what "
     "the sources' curves say); asha (at a few epochs, half each).",
 )
+MAX_PARAMS = flags.DEFINE_integer(
+    "max_params",
+    None,
+    "Most trainable parameters of an architecture; larger ones are not trained.",
+    lower_bound=1,
+)
+MAX_FLOPS = flags.DEFINE_float(
+    "max_flops",
+    None,
+    "Most floating-point operations for one image, by XLA's count (a multiply-add is two); "
+    "larger architectures are not trained.",
+)
+MAX_LATENCY_MS = flags.DEFINE_float(
+    "max_latency_ms",
+    None,
+    "Longest time to classify one image on the device that evaluates, measured there; what turns "
+    "out slower is learned from and cannot win.",
+)
+PARETO = flags.DEFINE_enum(
+    "pareto",
+    "none",
+    ["none", "params", "flops", "latency_ms"],
+    "Searches for the best trades of accuracy against this cost; the result lists them. The most "
+    "accurate are confirmed.",
+)
+COSTS = flags.DEFINE_list(
+    "costs",
+    [],
+    "Costs that `search` and `collect` record beside parameters, for later searches to learn "
+    "from: flops, latency_ms. Those that limits or --pareto name are recorded anyhow.",
+)
 RECIPE = flags.DEFINE_string(
     "recipe",
     None,

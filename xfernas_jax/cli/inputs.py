@@ -38,7 +38,9 @@ from xfernas_jax.history import (
     target_observations,
     thaw_studies,
 )
+from xfernas_jax.nn.costs import COSTS, NetworkCosts
 from xfernas_jax.nn.programs import ProgramChoice
+from xfernas_jax.search.goal import Goal
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import get_space
 from xfernas_jax.user_code import load_user_object
@@ -83,7 +85,35 @@ def benchmark(
         residence=residence,
         unfinished_dir=unfinished_dir,
         checkpoint_seconds=flags.EVALUATION_CHECKPOINT_SECONDS.value or None,
+        costs=recorded_costs(),
     )
+
+
+def goal() -> Goal:
+    """Returns what the flags want beside accuracy."""
+    limits = {
+        "params": flags.MAX_PARAMS.value,
+        "flops": flags.MAX_FLOPS.value,
+        "latency_ms": flags.MAX_LATENCY_MS.value,
+    }
+    given = [(name, float(limit)) for name, limit in limits.items() if limit is not None]
+    return Goal(tuple(given), "" if flags.PARETO.value == "none" else flags.PARETO.value)
+
+
+def recorded_costs() -> tuple[str, ...]:
+    """Returns the costs that evaluations record beside parameters, each once, in a fixed order."""
+    wanted = {*flags.COSTS.value, *goal().costs}
+    if unknown := sorted(wanted - set(COSTS)):
+        raise FlagError(f"--costs: unknown cost {unknown[0]!r:.60}. Known: {', '.join(COSTS)}.")
+    return tuple(name for name in COSTS if name in wanted and name != "params")
+
+
+def known_costs(space: Space, data: ImageDataset, of: Recipe) -> NetworkCosts | None:
+    """Returns what tells costs with a limit before a training; None where there are none."""
+    names = [name for name, _ in goal().limits if name != "latency_ms"]
+    if not names:
+        return None
+    return NetworkCosts(space, of.network, data.task.num_classes, data.input_shape, names)
 
 
 def dataset(of: Recipe) -> ImageDataset:

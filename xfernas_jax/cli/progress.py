@@ -9,6 +9,7 @@ from rich.progress import Progress as Bar
 
 from xfernas_jax.executors.base import Job
 from xfernas_jax.history.record import Evaluation
+from xfernas_jax.search.goal import Goal
 
 console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
@@ -52,7 +53,11 @@ class EvaluationProgress(_Lines):
     """
 
     def __init__(
-        self, total: int, seconds_done: Sequence[float] = (), num_workers: int = 1
+        self,
+        total: int,
+        seconds_done: Sequence[float] = (),
+        num_workers: int = 1,
+        goal: Goal | None = None,
     ) -> None:
         """Starts the bar.
 
@@ -60,9 +65,11 @@ class EvaluationProgress(_Lines):
           total: evaluations in all.
           seconds_done: of each evaluation that was done before.
           num_workers: evaluations that run at once.
+          goal: what exceeds its limits is no incumbent; by default there are none.
         """
         super().__init__(total, len(seconds_done))
         self._total, self._seconds, self._best = total, list(seconds_done), 0.0
+        self._goal = Goal() if goal is None else goal
         self._num_workers, self._running = num_workers, dict[str, str]()
         if seconds_done:
             self._say(f"Going on after {len(seconds_done)} evaluations.")
@@ -91,7 +98,10 @@ class EvaluationProgress(_Lines):
         if job.purpose != "confirm":
             if job.purpose != "resume":  # which was counted when it stopped
                 self._seconds.append(evaluation.seconds)
-            self._best = max(self._best, score or 0.0)
+            if self._goal.best([evaluation], 1):
+                self._best = max(self._best, score or 0.0)
+            elif score is not None:
+                shown += "  over the limit"
             tail = self._tail()
         self._say(f"{label:>14}  {shown}  {evaluation.seconds:5.1f} s{tail}")
         self._show(self._all_running() or f"{label}{tail}", len(self._seconds))

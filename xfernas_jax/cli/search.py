@@ -11,9 +11,10 @@ from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.evaluations import open_executor
 from xfernas_jax.cli.progress import EvaluationProgress, console, print_outcome
 from xfernas_jax.errors import FlagError, StudyError, UserError
-from xfernas_jax.history import Storage
+from xfernas_jax.history import Evaluation, Storage
 from xfernas_jax.search.collect import collect_random
 from xfernas_jax.search.early_stop import make_early_stop
+from xfernas_jax.search.goal import Goal, costs_of
 from xfernas_jax.search.loop import LoopConfig, Outcome, run_search
 from xfernas_jax.search.sources import source_curves, task_histories
 from xfernas_jax.space import write_genotype
@@ -36,6 +37,14 @@ _RESULT_KINDS: Mapping[str, type] = {
     "epochs_saved": int,
     "variables": str,
     "sources": list,
+    "costs": dict,
+    "front": list,
+}
+_FRONT_KINDS: Mapping[str, type] = {
+    "evaluation": int,
+    "valid_accuracy": float,
+    "costs": dict,
+    "genotype": dict,
 }
 
 
@@ -63,6 +72,9 @@ def search() -> None:
         "confirm_seeds": loop.confirm_seeds,
         "recipe": recipe.to_json(),
     }
+    goal = inputs.goal()
+    if goal.costs:
+        config["goal"] = {"limits": dict(goal.limits), "pareto": goal.pareto}
     if flags.ARCHITECTURE_NUMBERS.value:
         config["architecture_numbers"] = flags.ARCHITECTURE_NUMBERS.value
     rule = flags.EARLY_STOP.value
@@ -90,11 +102,13 @@ def search() -> None:
         optimizer = make_optimizer(
             flags.OPTIMIZER.value,
             space,
-            task_histories(space, sources),
+            task_histories(space, sources, goal.costs),
             SearchConfig(
                 surrogate=flags.SURROGATE.value,
                 predictor=predictor,
                 architecture_numbers=inputs.architecture_numbers(),
+                goal=goal,
+                known_costs=inputs.known_costs(space, dataset, recipe),
             ),
         )
         storage.create_or_open(spec)
@@ -103,7 +117,7 @@ def search() -> None:
             console.print("This study is finished; nothing is trained or tested again.")
         else:
             done = _seconds_done(storage, spec.name)
-            progress = EvaluationProgress(loop.budget_evaluations, done, executor.num_workers)
+            progress = EvaluationProgress(loop.budget_evaluations, done, executor.num_workers, goal)
             with progress.bar:
                 outcome = run_search(
                     optimizer,
@@ -115,7 +129,10 @@ def search() -> None:
                     VariablesStore(folder / "variables"),
                     prior,
                     early_stop,
+                    goal,
                 )
+            if outcome is None and goal.costs:
+                raise UserError(_nothing_admitted(spec.name, storage, goal))
             if outcome is None:
                 raise UserError(
                     f"Study {spec.name}: every evaluation or every confirming training failed, so "
@@ -125,6 +142,23 @@ def search() -> None:
             result = _result(spec.name, dataset.task.dataset, space, names, outcome, num_devices)
             storage.set_result(spec.name, result)
     _hand_over(space, result)
+
+
+def _nothing_admitted(study: str, storage: Storage, goal: Goal) -> str:
+    """Says why a search with costs has no result."""
+    done = [costs_of(e) for e in storage.evaluations(study) if e.valid_accuracy is not None]
+    limits = ", ".join(f"--max_{name}={limit:g}" for name, limit in goal.limits)
+    lowest = [
+        f"the lowest {name} was {min(costs[name] for costs in done if name in costs):.4g}"
+        for name, _ in goal.limits
+        if any(name in costs for costs in done)
+    ]
+    seen = (
+        f"of {len(done)} evaluated architectures {' and '.join(lowest)}"
+        if lowest
+        else ("of 1,000 that were looked at none was trained")
+    )
+    return f"Study {study}: no architecture within {limits or 'the goal'}: {seen}; raise the limit."
 
 
 def _finished(storage: Storage, study: str, budget_evaluations: int) -> dict[str, Any] | None:
@@ -151,16 +185,27 @@ def recorded_result(storage: Storage, study: str) -> dict[str, Any] | None:
     if result is None:
         return None
     # Earlier versions wrote none of these.
-    whole = {"epochs_trained": 0, "epochs_saved": 0, "variables": "", **result}
+    earlier = {"epochs_trained": 0, "epochs_saved": 0, "variables": "", "costs": {}, "front": []}
+    whole = {**earlier, **result}
     if (
         inputs.has_fields(whole, _RESULT_KINDS)
         and inputs.is_curve(whole.get("incumbent_curve"))
         and all(isinstance(source, str) for source in whole["sources"])
+        and _are_costs(whole["costs"])
+        and all(_is_front_row(row) for row in whole["front"])
     ):
         return whole
     raise StudyError(
         f"Study {study!r}: its recorded result is damaged; choose another --study to search anew."
     )
+
+
+def _are_costs(value: Mapping[str, Any]) -> bool:
+    return all(type(cost) in (int, float) for cost in value.values())
+
+
+def _is_front_row(value: Any) -> bool:
+    return inputs.has_fields(value, _FRONT_KINDS) and _are_costs(value["costs"])
 
 
 def _seconds_done(storage: Storage, study: str) -> list[float]:
@@ -196,6 +241,18 @@ def _result(
         "devices_per_evaluation": num_devices,
         "dataset_flag": flags.DATASET.value,
         "data_dir": flags.DATA_DIR.value,
+        "costs": dict(outcome.costs),
+        "front": [_front_row(space, evaluation) for evaluation in outcome.front],
+    }
+
+
+def _front_row(space: Space, evaluation: Evaluation) -> dict[str, Any]:
+    """Returns an evaluation of the Pareto set as `export --evaluation` can name it."""
+    return {
+        "evaluation": evaluation.number,
+        "valid_accuracy": evaluation.valid_accuracy,
+        "costs": costs_of(evaluation),
+        "genotype": space.to_json(evaluation.genotype),
     }
 
 
@@ -214,6 +271,7 @@ def _hand_over(space: Space, result: Mapping[str, Any]) -> None:
         f"(mean over {flags.CONFIRM_SEEDS.value} seeds)",
         "test accuracy": f"{100 * result['test_accuracy']:.2f} % (one training, read once)",
         "parameters": f"{result['num_params']:,}",
+        **{name: f"{cost:,.4g}" for name, cost in result["costs"].items() if name != "params"},
         "cost": f"{result['num_evaluations']} evaluations + {result['num_confirmations']} "
         f"confirmations, {result['seconds']:.0f} s of training",
         "epochs": f"{result['epochs_trained']} in the search, "
@@ -224,6 +282,11 @@ def _hand_over(space: Space, result: Mapping[str, Any]) -> None:
         "genotype file": str(genotype_file),
         "trained variables": str(folder / "variables" / result["variables"]),
     }
+    for row in result["front"]:
+        costs = ", ".join(f"{name} {cost:,.5g}" for name, cost in row["costs"].items())
+        rows[f"best trade, evaluation {row['evaluation'] + 1}"] = (
+            f"{100 * row['valid_accuracy']:.2f} % with {costs}"
+        )
     print_outcome(result["incumbent_curve"], rows)
 
 

@@ -25,6 +25,7 @@ class EvaluationSetup:
       residence: of the data, see `TrainedBenchmark`.
       unfinished_dir: see `TrainedBenchmark`.
       checkpoint_seconds: see `TrainedBenchmark`.
+      costs: see `TrainedBenchmark`.
     """
 
     space: str
@@ -36,6 +37,7 @@ class EvaluationSetup:
     residence: Residence = "auto"
     unfinished_dir: str | None = None
     checkpoint_seconds: float | None = None
+    costs: tuple[str, ...] = ()
 
     def benchmark(self) -> TrainedBenchmark:
         """Loads the data and takes all devices that the process sees."""
@@ -51,4 +53,5 @@ class EvaluationSetup:
             residence=self.residence,
             unfinished_dir=self.unfinished_dir,
             checkpoint_seconds=self.checkpoint_seconds,
+            costs=self.costs,
         )

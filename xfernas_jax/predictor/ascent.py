@@ -36,6 +36,16 @@ def task_features(
     return latent_features(network, params, is_source, _encode(network, params, tokens))
 
 
+@functools.partial(jax.jit, static_argnames="network")
+def predict_costs(network: JointNetwork, params: Params, tokens: Array) -> Array:
+    """Returns standardised log costs `[B, C]` of tokens `[B, L]`, mean over the members."""
+
+    def member(p: Params, x: Array) -> Any:
+        return cast(Any, network.apply)({"params": p}, x, method="costs")
+
+    return jnp.mean(jax.vmap(member)(params, _encode(network, params, tokens)), axis=0)
+
+
 def latent_features(
     network: JointNetwork, params: Params, is_source: Array, latent: Array
 ) -> tuple[Array, Array, Array]:

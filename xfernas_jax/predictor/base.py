@@ -22,6 +22,8 @@ class TaskHistory:
       name: of the task, for messages only; no result depends on it.
       tokens: `[N, L]` int32 as `Space.encode` gives them; N may be 0.
       scores: `[N]` float64; larger is better, in any unit (surrogates standardise by task).
+      costs: `[N, C]` float64, what each architecture costs (parameters, milliseconds, ...), of the
+        same meaning and order in all tasks; NaN where it is not known. None means C = 0.
       numbers: what is known of the task itself, such as the logarithm of its classes or of its
         examples; of the same meaning and order in all tasks, in any unit. Used where all tasks
         have them.
@@ -31,6 +33,7 @@ class TaskHistory:
     tokens: np.ndarray
     scores: np.ndarray
     numbers: tuple[float, ...] = ()
+    costs: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         tokens = np.asarray(self.tokens, dtype=np.int32)
@@ -50,6 +53,14 @@ class TaskHistory:
             raise HistoryError(
                 f"History {self.name!r}: a task's numbers are finite. Got {self.numbers}."
             )
+        costs = np.zeros((len(scores), 0)) if self.costs is None else self.costs
+        costs = np.asarray(costs, dtype=np.float64)
+        if costs.ndim != 2 or len(costs) != len(scores) or np.isinf(costs).any():
+            raise HistoryError(
+                f"History {self.name!r} needs costs [N, C] without infinities. Got shape "
+                f"{costs.shape} for {len(scores)} scores."
+            )
+        object.__setattr__(self, "costs", costs)
         object.__setattr__(self, "tokens", tokens)
         object.__setattr__(self, "scores", scores)
 
@@ -76,6 +87,13 @@ class Posterior(Protocol):
 
         Returns:
           `[count, N]`.
+        """
+        ...
+
+    def costs(self, tokens: np.ndarray) -> np.ndarray:
+        """Predicts what architectures cost the target, `[N, C]`, in the costs' own units.
+
+        NaN in a column of which neither the sources nor the target know anything.
         """
         ...
 

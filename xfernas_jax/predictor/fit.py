@@ -28,6 +28,8 @@ class FitData(NamedTuple):
         there are no labels.
       is_source: `[T]` 1.0 for sources.
       unlabelled: `[U, L]` random architectures.
+      costs: `[N, C]` log costs, standardised by task; 0 where unknown.
+      knows_cost: `[N, C]` 1.0 where known.
     """
 
     tokens: np.ndarray
@@ -37,11 +39,15 @@ class FitData(NamedTuple):
     cumulative_share: np.ndarray
     is_source: np.ndarray
     unlabelled: np.ndarray
+    costs: np.ndarray
+    knows_cost: np.ndarray
 
 
 class _Batch(NamedTuple):
     tokens: Array  # [B + U, L], labelled rows first
     scores: Array  # [B]
+    costs: Array  # [B, C]
+    knows_cost: Array  # [B, C]
     task_ids: Array  # [B]
     keep_embedding: Array  # [B]
     noise: Array  # uniform in [0, 1), as many as the latents have entries
@@ -111,7 +117,10 @@ def _draw_batch(network: JointNetwork, data: FitData, key: Array) -> _Batch:
     tokens = [jnp.asarray(data.tokens)[rows], jnp.asarray(data.unlabelled)[others]]
     keep_embedding = (keep >= network.config.embedding_dropout).astype(jnp.float32)
     scores = jnp.asarray(data.scores)[rows]
-    return _Batch(jnp.concatenate(tokens), scores, task_ids, keep_embedding, noise)
+    costs, knows_cost = jnp.asarray(data.costs)[rows], jnp.asarray(data.knows_cost)[rows]
+    return _Batch(
+        jnp.concatenate(tokens), scores, costs, knows_cost, task_ids, keep_embedding, noise
+    )
 
 
 def _loss(network: JointNetwork, params: Params, data: FitData, batch: _Batch) -> Array:
@@ -128,6 +137,10 @@ def _loss(network: JointNetwork, params: Params, data: FitData, batch: _Batch) -
     has_labels = (data.cumulative_share[-1] > 0.0).astype(jnp.float32)
     labelled = jnp.full(size, has_labels)
     score_loss = squared_error(u + r, batch.scores, labelled)
+    if network.num_costs:
+        costs = apply({"params": params}, latent[:size], method="costs")
+        known = batch.knows_cost.ravel() * has_labels
+        score_loss += squared_error(costs.ravel(), batch.costs.ravel(), known)
     penalty = jnp.mean(jnp.square(r)) + jnp.mean(jnp.square(embeddings))
 
     losses = apply({"params": params}, latent, batch.tokens, method="reconstruct")

@@ -20,6 +20,7 @@ from xfernas_jax.predictor import evidence
 from xfernas_jax.predictor.ascent import ascend_function, latent_features
 from xfernas_jax.predictor.base import ArchitectureNumbers, TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
+from xfernas_jax.predictor.costs import CostPredictor
 from xfernas_jax.predictor.hypotheses import NONE, Hypotheses, consensus_weights, draw_hypotheses
 from xfernas_jax.predictor.joint import JointPosterior, JointSurrogate
 from xfernas_jax.predictor.kernels import (
@@ -118,7 +119,8 @@ class HeadSurrogate:
         consensus = self._sources.consensus * similarity(target, self._joint.sources)
         consensus = consensus / max(np.abs(consensus).sum(), 1e-12)
         sources = dataclasses.replace(self._sources, consensus=consensus)
-        return HeadPosterior(sources, target.tokens[order][kept], scores[kept])
+        costs = self._joint.cost_predictor(target)
+        return HeadPosterior(sources, target.tokens[order][kept], scores[kept], costs)
 
     @functools.cached_property
     def _sources(self) -> _Sources:
@@ -176,15 +178,22 @@ def _thin(count: int) -> np.ndarray:
 class HeadPosterior:
     """The head after the target's observations; see `Posterior`."""
 
-    def __init__(self, sources: _Sources, tokens: np.ndarray, targets: np.ndarray) -> None:
+    def __init__(
+        self,
+        sources: _Sources,
+        tokens: np.ndarray,
+        targets: np.ndarray,
+        cost_predictor: CostPredictor | None = None,
+    ) -> None:
         """Fits all hypotheses.
 
         Args:
           sources: see there.
           tokens: `[N, L]` observed; N may be 0.
           targets: `[N]` standardised scores.
+          cost_predictor: None where there are no costs.
         """
-        self._sources = sources
+        self._sources, self._cost_predictor = sources, cost_predictor
         self._seen = sources.features(tokens)
         seen = self._seen.blocks
         self._data = evidence.Observed(
@@ -212,6 +221,12 @@ class HeadPosterior:
         """Returns `[N]`, under the hypotheses of the highest weight; see `Posterior.spread`."""
         parts = [self._spread(f, self._cross(f)) for f in self._chunks(tokens)]
         return np.concatenate([np.zeros(0), *parts])
+
+    def costs(self, tokens: np.ndarray) -> np.ndarray:
+        """Returns `[N, C]`; see `Posterior.costs`."""
+        if self._cost_predictor is None:
+            return np.zeros((len(tokens), 0))
+        return self._cost_predictor.predict(tokens)
 
     def sample(self, rng: np.random.Generator, count: int, tokens: np.ndarray) -> np.ndarray:
         """Draws jointly over `tokens` under hypotheses drawn by weight; see `Posterior.sample`."""

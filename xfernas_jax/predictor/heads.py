@@ -17,11 +17,14 @@ class ScoreHeads(nn.Module):
 
     hidden_size: int
     task_embedding_size: int
+    num_costs: int = 0
 
     def setup(self) -> None:
         self.hidden = nn.Dense(self.hidden_size)
         self.universal = nn.Dense(1)
         self.residual = nn.Dense(self.task_embedding_size)
+        if self.num_costs:
+            self.costs = nn.Dense(self.num_costs)
 
     def features(self, z: Float[Array, "batch d"]) -> Float[Array, "batch f"]:
         """Returns `[B, hidden_size + D]`: what u and r are linear in."""
@@ -33,6 +36,10 @@ class ScoreHeads(nn.Module):
         """Returns `[B]` universal score and `[B]` residual, in standardised units."""
         features = self.features(z)
         return self.universal(features)[:, 0], jnp.sum(self.residual(features) * e, axis=-1)
+
+    def predict_costs(self, z: Float[Array, "batch d"]) -> Float[Array, "batch c"]:
+        """Returns `[B, C]` standardised log costs: one more output each, shared by all tasks."""
+        return self.costs(self.features(z)) if self.num_costs else jnp.zeros((len(z), 0))
 
     def all_tasks(
         self, z: Float[Array, "batch d"], embeddings: Float[Array, "tasks k"]

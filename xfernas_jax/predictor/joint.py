@@ -12,13 +12,16 @@ from xfernas_jax.errors import HistoryError
 from xfernas_jax.predictor import cache
 from xfernas_jax.predictor.ascent import (
     ascend_and_decode,
+    predict_costs,
     predict_scores,
     reconstruct_tokens,
     task_features,
 )
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
+from xfernas_jax.predictor.costs import CostFeatures, CostPredictor, standardized_log_costs
 from xfernas_jax.predictor.fit import TARGET, FitData, fit_ensemble
+from xfernas_jax.predictor.kernels import Scales, measure_scales
 from xfernas_jax.predictor.network import JointNetwork, Params, build_network, draw_params
 from xfernas_jax.predictor.padding import capacity, pad_rows
 from xfernas_jax.predictor.scaling import rank_to_normal, standardize_clipped
@@ -26,6 +29,7 @@ from xfernas_jax.space.base import Space
 
 _MIN_SOURCE_ROWS, _MIN_TARGET_ROWS, _MIN_TASKS, _MIN_QUERY = 64, 128, 4, 64
 _MAX_QUERY = 8192
+_NUM_REFERENCE = 512  # random architectures on which the scales of features are measured
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,12 +57,14 @@ class JointPosterior:
       params: `[E, ...]`.
       is_source: `[T]` 1.0 for sources.
       use_embedding: 1.0, or 0.0 without target observations: then u alone predicts.
+      cost_predictor: None where there are no costs.
     """
 
     network: JointNetwork
     params: Params
     is_source: np.ndarray
     use_embedding: np.float32
+    cost_predictor: CostPredictor | None = None
 
     def mean(self, tokens: np.ndarray) -> np.ndarray:
         """Returns the members' mean; see `Posterior.mean`."""
@@ -81,6 +87,22 @@ class JointPosterior:
         ]
         empty = np.zeros((self.network.config.num_members, 0), np.float32)
         return np.concatenate([empty, *parts], axis=1)
+
+    def costs(self, tokens: np.ndarray) -> np.ndarray:
+        """Returns `[N, C]`; see `Posterior.costs`."""
+        if self.cost_predictor is None:
+            return np.zeros((len(tokens), 0))
+        return self.cost_predictor.predict(tokens)
+
+    def cost_features(self, tokens: np.ndarray) -> CostFeatures:
+        """Returns what the cost model works on: features as below, and which token stands where."""
+        found = self.features(tokens)
+        padded = pad_rows(tokens, capacity(len(tokens), _MIN_QUERY))
+        outputs = np.asarray(predict_costs(self.network, self.params, padded), np.float64)
+        length, vocabulary = np.shape(self.network.mask)
+        one_hot = np.eye(vocabulary)[tokens].reshape(len(tokens), length * vocabulary)
+        blocks = (found.z.astype(np.float64), found.hidden.astype(np.float64), one_hot)
+        return CostFeatures(outputs[: len(tokens)], blocks)
 
     def features(self, tokens: np.ndarray) -> Features:
         """Returns what a head on top of this fit works on."""
@@ -142,17 +164,47 @@ class JointSurrogate:
         mask = space.mask()
         for source in sources:
             _check_tokens(source, mask)
+        num_costs = {source.costs.shape[1] for source in sources if source.costs is not None}
+        if len(num_costs) > 1:
+            raise HistoryError(f"Sources have the same costs. Got {sorted(num_costs)} of them.")
         used = [source for source in sources if len(source.scores)]
         self.sources = sorted(used, key=_history_digest)
         self._mask = mask
         self._config = config
         self._space = space
         self._num_tasks = capacity(len(used) + 1, _MIN_TASKS)
-        self._network = build_network(mask, config, self._num_tasks)
+        self._num_costs = max(num_costs, default=0)
+        self._network = build_network(mask, config, self._num_tasks, self._num_costs)
 
     def check(self, target: TaskHistory) -> None:
-        """Raises `HistoryError` where the target's tokens break the mask."""
+        """Raises `HistoryError` where the target's tokens break the mask, or costs are others."""
         _check_tokens(target, self._mask)
+        assert target.costs is not None
+        if self.sources and target.costs.shape[1] != self._num_costs:
+            raise HistoryError(
+                f"History {target.name!r} has {target.costs.shape[1]} costs, the sources have "
+                f"{self._num_costs}; all tasks name the same ones."
+            )
+
+    def cost_predictor(self, target: TaskHistory) -> CostPredictor | None:
+        """Returns what predicts the target's costs; None where it has none."""
+        assert target.costs is not None
+        num_costs = target.costs.shape[1]
+        if not num_costs:
+            return None
+
+        def featurize(tokens: np.ndarray) -> CostFeatures:
+            found = self.source_posterior.cost_features(tokens)
+            if self._num_costs:
+                return found
+            return CostFeatures(np.zeros((len(tokens), num_costs)), found.blocks)
+
+        return CostPredictor(featurize, self._cost_scales, self.sources, target)
+
+    @functools.cached_property
+    def _cost_scales(self) -> Scales:
+        reference = self.source_posterior.cost_features(self.unlabelled[:_NUM_REFERENCE])
+        return measure_scales(reference.blocks)
 
     @property
     def trusts_sources(self) -> bool:
@@ -166,9 +218,10 @@ class JointSurrogate:
 
     def condition(self, target: TaskHistory) -> JointPosterior:
         """Fits sources and target jointly, from the sources' fit; see `Surrogate`."""
-        _check_tokens(target, self._mask)
+        self.check(target)
+        costs = self.cost_predictor(target)
         if not len(target.scores):
-            return self.source_posterior
+            return dataclasses.replace(self.source_posterior, cost_predictor=costs)
         order = np.lexsort((target.scores, *target.tokens.T))
         tokens, raw = target.tokens[order], target.scores[order]
         scores = standardize_clipped(raw)
@@ -178,7 +231,8 @@ class JointSurrogate:
             scores = scores + self.source_posterior.member_scores(tokens).mean()
         params = _center_target(self._source_params, self._is_source)
         params = self._fit(params, (tokens, scores.astype(np.float32)))
-        return self._posterior(params, np.float32(1.0))
+        posterior = self._posterior(params, np.float32(1.0))
+        return dataclasses.replace(posterior, cost_predictor=costs)
 
     @functools.cached_property
     def _source_params(self) -> Params:
@@ -235,12 +289,14 @@ class JointSurrogate:
         scores = np.zeros(size, np.float32)
         first_row = np.zeros(self._num_tasks, np.int32)
         num_rows = np.zeros(self._num_tasks, np.int32)
+        costs = np.full((size, self._num_costs), np.nan)
         share = np.zeros(self._num_tasks)
         row = 0
         for slot, source in enumerate(self.sources, start=1):
             first_row[slot], num_rows[slot] = row, len(source.scores)
             tokens[row : row + num_rows[slot]] = source.tokens
             scores[row : row + num_rows[slot]] = rank_to_normal(source.scores)
+            costs[row : row + num_rows[slot]] = standardized_log_costs(source)
             share[slot] = 1.0 / len(self.sources)
             row += num_rows[slot]
         if target is not None:
@@ -257,6 +313,8 @@ class JointSurrogate:
             np.cumsum(share).astype(np.float32),
             self._is_source,
             self.unlabelled,
+            np.nan_to_num(costs).astype(np.float32),
+            np.isfinite(costs).astype(np.float32),
         )
 
     def _posterior(self, params: Params, use_embedding: np.float32) -> JointPosterior:
@@ -291,5 +349,7 @@ def _check_tokens(history: TaskHistory, mask: np.ndarray) -> None:
 
 
 def _history_digest(history: TaskHistory) -> str:
-    parts = (np.ascontiguousarray(history.tokens), np.ascontiguousarray(history.scores))
+    parts = [np.ascontiguousarray(history.tokens), np.ascontiguousarray(history.scores)]
+    if history.costs is not None and history.costs.size:
+        parts.append(np.ascontiguousarray(history.costs))
     return cache.content_digest(*(part.tobytes() for part in parts))

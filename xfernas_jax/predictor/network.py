@@ -26,11 +26,13 @@ class JointNetwork(nn.Module):
       mask: `[L][V]`, which tokens may stand at each position.
       config: resolved (no None in it).
       num_tasks: rows of the task embedding; row 0 is the target, the rest sources (or padding).
+      num_costs: C, costs that are predicted beside the score.
     """
 
     mask: Mask
     config: PredictorConfig
     num_tasks: int
+    num_costs: int = 0
 
     @property
     def latent_entries(self) -> int:
@@ -47,7 +49,7 @@ class JointNetwork(nn.Module):
         assert c.latent_size is not None and c.hidden_size is not None  # noqa: PT018
         self.encoder = ENCODERS[c.encoder](self.mask, c.latent_size, c.hidden_size)
         self.decoder = DECODERS[c.encoder](self.mask, c.hidden_size)
-        self.heads = ScoreHeads(c.hidden_size, c.task_embedding_size)
+        self.heads = ScoreHeads(c.hidden_size, c.task_embedding_size, self.num_costs)
         self.task_embedding = self.param(
             "task_embedding",
             nn.initializers.normal(0.1),
@@ -58,7 +60,8 @@ class JointNetwork(nn.Module):
         """Touches every parameter; used for their shapes only."""
         latent = self.encode(tokens)
         universal, residual = self.score(latent, self.embeddings(is_source)[task_ids])
-        return universal + residual + self.reconstruct(latent, tokens)
+        costs = jnp.sum(self.costs(latent), axis=-1)
+        return universal + residual + costs + self.reconstruct(latent, tokens)
 
     def encode(self, tokens: Array) -> Array:
         """`[B, L]` tokens to a normalised latent `[B, S, D]`."""
@@ -67,6 +70,10 @@ class JointNetwork(nn.Module):
     def score(self, latent: Array, e: Array) -> tuple[Array, Array]:
         """Returns u and r, `[B]` each; the heads see an embedding of rms 1 from any encoder."""
         return self.heads(rms_normalize(self.encoder.pool(latent)), e)
+
+    def costs(self, latent: Array) -> Array:
+        """Returns `[B, C]` standardised log costs."""
+        return self.heads.predict_costs(rms_normalize(self.encoder.pool(latent)))
 
     def all_scores(self, latent: Array, is_source: Array) -> tuple[Array, Array, Array]:
         """Returns scores for every task `[B, T]`, embedding `[B, D]` and hidden layer `[B, H]`."""
@@ -91,7 +98,9 @@ class JointNetwork(nn.Module):
         return self.decoder.step(carry, latent, previous, position)
 
 
-def build_network(mask: np.ndarray, config: PredictorConfig, num_tasks: int) -> JointNetwork:
+def build_network(
+    mask: np.ndarray, config: PredictorConfig, num_tasks: int, num_costs: int = 0
+) -> JointNetwork:
     """Builds the network of a space.
 
     Raises:
@@ -104,7 +113,7 @@ def build_network(mask: np.ndarray, config: PredictorConfig, num_tasks: int) -> 
     rows = tuple(tuple(bool(x) for x in row) for row in mask)
     # A seed is no part of the program: another one must not compile it again.
     config = dataclasses.replace(config.resolve(len(rows)), seed=0)
-    return JointNetwork(rows, config, num_tasks)
+    return JointNetwork(rows, config, num_tasks, num_costs)
 
 
 def draw_params(network: JointNetwork, seed: int) -> Params:

@@ -8,7 +8,6 @@ from xfernas_jax.search.surrogate_search import SurrogateSearch
 _MAX_SCORED = 30_000  # a space up to this size is scored as a whole
 _NUM_RANDOM = 2_000
 _NUM_PARENTS = 10
-_NUM_CHILDREN = 20  # of each parent
 
 
 class Bananas(SurrogateSearch):
@@ -28,15 +27,6 @@ class Bananas(SurrogateSearch):
         drawn = self._space.sample_tokens(rng, _NUM_RANDOM)
         return np.unique(np.concatenate([drawn, self._mutants(rng, parents)]), axis=0)
 
-    def _mutants(self, rng: np.random.Generator, parents: np.ndarray) -> np.ndarray:
-        """Returns single mutations of `[P, L]` parents."""
-        children = []
-        for parent in parents:
-            genotype = self._space.decode(parent.tolist())
-            for _ in range(_NUM_CHILDREN):
-                children.append(self._space.encode(self._space.mutate(genotype, rng)))
-        return np.array(children, np.int32)
-
 
 class PredictorEvolution(Bananas):
     """Evolution whose children are chosen by the surrogate: single mutations of the best.
@@ -48,6 +38,5 @@ class PredictorEvolution(Bananas):
         self, rng: np.random.Generator, posterior: Posterior, target: TaskHistory
     ) -> np.ndarray:
         first = self._mutants(rng, self._starts(posterior, target))
-        scores = posterior.mean(first)
-        best = first[np.argsort(-scores, kind="stable")[:_NUM_PARENTS]]
+        best = self._best(posterior, first, _NUM_PARENTS)
         return np.unique(np.concatenate([first, self._mutants(rng, best)]), axis=0)

@@ -9,9 +9,11 @@ import numpy as np
 from xfernas_jax.errors import GenotypeError
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.predictor.base import TaskHistory
+from xfernas_jax.search.goal import Goal, KnownCosts, cost_rows
 from xfernas_jax.space.base import Genotype, Space
 
 _TRIES_PER_GENOTYPE = 200
+_MAX_REFUSED = 1_000  # architectures over a limit after which a batch is as full as it gets
 _MAX_ENUMERATED = 30_000  # a space up to this many sequences is searched to the last one
 
 
@@ -56,11 +58,23 @@ class Observations:
 
     Attributes:
       space: of the search.
+      goal: of the search.
       evaluations: all of them.
     """
 
-    def __init__(self, space: Space) -> None:
+    def __init__(
+        self, space: Space, goal: Goal | None = None, known_costs: KnownCosts | None = None
+    ) -> None:
+        """Begins with none.
+
+        Args:
+          space: of the search.
+          goal: by default accuracy alone.
+          known_costs: what it names is not suggested where it exceeds a limit.
+        """
         self.space = space
+        self.goal = Goal() if goal is None else goal
+        self._known_costs = known_costs if self.goal.limits else None
         self.evaluations: list[Evaluation] = []
         self._keys: set[str] = set()
 
@@ -89,11 +103,13 @@ class Observations:
         tokens = [self.space.encode(e.genotype) for e in evaluations]
         shape = (len(tokens), len(self.space.choices))
         tokens = np.reshape(tokens, shape).astype(np.int32)
-        return TaskHistory("target", tokens, np.array(scores), numbers)
+        costs = cost_rows(self.goal.costs, evaluations)
+        return TaskHistory("target", tokens, np.array(scores), numbers, costs)
 
     def batch(self, pending: Sequence[Genotype]) -> "NewBatch":
         """Returns an empty batch that refuses what is seen or pending."""
-        return NewBatch(self.space, self._keys | {self.space.key(g) for g in pending})
+        taken = self._keys | {self.space.key(g) for g in pending}
+        return NewBatch(self.space, taken, self.goal, self._known_costs)
 
 
 class NewBatch:
@@ -103,8 +119,16 @@ class NewBatch:
       suggestions: accepted so far.
     """
 
-    def __init__(self, space: Space, taken: Iterable[str]) -> None:
+    def __init__(
+        self,
+        space: Space,
+        taken: Iterable[str],
+        goal: Goal | None = None,
+        known_costs: KnownCosts | None = None,
+    ) -> None:
         self.suggestions: list[Suggestion] = []
+        self._goal, self._known_costs = goal, known_costs
+        self._num_refused = 0
         self._space = space
         self._taken = set(taken)
 
@@ -112,13 +136,26 @@ class NewBatch:
         return len(self.suggestions)
 
     def add(self, suggestion: Suggestion) -> bool:
-        """Adds a suggestion unless it is known; returns whether it was added."""
+        """Adds a suggestion unless it is known or over a limit; returns whether it was added."""
         key = self._space.key(suggestion.genotype)
-        if key in self._taken:
+        if key in self._taken or self._is_exhausted:
             return False
         self._taken.add(key)
+        if self._exceeds(suggestion.genotype):
+            self._num_refused += 1
+            return False
         self.suggestions.append(suggestion)
         return True
+
+    def _exceeds(self, genotype: Genotype) -> bool:
+        if self._goal is None or self._known_costs is None:
+            return False
+        return not self._goal.admits(self._known_costs(genotype))
+
+    @property
+    def _is_exhausted(self) -> bool:
+        """Whether so many were over a limit that looking on would take too long."""
+        return self._num_refused >= _MAX_REFUSED
 
     def add_tokens(self, tokens: np.ndarray, predicted: float | None = None) -> bool:
         """Adds decoded tokens `[L]`; False also where they are no genotype."""
@@ -136,8 +173,9 @@ class NewBatch:
     ) -> list[Suggestion]:
         """Adds draws until the batch has `count`, and returns it.
 
-        The number of draws is bounded. What they do not find is looked for among all sequences
-        of a small space (up to 30,000) and otherwise left out, so the batch may stay smaller.
+        The number of draws is bounded, and so is that of architectures over a limit (1,000). What
+        they do not find is looked for among all sequences of a small space (up to 30,000) and
+        otherwise left out, so the batch may stay smaller.
 
         Args:
           rng: consumed.
@@ -158,6 +196,6 @@ class NewBatch:
         if everything is None:
             return
         for row in rng.permutation(len(everything)):
-            if len(self) >= count:
+            if len(self) >= count or self._is_exhausted:
                 return
             self.add_tokens(everything[row])

@@ -9,7 +9,7 @@ stopped.
 
 import dataclasses
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,6 +20,7 @@ from xfernas_jax.history.record import Evaluation
 from xfernas_jax.history.storage import Storage
 from xfernas_jax.search.base import SearchOptimizer, Suggestion
 from xfernas_jax.search.early_stop import EarlyStop, Stopper
+from xfernas_jax.search.goal import Goal, costs_of
 from xfernas_jax.space.base import Genotype, Space
 
 
@@ -71,6 +72,8 @@ class Outcome:
       valid_accuracy: that mean, a fraction.
       test_accuracy: of one of its trainings, read once; None when nothing was read.
       num_params: trainable parameters.
+      costs: of its tested training that are recorded, parameters included, by name.
+      front: evaluations of the search that no other one beats in both, with a Pareto goal.
       incumbent_curve: best validation accuracy of the search after each evaluation.
       num_evaluations: of the search, confirmations left out.
       num_confirmations: trainings of the finalists.
@@ -91,6 +94,8 @@ class Outcome:
     epochs_trained: int = 0
     epochs_saved: int = 0
     variables_name: str = ""
+    costs: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    front: tuple[Evaluation, ...] = ()
 
 
 def run_search(
@@ -103,6 +108,7 @@ def run_search(
     keeper: VariablesKeeper | None = None,
     prior: Sequence[Evaluation] = (),
     early_stop: EarlyStop | None = None,
+    goal: Goal | None = None,
 ) -> Outcome | None:
     """Searches until the budget is spent, confirms the best and reads the test part once.
 
@@ -118,17 +124,19 @@ def run_search(
         shown it first, it is not evaluated again, and its best may be finalists.
       early_stop: ends trainings early. A round's decisions depend on what was recorded before
         the round. What was stopped and by the whole record would not have been goes on at last.
+      goal: which evaluations may win; the optimizer's. By default the most accurate.
 
     Returns:
-      The outcome, or None when every evaluation or every confirming training failed.
+      The outcome, or None when nothing was evaluated that may win, or every confirming training
+      failed.
     """
-    space = executor.space
+    space, goal = executor.space, goal or Goal()
     done = [e for e in storage.evaluations(study) if e.purpose == "search"]
     done.sort(key=lambda e: (e.round_index, e.number))
     rounds = -(-config.budget_evaluations // config.batch_size)
     first = len(done) // config.batch_size
     optimizer.observe([*prior, *done[: first * config.batch_size]])
-    best_before = _best(done[: first * config.batch_size], config.num_finalists)
+    best_before = goal.best(done[: first * config.batch_size], config.num_finalists)
     for round_index in range(first, rounds):
         start = round_index * config.batch_size
         count = min(config.batch_size, config.budget_evaluations - start)
@@ -149,16 +157,16 @@ def run_search(
                 predicted=predicted[job.number],
             )
             batch = sorted([*batch, evaluation], key=lambda e: e.number)
-            best = _best([*best_before, *batch], config.num_finalists)
+            best = goal.best([*best_before, *batch], config.num_finalists)
             _record(space, storage, study, scored, evaluation, best, keeper)
             listener.finished(job, evaluation)
         optimizer.observe(batch)
-        best_before = _best([*best_before, *batch], config.num_finalists)
+        best_before = goal.best([*best_before, *batch], config.num_finalists)
         done = [*done[:start], *batch]
     stopper = _stopper(early_stop, [*prior, *done], config)
     if stopper is not None:
-        done = _resume(executor, storage, study, done, stopper, config, listener, keeper)
-    outcome = _confirm(executor, storage, study, done, config, listener, keeper, prior)
+        done = _resume(executor, storage, study, done, stopper, config, listener, keeper, goal)
+    outcome = _confirm(executor, storage, study, done, config, listener, keeper, prior, goal)
     if outcome is None or early_stop is None:
         return outcome
     return dataclasses.replace(outcome, epochs_saved=early_stop.saved(done))
@@ -221,6 +229,7 @@ def _resume(
     config: LoopConfig,
     listener: Listener,
     keeper: VariablesKeeper | None,
+    goal: Goal,
 ) -> list[Evaluation]:
     """Lets go on what an early round stopped and the whole record would not have stopped.
 
@@ -250,7 +259,7 @@ def _resume(
             seconds=before.seconds + scored.evaluation.seconds,
         )
         merged[job.number] = evaluation
-        best = _best(merged, config.num_finalists)
+        best = goal.best(merged, config.num_finalists)
         _record(space, storage, study, scored, evaluation, best, keeper)
         listener.finished(job, evaluation)
     return merged
@@ -267,16 +276,14 @@ def training_seed(space: Space, genotype: Genotype, seed: int) -> int:
     return zlib.crc32(f"{seed}/{space.key(genotype)}".encode()) >> 1
 
 
-def incumbent_curve(evaluations: Sequence[Evaluation]) -> tuple[float, ...]:
-    """Returns the best validation accuracy after each evaluation (0 while all failed)."""
-    scores = [e.valid_accuracy or 0.0 for e in evaluations]
+def incumbent_curve(
+    evaluations: Sequence[Evaluation], goal: Goal | None = None
+) -> tuple[float, ...]:
+    """Returns the best admitted validation accuracy after each evaluation (0 while none is)."""
+    goal = Goal() if goal is None else goal
+    admitted = [goal.best([e], 1) for e in evaluations]
+    scores = [best[0].valid_accuracy or 0.0 if best else 0.0 for best in admitted]
     return tuple(float(x) for x in np.maximum.accumulate(scores)) if scores else ()
-
-
-def _best(evaluations: Iterable[Evaluation], count: int) -> list[Evaluation]:
-    """Returns the complete evaluations of the highest accuracy, the earlier first at a tie."""
-    complete = [e for e in evaluations if e.valid_accuracy is not None]
-    return sorted(complete, key=lambda e: -(e.valid_accuracy or 0.0))[:count]
 
 
 def _variables_name(space: Space, evaluation: Evaluation) -> str:
@@ -292,10 +299,11 @@ def _confirm(
     listener: Listener,
     keeper: VariablesKeeper | None,
     prior: Sequence[Evaluation],
+    goal: Goal,
 ) -> Outcome | None:
     """Trains the finalists under new seeds; the best mean wins and is tested once."""
     space = executor.space
-    finalists = _best([*prior, *done], config.num_finalists)
+    finalists = goal.best([*prior, *done], config.num_finalists)
     if not finalists:
         return None
     recorded = [e for e in storage.evaluations(study) if e.purpose == "confirm"]
@@ -344,12 +352,14 @@ def _confirm(
         valid_accuracy=mean,
         test_accuracy=executor.test_accuracy(best.genotype, variables),
         num_params=best.num_params,
-        incumbent_curve=incumbent_curve(done),
+        incumbent_curve=incumbent_curve(done, goal),
         num_evaluations=len(done),
         num_confirmations=len(confirmations),
         seconds=sum(e.seconds for e in (*done, *confirmations)),
         epochs_trained=sum(len(e.curve) for e in done),
         variables_name="" if keeper is None else name,
+        costs=costs_of(best),
+        front=tuple(goal.best(done, len(done))) if goal.pareto else (),
     )
 
 

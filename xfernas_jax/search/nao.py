@@ -27,8 +27,7 @@ class Nao(SurrogateSearch):
         self, rng: np.random.Generator, posterior: Posterior, target: TaskHistory
     ) -> np.ndarray:
         first = self._decoded(posterior.ascend(rng, self._starts(posterior, target)), target)
-        best = np.argsort(-posterior.mean(first), kind="stable")
-        again = posterior.ascend(rng, first[best[: 2 * self._num_starts]])
+        again = posterior.ascend(rng, self._best(posterior, first, 2 * self._num_starts))
         return np.unique(np.concatenate([first, self._decoded(again, target)]), axis=0)
 
     def _decoded(self, tokens: np.ndarray, target: TaskHistory) -> np.ndarray:

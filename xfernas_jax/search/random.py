@@ -6,14 +6,17 @@ import numpy as np
 
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.search.base import Observations, Suggestion
+from xfernas_jax.search.goal import Goal, KnownCosts
 from xfernas_jax.space.base import Genotype, Space
 
 
 class RandomSearch:
     """Proposes random architectures that are new; see `SearchOptimizer`."""
 
-    def __init__(self, space: Space) -> None:
-        self._observations = Observations(space)
+    def __init__(
+        self, space: Space, goal: Goal | None = None, known_costs: KnownCosts | None = None
+    ) -> None:
+        self._observations = Observations(space, goal, known_costs)
 
     def suggest(
         self, rng: np.random.Generator, count: int, pending: Sequence[Genotype] = ()

@@ -13,6 +13,7 @@ from xfernas_jax.predictor.head import HeadSurrogate
 from xfernas_jax.predictor.joint import JointSurrogate
 from xfernas_jax.search.bananas import Bananas, PredictorEvolution
 from xfernas_jax.search.base import SearchOptimizer
+from xfernas_jax.search.goal import Goal, KnownCosts
 from xfernas_jax.search.nao import Nao
 from xfernas_jax.search.random import RandomSearch
 from xfernas_jax.search.regularized_evolution import RegularizedEvolution
@@ -34,6 +35,8 @@ class SearchConfig:
       num_initial: random architectures before the first fit without sources.
       population_size: of `evolution`.
       tournament_size: of `evolution`.
+      goal: limits on cost, or what is traded against accuracy.
+      known_costs: what a search with limits knows before an evaluation, or None.
     """
 
     surrogate: str = "head"
@@ -43,21 +46,29 @@ class SearchConfig:
     num_initial: int = 10
     population_size: int = 20
     tournament_size: int = 5
+    goal: Goal = dataclasses.field(default_factory=Goal)
+    known_costs: KnownCosts | None = None
 
 
 Builder = Callable[[Space, Sequence[TaskHistory], SearchConfig], SearchOptimizer]
 
 
 def _random(space: Space, sources: Sequence[TaskHistory], config: SearchConfig) -> RandomSearch:
-    del sources, config
-    return RandomSearch(space)
+    del sources
+    return RandomSearch(space, config.goal, config.known_costs)
 
 
 def _evolution(
     space: Space, sources: Sequence[TaskHistory], config: SearchConfig
 ) -> RegularizedEvolution:
     del sources
-    return RegularizedEvolution(space, config.population_size, config.tournament_size)
+    return RegularizedEvolution(
+        space,
+        config.population_size,
+        config.tournament_size,
+        config.goal,
+        config.known_costs,
+    )
 
 
 def make_surrogate(space: Space, sources: Sequence[TaskHistory], config: SearchConfig) -> Surrogate:
@@ -94,6 +105,8 @@ def _guided(kind: type[SurrogateSearch], with_sources: bool) -> Builder:
             config.num_initial,
             config.predictor.num_starts,
             config.task_numbers,
+            config.goal,
+            config.known_costs,
         )
 
     return build

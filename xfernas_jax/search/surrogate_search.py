@@ -1,6 +1,7 @@
 """What all surrogate-guided optimizers share: observations, batches, the first batch."""
 
 import abc
+import dataclasses
 import functools
 from collections.abc import Sequence
 
@@ -9,11 +10,14 @@ import numpy as np
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.predictor.base import Posterior, Surrogate, TaskHistory
 from xfernas_jax.search.base import NewBatch, Observations, Suggestion
+from xfernas_jax.search.goal import Goal, KnownCosts
 from xfernas_jax.space.base import Genotype, Space
 
 _NUM_SOURCE_CANDIDATES = 256  # source architectures, best by their sources, that may become starts
 _NUM_PROBED = 256  # random architectures among which the probes of the first batch are drawn
 _NUM_JOINT = 300  # candidates, best by the mean, over which score functions are drawn
+_NUM_RANDOM = 2_000  # random architectures that a search with costs looks at, too
+_NUM_CHILDREN = 20  # mutants of each parent
 _TOP_SHARE = 0.1  # share of the candidates that may be among these
 
 
@@ -31,6 +35,10 @@ class SurrogateSearch(abc.ABC):
     fifths of a batch are the best by the mean, the rest the best of one drawn score function
     each (Thompson sampling).
 
+    With limits on costs only candidates that the surrogate expects to keep them are ranked. With a
+    Pareto goal each place of the batch has a ceiling of cost of its own. Either way random
+    architectures and mutants of the starts join the candidates: those of ascent are costly ones.
+
     What failed stands in the fit as the worst; see `Observations.history`.
     """
 
@@ -42,6 +50,8 @@ class SurrogateSearch(abc.ABC):
         num_initial: int = 10,
         num_starts: int = 10,
         task_numbers: tuple[float, ...] = (),
+        goal: Goal | None = None,
+        known_costs: KnownCosts | None = None,
     ) -> None:
         """Builds an optimizer without observations.
 
@@ -52,12 +62,15 @@ class SurrogateSearch(abc.ABC):
           num_initial: random architectures before the first fit, without sources.
           num_starts: best target and best source architectures to start from, each.
           task_numbers: of the target; see `TaskHistory`.
+          goal: by default accuracy alone.
+          known_costs: see `Observations`.
         """
         tokens = [source.tokens for source in sources if len(source.tokens)]
         self._source_tokens = np.unique(np.concatenate(tokens), axis=0) if tokens else None
         self._space = space
         self._surrogate = surrogate
-        self._observations = Observations(space)
+        self._observations = Observations(space, goal, known_costs)
+        self._goal = self._observations.goal
         self._num_initial = num_initial
         self._num_starts = num_starts
         self._task_numbers = task_numbers
@@ -78,16 +91,52 @@ class SurrogateSearch(abc.ABC):
         if is_start and not self._surrogate.trusts_sources:
             return batch.fill(rng, count)
         posterior = self._surrogate.condition(target)
-        pool = self._unseen(self.candidates(rng, posterior, target), target)
-        mean = posterior.mean(pool)
+        pool = self._pool(rng, posterior, target)
         if len(target.scores):
-            self._add_best_and_draws(rng, batch, count, posterior, pool, mean)
+            self._add_best_and_draws(rng, batch, count, posterior, pool)
         else:
-            self._add_best_and_probes(rng, batch, count, posterior, pool, mean)
+            self._add_best_and_probes(rng, batch, count, posterior, pool)
         return batch.fill(rng, count)
 
     def observe(self, evaluations: Sequence[Evaluation]) -> None:
         self._observations.add(evaluations)
+
+    def _pool(self, rng: np.random.Generator, posterior: Posterior, target: TaskHistory) -> "_Pool":
+        """Returns the candidates that are new and, as far as is foreseen, within the limits."""
+        found = self.candidates(rng, posterior, target)
+        if self._goal.costs:
+            more = [
+                found,
+                self._space.sample_tokens(rng, _NUM_RANDOM),
+                self._mutants(rng, self._starts(posterior, target)),
+            ]
+            found = np.unique(np.concatenate(more), axis=0)
+        tokens = self._unseen(found, target)
+        costs = self._costs(posterior, tokens)
+        inside = self._goal.within(costs)
+        if inside.any():
+            tokens, costs = tokens[inside], costs[inside]
+        return _Pool(tokens, posterior.mean(tokens), costs)
+
+    def _costs(self, posterior: Posterior, tokens: np.ndarray) -> np.ndarray:
+        """Returns predicted costs `[N, C]`; a surrogate is not asked where none matters."""
+        if not self._goal.costs:
+            return np.zeros((len(tokens), 0))
+        return posterior.costs(tokens)
+
+    def _best(self, posterior: Posterior, tokens: np.ndarray, count: int) -> np.ndarray:
+        """Returns the `count` rows that the goal ranks first by what is predicted."""
+        chosen = self._goal.choose(posterior.mean(tokens), self._costs(posterior, tokens), count)
+        return tokens[chosen]
+
+    def _mutants(self, rng: np.random.Generator, parents: np.ndarray) -> np.ndarray:
+        """Returns single mutations of `[P, L]` parents."""
+        children = []
+        for parent in parents:
+            genotype = self._space.decode(parent.tolist())
+            for _ in range(_NUM_CHILDREN):
+                children.append(self._space.encode(self._space.mutate(genotype, rng)))
+        return np.array(children, np.int32).reshape(-1, parents.shape[1])
 
     def _unseen(self, pool: np.ndarray, target: TaskHistory) -> np.ndarray:
         seen = {row.tobytes() for row in target.tokens}
@@ -99,13 +148,13 @@ class SurrogateSearch(abc.ABC):
         batch: NewBatch,
         count: int,
         posterior: Posterior,
-        pool: np.ndarray,
-        mean: np.ndarray,
+        pool: "_Pool",
     ) -> None:
         """Fills the first batch with sources."""
         num_probes = round(0.4 * count) if count > 1 else 0
-        _add_in_order(batch, count - num_probes, pool, mean, np.argsort(-mean, kind="stable"))
+        self._add_best(rng, batch, count - num_probes, pool, pool.mean)
         probes = self._space.sample_tokens(rng, _NUM_PROBED)
+        probes = probes[self._goal.within(self._costs(posterior, probes))]
         scores = posterior.mean(probes)
         halves = np.array_split(np.argsort(-scores, kind="stable"), 2)
         for i in range(num_probes):
@@ -118,28 +167,36 @@ class SurrogateSearch(abc.ABC):
         batch: NewBatch,
         count: int,
         posterior: Posterior,
-        pool: np.ndarray,
-        mean: np.ndarray,
+        pool: "_Pool",
     ) -> None:
         """Fills a later batch: the best by the mean, then the best of some drawn functions."""
         num_draws = round(0.4 * count)
-        order = np.argsort(-mean, kind="stable")
-        _add_in_order(batch, count - num_draws, pool, mean, order)
-        size = min(max(round(_TOP_SHARE * len(pool)), 4 * count), _NUM_JOINT)
-        top = order[:size]
-        if num_draws and len(top):
-            for scores in posterior.sample(rng, num_draws, pool[top]):
-                drawn = top[np.argsort(-scores, kind="stable")]
-                _add_in_order(batch, len(batch) + 1, pool, mean, drawn)
+        self._add_best(rng, batch, count - num_draws, pool, pool.mean)
+        size = min(max(round(_TOP_SHARE * len(pool.tokens)), 4 * count), _NUM_JOINT)
+        top = pool.take(self._goal.choose(pool.mean, pool.costs, size))
+        if num_draws and len(top.tokens):
+            for scores in posterior.sample(rng, num_draws, top.tokens):
+                self._add_best(rng, batch, len(batch) + 1, top, scores)
+
+    def _add_best(
+        self,
+        rng: np.random.Generator,
+        batch: NewBatch,
+        size: int,
+        pool: "_Pool",
+        scores: np.ndarray,
+    ) -> None:
+        """Adds the best until the batch has `size`; each place has the goal's order of its own."""
+        for place in range(len(batch), size):
+            order = self._goal.order(rng, scores, pool.costs)
+            _add_in_order(batch, place + 1, pool.tokens, pool.mean, order)
 
     def _starts(self, posterior: Posterior, target: TaskHistory) -> np.ndarray:
         """Returns the best architectures of the target and, by the posterior, of the sources."""
-        best = np.argsort(-target.scores, kind="stable")[: self._num_starts]
-        parts = [target.tokens[best]]
+        assert target.costs is not None
+        parts = [target.tokens[self._goal.choose(target.scores, target.costs, self._num_starts)]]
         if self._source_tokens is not None:
-            tokens = self._promising_sources
-            scores = posterior.mean(tokens)
-            parts.append(tokens[np.argsort(-scores, kind="stable")[: self._num_starts]])
+            parts.append(self._best(posterior, self._promising_sources, self._num_starts))
         return np.concatenate(parts)
 
     @functools.cached_property
@@ -147,12 +204,23 @@ class SurrogateSearch(abc.ABC):
         """The source architectures that the sources like best; the others are not scored again."""
         assert self._source_tokens is not None
         empty = np.zeros((0, self._source_tokens.shape[1]), np.int32)
+        costs = np.zeros((0, len(self._goal.costs)))
         posterior = self._surrogate.condition(
-            TaskHistory("none", empty, np.zeros(0), self._task_numbers)
+            TaskHistory("none", empty, np.zeros(0), self._task_numbers, costs)
         )
-        scores = posterior.mean(self._source_tokens)
-        best = np.argsort(-scores, kind="stable")[:_NUM_SOURCE_CANDIDATES]
-        return self._source_tokens[best]
+        return self._best(posterior, self._source_tokens, _NUM_SOURCE_CANDIDATES)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Pool:
+    """Candidates: tokens `[N, L]`, predicted scores `[N]` and costs `[N, C]`."""
+
+    tokens: np.ndarray
+    mean: np.ndarray
+    costs: np.ndarray
+
+    def take(self, rows: np.ndarray) -> "_Pool":
+        return _Pool(self.tokens[rows], self.mean[rows], self.costs[rows])
 
 
 def _add_in_order(
