@@ -3,7 +3,7 @@
 The manifest is an object of tables by name. A table has `path` (in the folder; CSV, also
 gzip-compressed), `rows`, `sha256`, `tasks` (`column`, `task`, `split`, `maximize`, and `unit`) and
 `space` (`name` and `tokens`: for each token column `column`, `separator`, `alphabet`, `min_length`,
-`max_length`). Columns that are not listed are ignored, but `TASK_seconds` for a simulated clock, and
+`max_length`). Columns that are not listed are ignored, but `TASK_seconds` for a simulated clock and
 costs that are asked for by name: `TASK_NAME`, or `NAME` where it is the same for all tasks.
 """
 
