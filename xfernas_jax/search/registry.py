@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import cast
 
-from xfernas_jax.errors import FlagError
+import numpy as np
+
+from xfernas_jax.errors import FlagError, HistoryError
 from xfernas_jax.predictor.base import ArchitectureNumbers, Surrogate, TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.head import HeadSurrogate
@@ -97,6 +99,7 @@ def _guided(kind: type[SurrogateSearch], with_sources: bool) -> Builder:
         space: Space, sources: Sequence[TaskHistory], config: SearchConfig
     ) -> SearchOptimizer:
         used = sources if with_sources else ()  # the whole difference between the twins
+        used = [_with_costs(source, len(config.goal.costs)) for source in used]
         surrogate = make_surrogate(space, used, config)
         return kind(
             space,
@@ -110,6 +113,20 @@ def _guided(kind: type[SurrogateSearch], with_sources: bool) -> Builder:
         )
 
     return build
+
+
+def _with_costs(source: TaskHistory, num_costs: int) -> TaskHistory:
+    """Returns the history with the costs of the goal; without any, all are unknown."""
+    assert source.costs is not None
+    if source.costs.shape[1] == num_costs:
+        return source
+    if source.costs.shape[1] and num_costs:
+        raise HistoryError(
+            f"History {source.name!r} has {source.costs.shape[1]} costs, the goal {num_costs}; "
+            "give the costs of `Goal.costs`, or none."
+        )
+    unknown = np.full((len(source.scores), num_costs), np.nan)
+    return dataclasses.replace(source, costs=unknown)
 
 
 SURROGATES = ("head", "joint")

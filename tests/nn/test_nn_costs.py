@@ -1,0 +1,69 @@
+import math
+
+import jax
+import numpy as np
+
+from xfernas_jax.benchmarks.recipes import get_recipe
+from xfernas_jax.nn.compile import compile_network, count_params, variable_shapes
+from xfernas_jax.nn.costs import NetworkCosts, count_flops, measure_latency
+from xfernas_jax.space import NASBENCH201_BEST, get_space
+from xfernas_jax.space.nasbench201 import TopologyCell
+
+SPACE = get_space("nasbench201")
+CONFIG = get_recipe("cpu", ["network.filters=8"]).network
+SHAPE = (8, 8, 1)
+
+
+def cell(op: str) -> TopologyCell:
+    return TopologyCell((op, "none", "none", "none", "identity", "none"))
+
+
+def flops(genotype: TopologyCell, shape: tuple[int, int, int] = SHAPE) -> float:
+    network = compile_network(SPACE, genotype, CONFIG, 10)
+    return count_flops(network, variable_shapes(network, shape), shape)
+
+
+def test_flops_of_a_convolution_are_two_for_each_multiply_add_inside_the_image() -> None:
+    # 3x3 and 1x1 convolutions on the one edge that computes differ by their taps alone.
+    first = flops(cell("nor_conv_3x3")) - flops(cell("nor_conv_1x1"))
+    side, filters = 8, 8
+    taps = (3 * side - 2) ** 2 - side**2  # those of the border fall outside
+    assert first == 2 * taps * filters * filters * CONFIG.num_cells
+
+
+def test_flops_grow_with_the_image_and_do_not_depend_on_how_they_are_computed() -> None:
+    assert flops(NASBENCH201_BEST, (16, 16, 1)) > 3.5 * flops(NASBENCH201_BEST)
+    nao = get_space("nao5")
+    genotype = nao.sample(np.random.default_rng(0))
+    two_cell = get_recipe("cpu_two_cell", []).network
+    found = {
+        form: NetworkCosts(
+            nao, get_recipe("cpu_two_cell", [f"network.depthwise={form}"]).network, 10, SHAPE
+        )(genotype)
+        for form in ("lax", "shift")
+    }
+    assert found["lax"] == found["shift"]
+    assert found["lax"]["params"] == count_params(
+        variable_shapes(compile_network(nao, genotype, two_cell, 10), SHAPE)
+    )
+
+
+def test_costs_are_those_that_were_asked_for_and_each_network_is_looked_at_once() -> None:
+    costs = NetworkCosts(SPACE, CONFIG, 10, SHAPE, ["params"])
+    assert list(costs(NASBENCH201_BEST)) == ["params"]
+    assert costs(NASBENCH201_BEST) is costs(NASBENCH201_BEST)
+
+
+def test_latency_is_a_time_that_grows_with_the_work() -> None:
+    def infer(variables: dict, images: jax.Array) -> jax.Array:
+        for _ in range(4):
+            images = images @ variables["w"]
+        return images
+
+    def milliseconds(size: int) -> float:
+        weights = {"w": np.eye(size, dtype=np.float32)}
+        return measure_latency(infer, weights, np.ones((size, size), np.float32))
+
+    small, large = milliseconds(8), milliseconds(1024)  # two million times the work
+    assert 0.0 < small < large
+    assert math.isfinite(large)
