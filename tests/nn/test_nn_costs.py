@@ -48,6 +48,14 @@ def test_flops_grow_with_the_image_and_do_not_depend_on_how_they_are_computed() 
     )
 
 
+def test_parameters_are_those_of_the_network_where_a_program_is_shared() -> None:
+    costs = NetworkCosts(SPACE, CONFIG, 10, SHAPE, ["params"])
+    rng = np.random.default_rng(0)
+    for genotype in [SPACE.sample(rng) for _ in range(4)]:
+        network = compile_network(SPACE, genotype, CONFIG, 10)
+        assert costs(genotype)["params"] == count_params(variable_shapes(network, SHAPE))
+
+
 def test_costs_are_those_that_were_asked_for_and_each_network_is_looked_at_once() -> None:
     costs = NetworkCosts(SPACE, CONFIG, 10, SHAPE, ["params"])
     assert list(costs(NASBENCH201_BEST)) == ["params"]

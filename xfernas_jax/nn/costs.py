@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xfernas_jax.nn.compile import compile_network, count_params, variable_shapes
+from xfernas_jax.nn.compile import compile_network, variable_shapes
 from xfernas_jax.nn.network import Network, NetworkConfig
+from xfernas_jax.nn.programs import Programs
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.types import PyTree
 
@@ -42,6 +43,8 @@ class NetworkCosts:
         # FLOPs are those of the plain form, whatever form computes the same values.
         plain = dataclasses.replace(config, depthwise="lax", scan_cells=False, remat=False)
         self._space, self._config, self._num_classes = space, plain, num_classes
+        # Shapes of a network that shares a program follow from those of the program.
+        self._programs = Programs(plain, num_classes, image_shape, share=True)
         self._image_shape, self._names = image_shape, tuple(names)
         self._known: dict[str, dict[str, float]] = {}
 
@@ -53,12 +56,12 @@ class NetworkCosts:
         return self._known[key]
 
     def _look_at(self, genotype: Genotype) -> dict[str, float]:
-        network = compile_network(self._space, genotype, self._config, self._num_classes)
-        variables = variable_shapes(network, self._image_shape)
         found = {}
         if "params" in self._names:
-            found["params"] = float(count_params(variables))
+            found["params"] = float(self._programs.of(self._space.plan(genotype)).num_params)
         if "flops" in self._names:
+            network = compile_network(self._space, genotype, self._config, self._num_classes)
+            variables = variable_shapes(network, self._image_shape)
             found["flops"] = count_flops(network, variables, self._image_shape)
         return found
 

@@ -1,13 +1,20 @@
 """Which program trains a network: its own, or the one that many networks share."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from flax import traverse_util
 
-from xfernas_jax.nn.compile import Variables, draw_variables, initial_variables, variable_shapes
+from xfernas_jax.nn.compile import (
+    Variables,
+    count_params,
+    draw_variables,
+    initial_variables,
+    variable_shapes,
+)
 from xfernas_jax.nn.network import Network, NetworkConfig
 from xfernas_jax.nn.shared import can_share, narrow, own_shapes, shared_network, widen
 from xfernas_jax.nn.stack import join_cells, part_cells
@@ -44,6 +51,11 @@ class Program(Protocol):
     @property
     def module(self) -> Network: ...
 
+    @property
+    def num_params(self) -> int:
+        """The network's own trainable parameters; nothing is drawn or compiled."""
+        ...
+
     def initial_variables(self, seed: int) -> Variables:
         """Draws the network's initial values; the same ones in every program."""
         ...
@@ -67,6 +79,10 @@ class OwnProgram:
     @property
     def name(self) -> str:
         return "own"
+
+    @property
+    def num_params(self) -> int:
+        return count_params(variable_shapes(self.module, self.image_shape))
 
     def initial_variables(self, seed: int) -> Variables:
         return initial_variables(self.module, self.image_shape, seed)
@@ -99,6 +115,10 @@ class ScannedProgram:
         return "scanned"
 
     @property
+    def num_params(self) -> int:
+        return count_params(variable_shapes(self.own, self.image_shape))
+
+    @property
     def module(self) -> Network:
         return self.own.clone(config=dataclasses.replace(self.own.config, scan_cells=True))
 
@@ -123,6 +143,11 @@ class SharedProgram:
     @property
     def key(self) -> str:
         return "shared"
+
+    @property
+    def num_params(self) -> int:
+        shapes = own_shapes(self.plan, self.shapes)
+        return sum(math.prod(shape) for path, shape in shapes.items() if path[0] == "params")
 
     @property
     def name(self) -> str:
