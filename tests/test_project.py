@@ -4,7 +4,6 @@ import gzip
 import pathlib
 import re
 import subprocess
-import sys
 import tomllib
 
 import pytest
@@ -18,9 +17,6 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = sorted(PROJECT["optional-dependencies"])
 PYTHONS = ("3.11.0", "3.12.0", "3.13.0")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-
-_NOT_RUN = re.compile(r"<!-- not run: .+ -->\s*$")
-_BASH_BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def read_lock(file: pathlib.Path) -> list[Requirement]:
@@ -53,15 +49,6 @@ def tracked_files() -> list[pathlib.Path]:
         pytest.skip("not a git checkout")
     files = [ROOT / name for name in listed.stdout.split("\0") if name]
     return [file for file in files if file.is_file()]
-
-
-def runnable_blocks(text: str) -> list[str]:
-    """Returns the bash blocks of a document that no `not run` comment precedes."""
-    return [
-        block[1]
-        for block in _BASH_BLOCK.finditer(text)
-        if not _NOT_RUN.search(text[: block.start()])
-    ]
 
 
 @pytest.mark.parametrize("python", PYTHONS)
@@ -123,24 +110,3 @@ def test_documents_name_real_make_targets(file: pathlib.Path) -> None:
     code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", file.read_text(), re.DOTALL))
     named = set(re.findall(r"\bmake ([a-z][a-z-]*)", code))
     assert named <= make_targets()
-
-
-def test_blocks_marked_not_run_are_left_out() -> None:
-    text = "```bash\na\n```\n\n<!-- not run: why -->\n```bash\nb\n```\n"
-    assert runnable_blocks(text) == ["a\n"]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    pathlib.Path(sys.prefix) != ROOT / ".venv", reason="runs under `make test`, in .venv"
-)
-@pytest.mark.parametrize("block", runnable_blocks((ROOT / "BUILD.md").read_text()))
-def test_build_commands_run(block: str) -> None:
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
