@@ -10,8 +10,9 @@ from typing import Any
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.evaluations import open_executor
 from xfernas_jax.cli.progress import EvaluationProgress, console, print_outcome
-from xfernas_jax.errors import FlagError, StudyError, UserError
+from xfernas_jax.errors import FlagError, HistoryError, StudyError, UserError
 from xfernas_jax.history import Evaluation, Storage
+from xfernas_jax.predictor.explain import TaskRelations
 from xfernas_jax.search.collect import collect_random
 from xfernas_jax.search.early_stop import make_early_stop
 from xfernas_jax.search.goal import Goal, costs_of
@@ -53,6 +54,7 @@ def search() -> None:
     # Imported here: the other verbs need no predictor.
     from xfernas_jax.predictor.config import PredictorConfig
     from xfernas_jax.search.registry import SearchConfig, make_optimizer
+    from xfernas_jax.search.surrogate_search import SurrogateSearch
 
     inputs.check_output()
     space = get_space(flags.SPACE.value)
@@ -140,6 +142,8 @@ def search() -> None:
                 )
             names = [source.name for source in sources]
             result = _result(spec.name, dataset.task.dataset, space, names, outcome, num_devices)
+            relations = optimizer.relations() if isinstance(optimizer, SurrogateSearch) else None
+            result["relations"] = None if relations is None else relations.to_json()
             storage.set_result(spec.name, result)
     _hand_over(space, result)
 
@@ -186,13 +190,14 @@ def recorded_result(storage: Storage, study: str) -> dict[str, Any] | None:
         return None
     # Earlier versions wrote none of these.
     earlier = {"epochs_trained": 0, "epochs_saved": 0, "variables": "", "costs": {}, "front": []}
-    whole = {**earlier, **result}
+    whole = {**earlier, "relations": None, **result}
     if (
         inputs.has_fields(whole, _RESULT_KINDS)
         and inputs.is_curve(whole.get("incumbent_curve"))
         and all(isinstance(source, str) for source in whole["sources"])
         and _are_costs(whole["costs"])
         and all(_is_front_row(row) for row in whole["front"])
+        and _are_relations(whole["relations"])
     ):
         return whole
     raise StudyError(
@@ -202,6 +207,13 @@ def recorded_result(storage: Storage, study: str) -> dict[str, Any] | None:
 
 def _are_costs(value: Mapping[str, Any]) -> bool:
     return all(type(cost) in (int, float) for cost in value.values())
+
+
+def _are_relations(value: Any) -> bool:
+    try:
+        return value is None or bool(TaskRelations.from_json(value))
+    except HistoryError:
+        return False
 
 
 def _is_front_row(value: Any) -> bool:

@@ -21,6 +21,7 @@ from xfernas_jax.predictor.ascent import ascend_function, latent_features
 from xfernas_jax.predictor.base import ArchitectureNumbers, TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.costs import CostPredictor
+from xfernas_jax.predictor.explain import NUM_REFERENCE, TaskRelations, relate
 from xfernas_jax.predictor.hypotheses import NONE, Hypotheses, consensus_weights, draw_hypotheses
 from xfernas_jax.predictor.joint import JointPosterior, JointSurrogate
 from xfernas_jax.predictor.kernels import (
@@ -122,6 +123,20 @@ class HeadSurrogate:
         costs = self._joint.cost_predictor(target)
         return HeadPosterior(sources, target.tokens[order][kept], scores[kept], costs)
 
+    def relations(self, target: TaskHistory) -> TaskRelations | None:
+        """Returns how the tasks relate; see `ExplainingSurrogate`."""
+        if not self._joint.sources:
+            return None
+        posterior, tokens = self.condition(target), self._joint.unlabelled[:NUM_REFERENCE]
+        return relate(
+            target.name,
+            [source.name for source in self._joint.sources],
+            posterior.mean(tokens),
+            self._joint.source_posterior.features(tokens).scores,
+            posterior.source_coefficients(),
+            posterior.no_transfer_probability,
+        )
+
     @functools.cached_property
     def _sources(self) -> _Sources:
         posterior = self._joint.source_posterior
@@ -208,6 +223,11 @@ class HeadPosterior:
     def no_transfer_probability(self) -> float:
         """Posterior weight of the hypotheses under which the sources tell nothing."""
         return float(self._fit.weights[self._fit.hypotheses.group == NONE].sum())
+
+    def source_coefficients(self) -> np.ndarray:
+        """Returns `[J]` coefficients of the sources' scores in the mean."""
+        consensus = self._sources.consensus
+        return evidence.coefficients(self._fit, self._fit.weights, consensus, self._data)[1]
 
     def mean(self, tokens: np.ndarray) -> np.ndarray:
         """Returns `[N]`; see `Posterior.mean`."""

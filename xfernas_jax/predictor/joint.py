@@ -20,6 +20,7 @@ from xfernas_jax.predictor.ascent import (
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.costs import CostFeatures, CostPredictor, standardized_log_costs
+from xfernas_jax.predictor.explain import NUM_REFERENCE, TaskRelations, mix_of_sources, relate
 from xfernas_jax.predictor.fit import TARGET, FitData, fit_ensemble
 from xfernas_jax.predictor.kernels import Scales, measure_scales
 from xfernas_jax.predictor.network import JointNetwork, Params, build_network, draw_params
@@ -233,6 +234,18 @@ class JointSurrogate:
         params = self._fit(params, (tokens, scores.astype(np.float32)))
         posterior = self._posterior(params, np.float32(1.0))
         return dataclasses.replace(posterior, cost_predictor=costs)
+
+    def relations(self, target: TaskHistory) -> TaskRelations | None:
+        """Returns how the tasks relate; see `ExplainingSurrogate`."""
+        if not self.sources:
+            return None
+        posterior, tokens = self.condition(target), self.unlabelled[:NUM_REFERENCE]
+        names = [source.name for source in self.sources]
+        mix = np.full(len(names), 1.0 / len(names))
+        if posterior.use_embedding:
+            mix = mix_of_sources(posterior.params["task_embedding"], TARGET, self._is_source)
+        scores = posterior.features(tokens).scores
+        return relate(target.name, names, posterior.mean(tokens), scores, mix)
 
     @functools.cached_property
     def _source_params(self) -> Params:

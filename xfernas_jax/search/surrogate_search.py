@@ -9,6 +9,7 @@ import numpy as np
 
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.predictor.base import Posterior, Surrogate, TaskHistory
+from xfernas_jax.predictor.explain import ExplainingSurrogate, TaskRelations
 from xfernas_jax.search.base import NewBatch, Observations, Suggestion
 from xfernas_jax.search.goal import Goal, KnownCosts
 from xfernas_jax.space.base import Genotype, Space
@@ -100,6 +101,12 @@ class SurrogateSearch(abc.ABC):
 
     def observe(self, evaluations: Sequence[Evaluation]) -> None:
         self._observations.add(evaluations)
+
+    def relations(self) -> TaskRelations | None:
+        """Returns how target and sources relate by what was learned; None without sources."""
+        if not isinstance(self._surrogate, ExplainingSurrogate):
+            return None
+        return self._surrogate.relations(self._observations.history(self._task_numbers))
 
     def _pool(self, rng: np.random.Generator, posterior: Posterior, target: TaskHistory) -> "_Pool":
         """Returns the candidates that are new and, as far as is foreseen, within the limits."""
