@@ -5,6 +5,7 @@ run.py search             a search for --dataset
 run.py collect            random architectures of --dataset, as a source for later searches
 run.py train              one architecture of --genotype, with checkpoints
 run.py export             the best network of a study, to be run by JAX alone
+run.py report             a page about a search, with pictures and their data
 run.py history list|import|export
 """
 

@@ -73,6 +73,10 @@ class ExportError(UserError):
     """An export that cannot be written, or that does not give the recorded score."""
 
 
+class ReportError(UserError):
+    """A report that cannot be written."""
+
+
 class MissingExtraError(UserError):
     """An optional dependency that is not installed; the message names the extra."""
 

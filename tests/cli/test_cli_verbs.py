@@ -77,6 +77,7 @@ def test_search_writes_its_result_and_collect_gives_it_a_source(
     assert set(result) >= RESULT_FIELDS
     assert result["num_evaluations"] == len(result["incumbent_curve"]) == 3
     assert any(name.startswith("mnist_5k@") for name in result["sources"])
+    assert result["relations"]["names"] == ["target", *sorted(result["sources"])]
     assert json.dumps(result["best_genotype"]) in done.out  # in one piece, to be copied
     best = [e for e in evaluations(tmp_path, "mine") if e[2] == "confirm"]
     assert result["best_valid_accuracy"] == max(e[3] for e in best)
@@ -85,6 +86,12 @@ def test_search_writes_its_result_and_collect_gives_it_a_source(
     kept = VariablesStore(folder / "variables").load(result["variables"])
     assert kept is not None
     assert sum(x.size for x in jax.tree.leaves(kept["params"])) == result["num_params"]
+
+    assert run_command("report", work, "--study=mine").code == 0
+    cost = (folder / "report" / "data" / "cost.csv").read_text().splitlines()
+    spent = next(float(line.split(",")[-1]) for line in cost if line.startswith("this study"))
+    assert spent == pytest.approx(result["seconds"] * result["devices_per_evaluation"])
+    assert "mnist_5k" in (folder / "report" / "data" / "source_weights.csv").read_text()
 
     again = run_command(*words, "--encoder=lstm")
     assert again.code == 0

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from xfernas_jax.cli import export, history, hosts, search, train
+from xfernas_jax.cli import export, history, hosts, report, search, train
 from xfernas_jax.errors import FlagError
 
 VERBS: Mapping[tuple[str, ...], Callable[[], None]] = {
@@ -11,6 +11,7 @@ VERBS: Mapping[tuple[str, ...], Callable[[], None]] = {
     ("collect",): search.collect,
     ("train",): train.train,
     ("export",): export.export,
+    ("report",): report.report,
     ("history", "list"): history.list_studies,
     ("history", "export"): history.export,
     ("history", "import"): history.import_,

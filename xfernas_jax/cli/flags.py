@@ -220,7 +220,12 @@ COMPILE_AHEAD = flags.DEFINE_enum(
     "Whether the next architecture compiles while one trains, where evaluations do not run side by "
     "side; auto: beside an accelerator.",
 )
-OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "New folder that `export` writes.")
+OUTPUT_DIR = flags.DEFINE_string(
+    "output_dir",
+    None,
+    "New folder that `export` writes, or folder of `report` (by default in --workdir, with the "
+    "study; an earlier report there is replaced).",
+)
 EVALUATION = flags.DEFINE_integer(
     "evaluation",
     None,

@@ -1,0 +1,196 @@
+"""The pictures show what their tables hold, and the tables what was recorded."""
+
+import csv
+import dataclasses
+import io
+import xml.etree.ElementTree
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from report_cases import (
+    SPACE,
+    TWO_CELL,
+    finished_study,
+    make_evaluation,
+    make_spec,
+    make_study,
+    two_cell_study,
+)
+
+from xfernas_jax.report.figures import printable, render, styled
+from xfernas_jax.report.pictures import Picture, make_sections
+from xfernas_jax.report.study import StudyRecord
+from xfernas_jax.space.base import Space
+
+OTHERS = [make_study([0.25, 0.5], "b", optimizer="random", seed=s) for s in (1, 2)]
+OTHERS[1] = dataclasses.replace(OTHERS[1], evaluations=make_study([0.5, 0.75]).evaluations)
+
+
+def pictures(
+    study: StudyRecord, others: list[StudyRecord] | None = None, space: Space = SPACE
+) -> dict[str, Picture]:
+    sections = make_sections(study, others or [], space)
+    return {picture.name: picture for section in sections for picture in section.pictures}
+
+
+def read_csv(picture: Picture) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(picture.table.to_csv())))
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Iterator[dict[str, Picture]]:
+    with styled():
+        yield pictures(finished_study(), OTHERS)
+
+
+def axes_of(picture: Picture) -> Axes:
+    figure = picture.draw()
+    figure.draw_without_rendering()
+    return figure.axes[0]
+
+
+def test_a_whole_study_has_every_picture(drawn: dict[str, Picture]) -> None:
+    cells = ["cell_1_normal", "cell_2_normal", "cell_3_normal"]
+    assert list(drawn) == [
+        "incumbent_evaluations",
+        "incumbent_seconds",
+        *cells,
+        "accuracy_params",
+        "accuracy_flops",
+        "predicted_measured",
+        "rank_correlation",
+        "task_similarity",
+        "source_weights",
+    ]
+    for picture in drawn.values():
+        assert picture.alt
+        assert 1 <= picture.caption.count(". ") + 1 <= 4, picture.caption
+
+
+@pytest.mark.parametrize("name", ["incumbent_evaluations", "incumbent_seconds"])
+def test_incumbents_are_drawn_as_their_csv_says(drawn: dict[str, Picture], name: str) -> None:
+    axes, rows = axes_of(drawn[name]), read_csv(drawn[name])
+    assert len(axes.lines) == 2
+    for line, series in zip(axes.lines, ("random", "this study"), strict=True):
+        own = [row for row in rows if row["series"] == series]
+        x_name = list(own[0])[2]
+        np.testing.assert_array_equal(line.get_xdata(), [float(row[x_name]) for row in own])
+        np.testing.assert_array_equal(line.get_ydata(), [float(row["mean"]) for row in own])
+    (band,) = axes.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    random = [row for row in rows if row["series"] == "random"]
+    assert heights.min() == min(float(row["lowest"]) for row in random)
+    assert heights.max() == max(float(row["highest"]) for row in random)
+    assert "band" in drawn[name].caption
+
+
+def test_trades_are_drawn_as_their_csv_says(drawn: dict[str, Picture]) -> None:
+    axes, rows = axes_of(drawn["accuracy_flops"]), read_csv(drawn["accuracy_flops"])
+    assert [row["evaluation"] for row in rows] == ["0", "1", "2", "4", "6", "7"]
+    front = [row for row in rows if row["in_pareto_set"] == "yes"]
+    # costs fall with the number: 7 is cheapest, 6 best
+    assert [row["evaluation"] for row in front] == ["6", "7"]
+    line, limit = axes.lines
+    np.testing.assert_array_equal(line.get_xdata(), [1000.0, 2000.0])
+    np.testing.assert_array_equal(line.get_ydata(), [65.0, 90.0])
+    np.testing.assert_array_equal(limit.get_xdata(), [9000.0, 9000.0])
+    points = np.concatenate([c.get_offsets() for c in axes.collections])
+    others = [row for row in rows if row["in_pareto_set"] == "no"]
+    np.testing.assert_array_equal(points[:, 0], [float(row["flops"]) for row in others])
+    np.testing.assert_array_equal(points[:, 1], [float(row["value"]) for row in others])
+    assert axes.get_xscale() == "log"
+
+
+def test_what_a_limit_excludes_is_marked_and_in_no_pareto_set() -> None:
+    goal = {"limits": {"params": 250.0}, "pareto": ""}
+    study = make_study([0.5, 0.6, 0.9], goal=goal)  # 100, 200 and 300 parameters
+    (picture,) = (p for n, p in pictures(study).items() if n == "accuracy_params")
+    assert picture.table.column("in_pareto_set") == [True, True, False]
+    assert picture.table.column("admitted") == [True, True, False]
+
+
+def test_predictions_are_drawn_as_their_csv_says(drawn: dict[str, Picture]) -> None:
+    axes, rows = axes_of(drawn["predicted_measured"]), read_csv(drawn["predicted_measured"])
+    points = np.concatenate([c.get_offsets() for c in axes.collections])
+    np.testing.assert_array_equal(points[:, 0], [float(row["predicted"]) for row in rows])
+    np.testing.assert_array_equal(points[:, 1], [float(row["measured"]) for row in rows])
+    assert len(axes.collections) == 2  # rounds
+    axes, rows = axes_of(drawn["rank_correlation"]), read_csv(drawn["rank_correlation"])
+    defined = [float(row["rank_correlation"]) for row in rows[:-1] if row["rank_correlation"]]
+    assert [bar.get_height() for bar in axes.patches] == defined
+    assert axes.lines[-1].get_ydata()[0] == float(rows[-1]["rank_correlation"])
+
+
+def test_relations_are_drawn_as_their_csv_says(drawn: dict[str, Picture]) -> None:
+    axes, rows = axes_of(drawn["task_similarity"]), read_csv(drawn["task_similarity"])
+    values = axes.images[0].get_array()
+    assert values is not None
+    assert values.ravel().tolist() == [float(row["rank_correlation"]) for row in rows]
+    assert [row["task"] for row in rows[::3]] == ["digits", "mnist", "usps"]
+    axes, rows = axes_of(drawn["source_weights"]), read_csv(drawn["source_weights"])
+    assert [(row["source"], float(row["weight"])) for row in rows] == [
+        ("mnist", 0.75),
+        ("usps", -0.5),
+    ]
+    assert [bar.get_width() for bar in axes.patches] == [0.75, -0.5]
+
+
+def test_both_cells_of_a_two_cell_space_are_drawn() -> None:
+    found = pictures(two_cell_study(), space=TWO_CELL)
+    cells = [name for name in found if name.startswith("cell")]
+    assert cells == ["cell_1_normal", "cell_1_reduction", "cell_2_normal", "cell_2_reduction"]
+    for name in cells:
+        png, _ = render(found[name].draw)
+        assert png.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("values", [[None, None], [0.5], [None, 0.5], [0.5, 0.5, 0.5, 0.5]])
+def test_small_studies_are_drawn(values: list[float | None]) -> None:
+    study = make_study(values)
+    found = pictures(dataclasses.replace(study, evaluations=study.evaluations))
+    assert ("incumbent_evaluations" in found) == any(value is not None for value in values)
+    for picture in found.values():
+        render(picture.draw)
+
+
+def test_many_rounds_and_sources_are_drawn() -> None:
+    evaluations = [
+        make_evaluation(i, 0.1 + i / 50, predicted=i / 9, round_index=i) for i in range(30)
+    ]
+    study = StudyRecord(make_spec(), tuple(evaluations), finished_study().result)
+    count = 20
+    relations = {
+        "names": ["target", *(f"source {i}" for i in range(count))],
+        "similarity": np.eye(count + 1).tolist(),
+        "source_weights": [i / count for i in range(count)],
+        "no_transfer_probability": None,
+    }
+    study = dataclasses.replace(study, result={**(study.result or {}), "relations": relations})
+    found = pictures(study)
+    assert len(found["source_weights"].table.rows) == 12
+    assert found["source_weights"].table.rows[0] == ("source 19", 0.95)
+    assert "Probability" not in found["source_weights"].caption
+    for name in ("predicted_measured", "rank_correlation", "task_similarity", "source_weights"):
+        render(found[name].draw)
+
+
+def test_names_of_a_record_are_drawn_as_text() -> None:
+    hostile = "$\\frac{1}{0}$ <script>alert(1)</script> \x00\x1b]0;t\x07 名 & ' \""
+    study = finished_study()
+    result = study.result or {}
+    relations = {**result["relations"], "names": ["target", hostile, hostile + "2"]}
+    study = dataclasses.replace(study, result={**result, "relations": relations})
+    others = [make_study([0.5], "b", optimizer=hostile)]
+    for picture in pictures(study, others).values():
+        _, svg = render(picture.draw)
+        tree = xml.etree.ElementTree.fromstring(svg)
+        assert not [node for node in tree.iter() if node.tag.endswith("script")]
+    assert printable("a\nb\x00 名") == "a b□ □"
+    assert len(printable("x" * 99)) == 44
+
+
+def test_equal_pictures_are_equal_bytes(drawn: dict[str, Picture]) -> None:
+    picture = drawn["accuracy_params"]
+    assert render(picture.draw) == render(picture.draw)

@@ -1,0 +1,273 @@
+"""How the report's pictures look. Only `report/figures.py` and `report/cells.py` use Matplotlib.
+
+Every picture is drawn from its table alone, so the CSV beside it holds what is seen. A picture is
+five inches wide with text of 10.5 points: on a telephone's 368 pixels the text still has ten.
+"""
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
+
+import matplotlib
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.ticker import AutoLocator, LogLocator, MaxNLocator, NullFormatter
+
+from xfernas_jax.report.comparison import OWN
+from xfernas_jax.report.prediction import ALL_ROUNDS
+from xfernas_jax.report.table import Table
+
+# Okabe and Ito's colours, told apart by people with any kind of colour vision; yellow is too pale.
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+PINK, AMBER, SKY = "#CC79A7", "#E69F00", "#56B4E9"
+COLORS = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY)
+GREY, BLACK = "#767676", "#000000"
+LINES = ("-", "--", "-.", ":")
+MARKERS = "osD^vPX*"
+WIDTH_INCHES, PIXELS_PER_INCH = 5.0, 200
+POINTS = 10.5
+_MOST_NUMBERED = 7  # tasks of a heat map with a number in each field
+_STYLE: Mapping[str, Any] = {
+    "font.size": POINTS,
+    "axes.titlesize": POINTS,
+    "legend.fontsize": POINTS,
+    "text.parse_math": False,  # a name may hold dollars
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "xfernas_jax",
+    "lines.linewidth": 1.6,
+}
+
+
+def new_figure(height_inches: float, width_inches: float = WIDTH_INCHES) -> Figure:
+    """Returns an empty figure."""
+    return Figure(figsize=(width_inches, height_inches), dpi=PIXELS_PER_INCH, layout="constrained")
+
+
+@contextlib.contextmanager
+def styled() -> Iterator[None]:
+    """Within this context figures are drawn and saved in our style."""
+    with matplotlib.rc_context(cast(Any, _STYLE)):
+        yield
+
+
+def render(draw: Callable[[], Figure]) -> tuple[bytes, bytes]:
+    """Returns a picture as PNG and as SVG; the same picture gives the same bytes."""
+    with styled():
+        figure = draw()
+        png, svg = io.BytesIO(), io.BytesIO()
+        figure.savefig(png, format="png", metadata={"Software": None})
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+    return png.getvalue(), svg.getvalue()
+
+
+def printable(text: str, length: int = 44) -> str:
+    """Returns one line of at most `length` characters, all of which the font has."""
+    known = _font_characters()
+    line = " ".join(text.split())
+    line = "".join(c if ord(c) in known else "□" for c in line)
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def draw_incumbent(table: Table, x_label: str, y_label: str) -> Figure:
+    """Draws incumbents: step curves, a band for each group of several studies."""
+    x_name = table.columns[2]
+    names = [name for name in dict.fromkeys(table.column("series")) if name != OWN]
+    figure = new_figure(3.6 + 0.22 * (1 + len(names)))
+    axes = figure.subplots()
+    for i, name in enumerate(names):
+        part = table.only("series", name)
+        color, line = COLORS[i % len(COLORS)], LINES[i % len(LINES)]
+        count = part.column("studies")[0]
+        label = f"{printable(name, 42)}: {count} {'studies' if count > 1 else 'study'}"
+        x = part.column(x_name)
+        axes.plot(x, part.column("mean"), line, color=color, label=label, drawstyle="steps-post")
+        if count > 1:
+            low, high = part.column("lowest"), part.column("highest")
+            axes.fill_between(x, low, high, step="post", color=color, alpha=0.18, linewidth=0)
+    own = table.only("series", OWN)
+    markers = {"marker": "o", "markersize": 3.5} if len(own.rows) <= 60 else {}
+    axes.plot(
+        own.column(x_name),
+        own.column("mean"),
+        color=BLACK,
+        label=OWN,
+        drawstyle="steps-post",
+        zorder=3,
+        **markers,
+    )
+    if x_name == "evaluations":
+        _whole_numbers(axes)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.margins(x=0.02)
+    figure.legend(loc="outside lower left", frameon=False, handlelength=3)
+    return figure
+
+
+def draw_prediction(pairs: Table, y_label: str) -> Figure:
+    """Draws predicted against measured, a colour and a marker for each round."""
+    rounds = sorted(set(pairs.column("round")))
+    few = len(rounds) <= len(MARKERS)
+    figure = new_figure(4.2 if few else 3.6)
+    axes = figure.subplots()
+    colors = colormaps["viridis"]
+    for place, number in enumerate(rounds):
+        part = pairs.only("round", number)
+        axes.scatter(
+            part.column("predicted"),
+            part.column("measured"),
+            s=42,
+            color=colors(0.92 * place / max(len(rounds) - 1, 1)),
+            marker=MARKERS[place % len(MARKERS)],
+            edgecolor=BLACK,
+            linewidth=0.4,
+            label=f"{number}",
+        )
+    axes.set_xlabel("predicted (standard deviations)")
+    axes.set_ylabel(y_label)
+    if few:
+        figure.legend(
+            loc="outside lower left",
+            ncols=min(len(rounds), 8),
+            title="round",
+            frameon=False,
+            alignment="left",
+            handletextpad=0.1,
+            columnspacing=0.9,
+        )
+    else:
+        norm = BoundaryNorm([*(r - 0.5 for r in rounds), rounds[-1] + 0.5], colors.N)
+        bar = figure.colorbar(ScalarMappable(norm, colors), ax=axes, label="round")
+        shown = rounds[:: -(-len(rounds) // 8)]
+        bar.set_ticks(shown, labels=[str(r) for r in shown])
+    return figure
+
+
+def draw_rank_correlations(table: Table) -> Figure:
+    """Draws the rank correlation of each round as a bar, of all rounds as a line."""
+    figure = new_figure(3.6)
+    axes = figure.subplots()
+    rows = [row for row in table.rows if row[0] != ALL_ROUNDS and row[2] is not None]
+    axes.bar([int(r[0] or 0) for r in rows], [float(r[2] or 0) for r in rows], color=BLUE)
+    overall = table.only("round", ALL_ROUNDS).column("rank_correlation")[0]
+    axes.axhline(0.0, color=BLACK, linewidth=0.8)
+    if overall is not None:
+        label = f"all rounds together: {overall:.2f}"
+        axes.axhline(overall, color=ORANGE, linestyle="--", label=label)
+        figure.legend(loc="outside lower left", frameon=False)
+    axes.set_ylim(-1.05, 1.05)
+    axes.set_xlim(0.4, max((int(r[0] or 0) for r in rows), default=1) + 0.6)
+    _whole_numbers(axes)
+    axes.set_xlabel("round")
+    axes.set_ylabel("Spearman's rank correlation")
+    return figure
+
+
+def draw_similarity(table: Table) -> Figure:
+    """Draws rank correlations of tasks as a heat map with its numbers."""
+    names = list(dict.fromkeys(table.column("task")))
+    values = np.array(table.column("rank_correlation")).reshape(len(names), len(names))
+    low = min(0.0, float(values.min()))
+    labels = [f"{printable(name, 22)}  {i}" for i, name in enumerate(names, start=1)]
+    figure = new_figure(1.0 + max(1.6, 0.4 * len(names)))
+    axes = figure.subplots()
+    image = axes.imshow(values, cmap="cividis", vmin=low, vmax=1.0, aspect="auto")
+    axes.grid(False)
+    axes.set_xticks(range(len(names)), [str(i + 1) for i in range(len(names))])
+    axes.set_yticks(range(len(names)), labels)
+    for i, row in enumerate(values):
+        for j, value in enumerate(row):
+            color = "white" if (value - low) / (1.0 - low) < 0.55 else "black"
+            if len(names) <= _MOST_NUMBERED:
+                axes.text(j, i, f"{value:.2f}", ha="center", va="center", color=color)
+    if len(names) > _MOST_NUMBERED:
+        figure.colorbar(image, ax=axes, label="rank correlation")
+    return figure
+
+
+def draw_weights(table: Table) -> Figure:
+    """Draws the weights of sources as bars, the largest on top."""
+    figure = new_figure(1.2 + max(0.9, 0.36 * len(table.rows)))
+    axes = figure.subplots()
+    places = range(len(table.rows))[::-1]
+    weights = table.column("weight")
+    bars = axes.barh(places, weights, color=[BLUE if w >= 0 else ORANGE for w in weights])
+    axes.bar_label(bars, [f"{w:.2f}" for w in weights], padding=3)
+    axes.set_yticks(places, [printable(name, 22) for name in table.column("source")])
+    axes.axvline(0.0, color=BLACK, linewidth=0.8)
+    axes.margins(x=0.2)
+    axes.grid(False, axis="y")
+    axes.set_xlabel("weight (standard deviations)")
+    return figure
+
+
+def draw_trade(table: Table, x_label: str, y_label: str, limit: float | None) -> Figure:
+    """Draws accuracy against a cost, with the Pareto set and the limit."""
+    figure = new_figure(4.2)
+    axes = figure.subplots()
+    rows = [row for row in table.rows if row[1] is not None]
+    over = [row for row in rows if row[4] is False]
+    front = sorted((row for row in rows if row[3] is True), key=lambda row: _number(row, 1))
+    inner = [row for row in rows if row[4] is not False and row[3] is not True]
+    for part, color, marker, label in (
+        (inner, SKY, "o", "other architectures"),
+        (over, GREY, "x", "not admitted by the search's limits"),
+    ):
+        if part:
+            x, y = [_number(row, 1) for row in part], [_number(row, 2) for row in part]
+            edge = {} if marker == "x" else {"edgecolor": BLACK, "linewidth": 0.4}
+            axes.scatter(x, y, color=color, marker=marker, label=label, s=34, **edge)
+    x, y = [_number(row, 1) for row in front], [_number(row, 2) for row in front]
+    style = {"drawstyle": "steps-post", "linewidth": 1.2, "markeredgecolor": BLACK}
+    axes.plot(x, y, "-D", color=ORANGE, markersize=6.5, label="Pareto set", zorder=3, **style)
+    if limit is not None:
+        axes.axvline(limit, color=BLACK, linestyle="--", label=f"limit {limit:,.6g}")
+    _log_or_linear(axes, [*(_number(row, 1) for row in rows), *([] if limit is None else [limit])])
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    figure.legend(loc="outside lower left", frameon=False)
+    return figure
+
+
+def _number(row: tuple[Any, ...], place: int) -> float:
+    return float(row[place])
+
+
+def _log_or_linear(axes: Axes, costs: list[float]) -> None:
+    """Makes the cost axis logarithmic with plain numbers, except where a cost is 0."""
+    if not costs or min(costs) <= 0.0:
+        return
+    axes.set_xscale("log")
+    ratio = max(costs) / min(costs)
+    narrow = AutoLocator() if ratio < 4.0 else LogLocator(subs=(1.0, 2.0, 5.0))
+    axes.xaxis.set_major_locator(LogLocator() if ratio > 300.0 else narrow)
+    axes.xaxis.set_major_formatter(lambda value, _: _plain(value))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _plain(value: float) -> str:
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if value >= size:
+            unit = 1e3 if letter == "k" else size
+            return f"{value / unit:g}{letter}"
+    return f"{value:g}"
+
+
+def _whole_numbers(axes: Axes) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _font_characters() -> set[int]:
+    return set(get_font(findfont(FontProperties())).get_charmap())
