@@ -1,6 +1,6 @@
 """From recorded sources to what a predictor learns from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -8,12 +8,31 @@ from xfernas_jax.history.record import Evaluation
 from xfernas_jax.history.sources import Source
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.search.goal import cost_rows
-from xfernas_jax.space.base import Space
+from xfernas_jax.space.base import Genotype, Space
 
 
 def source_curves(sources: Sequence[Source]) -> list[list[tuple[float, ...]]]:
     """Returns the learning curves of each source's complete evaluations."""
     return [[e.curve for e in s.evaluations if e.status == "complete"] for s in sources]
+
+
+def scored_history(
+    space: Space, name: str, pairs: Iterable[tuple[Genotype, float]]
+) -> TaskHistory | None:
+    """Encodes genotypes with finite scores; those of equal networks are averaged.
+
+    None where there are fewer than two different ones: they teach nothing.
+    """
+    scores: dict[str, list[float]] = {}
+    tokens: dict[str, tuple[int, ...]] = {}
+    for genotype, score in pairs:
+        key = space.key(genotype)
+        scores.setdefault(key, []).append(score)
+        tokens.setdefault(key, space.encode(genotype))
+    if len(scores) < 2:
+        return None
+    means = np.array([np.mean(values) for values in scores.values()])
+    return TaskHistory(name, np.array([tokens[key] for key in scores], np.int32), means)
 
 
 def task_histories(

@@ -2,6 +2,7 @@
 
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.canonical import canonical_graph, prune
+from xfernas_jax.space.categorical import Assignment, CategoricalSpace
 from xfernas_jax.space.genotype_file import read_genotype, read_space_name, write_genotype
 from xfernas_jax.space.graph import CellGraph, Edge, NetworkPlan
 from xfernas_jax.space.nasbench201 import (
@@ -19,7 +20,9 @@ __all__ = [
     "NAONET_B",
     "NASBENCH201_BEST",
     "SPACES",
+    "Assignment",
     "Block",
+    "CategoricalSpace",
     "Cell",
     "CellGraph",
     "Edge",

@@ -1,0 +1,278 @@
+"""`XferSampler`: our transfer search as a sampler of Optuna."""
+
+import collections
+import threading
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.logging import get_logger
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from xfernas_jax.search.base import SearchOptimizer
+from xfernas_jax.search.optuna_trials import (
+    Parameters,
+    SourceStudy,
+    assignment,
+    learnable,
+    likely_parameters,
+    observation,
+    read_sources,
+    sign_of,
+    source_histories,
+)
+from xfernas_jax.search.registry import SearchConfig, make_optimizer
+from xfernas_jax.space.categorical import Assignment, CategoricalSpace, Value
+
+_BATCH, _NUM_BEST = 5, 3  # of five trials in a row three take the best, two explore
+_MAX_SEARCHES = 8
+_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+class XferSampler(BaseSampler):
+    """Suggests categorical parameters by what other studies found, and by the study itself.
+
+    The other studies may have another objective and direction: what they have in common with the
+    target is learned, and where they tell nothing of it, that is learned too. A study teaches if
+    its complete trials have all the categorical parameters of the target, with the same values in
+    the same order. Such parameters are suggested together; all others (floats, integers,
+    conditional parameters) come from the independent sampler.
+
+    Suggestions depend on the seed, the sources, the finished trials and the trials that run, so a
+    study that was interrupted goes on as if it had not been. No combination is suggested twice
+    while there are new ones. Failed trials count as the worst value; pruned trials are not tried
+    again and teach no value.
+
+    Of five trials in a row three take the best by prediction, and two the best of one plausible
+    score function each. Once every combination was tried, they are random. A study of several
+    objectives is refused with `ValueError`.
+    """
+
+    def __init__(
+        self,
+        sources: str | Sequence[str | Study] = "all",
+        *,
+        seed: int | None = None,
+        optimizer: str = "xfer_nao",
+        config: SearchConfig | None = None,
+        search_space: Mapping[str, Sequence[Value]] | None = None,
+        independent_sampler: BaseSampler | None = None,
+    ) -> None:
+        """Nothing is read yet; sources are read once, at the first suggestion for a study.
+
+        Args:
+          sources: "all" (every other study of the study's storage), names of such studies, or
+            `optuna.Study` objects of any storage. An empty list: no transfer.
+          seed: of everything random; by default a new one.
+          optimizer: see `search.registry.make_optimizer`.
+          config: of the optimizer, such as its predictor and `num_initial`.
+          search_space: the categorical parameters, by name, as for `optuna.samplers.GridSampler`.
+            By default those that all complete trials have; before there are any, those of the
+            source trials that have the parameters suggested so far.
+          independent_sampler: of all other parameters; by default random, by the seed.
+        """
+        self._wanted = sources
+        self._seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
+        self._optimizer = optimizer
+        self._config = SearchConfig() if config is None else config
+        self._given = (
+            None
+            if search_space is None
+            else learnable({n: CategoricalDistribution(v) for n, v in search_space.items()})
+        )
+        self._independent_sampler = independent_sampler
+        self._forget()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k not in ("_lock", "_read", "_searches")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()
+        self._read: dict[str, tuple[Any, tuple[SourceStudy, ...]]] = {}
+        self._searches: collections.OrderedDict[Any, _Search] = collections.OrderedDict()
+
+    def reseed_rng(self) -> None:
+        """Reseeds the given independent sampler; our own draws have seeds of their own."""
+        if self._independent_sampler is not None:
+            self._independent_sampler.reseed_rng()
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Returns the categorical parameters that are suggested together."""
+        self._raise_error_if_multi_objective(study)
+        if self._given is not None:
+            return {name: CategoricalDistribution(values) for name, values in self._given.items()}
+        space = IntersectionSearchSpace(include_pruned=True).calculate(study)
+        return {name: space[name] for name in sorted(learnable(space))}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Returns values of all parameters of a search space."""
+        self._raise_error_if_multi_objective(study)
+        parameters = learnable(search_space)
+        suggested = self._suggest(study, trial, parameters) if parameters else None
+        values: dict[str, Any] = dict(suggested or {})
+        for name, distribution in search_space.items():
+            if name not in values:
+                values[name] = self._independent(study, trial, name, distribution)
+        return {name: values[name] for name in search_space}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Returns a value of one parameter.
+
+        Before a trial is complete, a categorical one is suggested by the sources.
+        """
+        self._raise_error_if_multi_objective(study)
+        guess = self._guess(study, trial, param_name, param_distribution)
+        if guess is not None:
+            return guess[param_name]
+        return self._independent(study, trial, param_name, param_distribution)
+
+    def _independent(
+        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
+    ) -> Any:
+        sampler = self._independent_sampler
+        if sampler is None:  # one for each draw, so that no state is shared or lost
+            entropy = [self._seed, trial.number, zlib.crc32(name.encode())]
+            sampler = RandomSampler(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
+        return sampler.sample_independent(study, trial, name, distribution)
+
+    def _guess(
+        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
+    ) -> Mapping[str, Value] | None:
+        """Returns what the sources suggest for a study whose parameters are not known yet.
+
+        None where they suggest nothing, or not what the trial has already.
+        """
+        if self._given is not None or not learnable({name: distribution}):
+            return None
+        if study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
+            return None
+        known = {**trial.distributions, name: distribution}
+        parameters = likely_parameters(self._sources(study), known)
+        if parameters is None:
+            return None
+        guess = self._suggest(study, trial, parameters)
+        if guess is None or any(
+            trial.params[other] != guess[other] for other in trial.params if other in guess
+        ):
+            return None
+        return guess
+
+    def _suggest(
+        self, study: Study, trial: FrozenTrial, parameters: Parameters
+    ) -> dict[str, Value] | None:
+        """Returns values of all parameters; None where every combination was tried."""
+        sources = self._sources(study)
+        with self._lock:  # the trials too: what another thread was given must not be forgotten
+            trials = study.get_trials(deepcopy=False)
+            search = self._search(study, parameters, sources)
+            search.catch_up(trials, sign_of(study))
+            found = search.suggest(trial.number, trials, self._seed)
+            return None if found is None else search.space.named(found)
+
+    def _sources(self, study: Study) -> tuple[SourceStudy, ...]:
+        """Reads the sources of a study, once."""
+        with self._lock:
+            read = self._read.get(study.study_name)
+            if read is None or read[0] is not study._storage:
+                read = (study._storage, read_sources(study, self._wanted))
+                self._read[study.study_name] = read
+            return read[1]
+
+    def _search(
+        self, study: Study, parameters: Parameters, sources: tuple[SourceStudy, ...]
+    ) -> "_Search":
+        key = (study.study_name, tuple(parameters.items()), id(sources))
+        search = self._searches.pop(key, None)
+        if search is None:
+            space = CategoricalSpace("optuna", parameters)
+            histories = source_histories(space, sources)
+            names = [f"{history.name} ({len(history.scores)})" for history in histories]
+            get_logger(__name__).info(
+                f"{study.study_name} learns from: {', '.join(names) or 'no other study'}."
+            )
+            search = _Search(
+                space,
+                lambda: make_optimizer(self._optimizer, space, histories, self._config),
+                sources,
+            )
+        self._searches[key] = search
+        while len(self._searches) > _MAX_SEARCHES:
+            self._searches.popitem(last=False)
+        return search
+
+
+class _Search:
+    """One optimizer, kept between the trials of a study.
+
+    Attributes:
+      space: of the parameters.
+    """
+
+    def __init__(
+        self, space: CategoricalSpace, make: Callable[[], SearchOptimizer], sources: Any
+    ) -> None:
+        """Takes a function that makes the optimizer; `sources` are kept for their identity."""
+        self.space = space
+        self._make, self._sources = make, sources
+        self._optimizer: SearchOptimizer | None = None
+        self._observed: list[int] = []
+        self._handed_out: dict[int, Assignment] = {}  # by the number of a trial that runs
+
+    def catch_up(self, trials: Sequence[FrozenTrial], sign: float) -> None:
+        """Shows the optimizer the finished trials in the order of their numbers.
+
+        Where one has finished after a later one, it begins anew: what it suggests then does not
+        depend on who finished first.
+        """
+        finished = [t for t in sorted(trials, key=lambda t: t.number) if t.state in _FINISHED]
+        numbers = [trial.number for trial in finished]
+        count = len(self._observed)
+        optimizer = self._optimizer
+        if optimizer is None or numbers[:count] != self._observed:
+            optimizer, count = self._make(), 0
+        found = [observation(self.space, trial, sign) for trial in finished[count:]]
+        optimizer.observe([evaluation for evaluation in found if evaluation is not None])
+        self._optimizer, self._observed = optimizer, numbers
+
+    def suggest(self, number: int, trials: Sequence[FrozenTrial], seed: int) -> Assignment | None:
+        """Returns the genotype of a trial, the same whenever it is asked for; None if none is new.
+
+        A trial that runs and whose parameters are not all recorded counts with what it was given.
+        """
+        assert self._optimizer is not None
+        running = {t.number: t for t in trials if t.state == TrialState.RUNNING}
+        self._handed_out = {n: g for n, g in self._handed_out.items() if n in running}
+        if number in self._handed_out:
+            return self._handed_out[number]
+        pending = [
+            genotype
+            for other, trial in sorted(running.items())
+            if other != number
+            and (genotype := assignment(self.space, trial) or self._handed_out.get(other))
+        ]
+        rng = np.random.default_rng([seed, number])
+        count = 1 if number % _BATCH < _NUM_BEST else _BATCH  # the last of a batch explores
+        found = self._optimizer.suggest(rng, count, pending)
+        if not found:
+            return None
+        self._handed_out[number] = found[-1].genotype
+        return found[-1].genotype

@@ -1,0 +1,146 @@
+"""Spaces of categorical parameters: any set of names, each with a few values."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from xfernas_jax.errors import GenotypeError, SpaceError
+from xfernas_jax.space.base import Space
+from xfernas_jax.space.checks import check_fields, checked_tokens
+from xfernas_jax.space.graph import NetworkPlan
+
+Value = None | bool | int | float | str
+"""What a parameter may be: a scalar that JSON can write."""
+
+_KINDS = (type(None), bool, int, float, str)
+
+
+@dataclasses.dataclass(frozen=True)
+class Assignment:
+    """A genotype: the value of each parameter, in the order of the space."""
+
+    values: tuple[Value, ...]
+
+
+class CategoricalSpace(Space):
+    """Every combination of the values of some parameters.
+
+    Each pair of a parameter and a value is a token of its own, so a predictor is told nothing of
+    the order of values. Different combinations are different architectures.
+
+    Attributes:
+      parameters: the values of each parameter, by name.
+    """
+
+    def __init__(self, name: str, parameters: Mapping[str, Sequence[Any]]) -> None:
+        """Takes the parameters.
+
+        Args:
+          name: of the space.
+          parameters: for each name at least one value; the values are different texts, numbers,
+            booleans or None. At least one parameter has two.
+
+        Raises:
+          SpaceError: the values break these rules.
+        """
+        for parameter, values in parameters.items():
+            if isinstance(values, str) or not is_value_set(values):
+                raise SpaceError(
+                    f"Space {name!r}: the values of {parameter!r} are different texts, finite "
+                    f"numbers, booleans or None (1 and True are equal). Got {values!r:.80}."
+                )
+        if not any(len(values) > 1 for values in parameters.values()):
+            raise SpaceError(f"Space {name!r} needs a parameter with at least two values.")
+        self.name = name
+        self.parameters: Mapping[str, tuple[Value, ...]] = MappingProxyType(
+            {parameter: tuple(values) for parameter, values in parameters.items()}
+        )
+        sizes = [len(values) for values in self.parameters.values()]
+        firsts = itertools.accumulate(sizes, initial=1)
+        self._firsts = tuple(firsts)[:-1]  # token of each parameter's first value
+        pairs = [(p, value) for p, values in self.parameters.items() for value in values]
+        self.vocabulary = ("<start>", *(f"{parameter}={value!r}" for parameter, value in pairs))
+        self.choices = tuple(
+            tuple(range(first, first + size))
+            for first, size in zip(self._firsts, sizes, strict=True)
+        )
+
+    def genotype(self, values: Mapping[str, Any]) -> Assignment:
+        """Returns the genotype of named values; `GenotypeError` where a name or value is wrong."""
+        check_fields(dict(values), tuple(self.parameters), f"An assignment of {self.name!r}")
+        indices = [self._index(name, values[name]) for name in self.parameters]
+        known = zip(self.parameters.values(), indices, strict=True)
+        return Assignment(tuple(choices[index] for choices, index in known))
+
+    def named(self, genotype: Assignment) -> dict[str, Value]:
+        """Returns the values of a genotype by name; inverts `genotype`."""
+        return dict(zip(self.parameters, self._checked(genotype).values, strict=True))
+
+    def encode(self, genotype: Assignment) -> tuple[int, ...]:
+        if not isinstance(genotype, Assignment) or len(genotype.values) != len(self.parameters):
+            raise GenotypeError(
+                f"A genotype of space {self.name!r} is an Assignment of {len(self.parameters)} "
+                f"values. Got {genotype!r:.80}."
+            )
+        return tuple(
+            first + self._index(parameter, value)
+            for first, parameter, value in zip(
+                self._firsts, self.parameters, genotype.values, strict=True
+            )
+        )
+
+    def decode(self, tokens: Sequence[int]) -> Assignment:
+        places = zip(
+            self._firsts, self.parameters.values(), checked_tokens(self, tokens), strict=True
+        )
+        return Assignment(tuple(values[token - first] for first, values, token in places))
+
+    def plan(self, genotype: Assignment) -> NetworkPlan:
+        """Raises `SpaceError`: values of parameters are no network of ours."""
+        raise SpaceError(
+            f"Space {self.name!r} has parameters and no networks of ours; search it with "
+            "--objective=module:FUNCTION, or from Python."
+        )
+
+    def canonical(self, genotype: Assignment) -> Assignment:
+        return self._checked(genotype)
+
+    def to_json(self, genotype: Assignment) -> dict[str, Any]:
+        """Returns `{"space", "values"}`, the values by name."""
+        return {"space": self.name, "values": self.named(genotype)}
+
+    def from_json(self, value: Any) -> Assignment:
+        if not isinstance(value, dict):
+            raise GenotypeError(f"A genotype is a JSON object. Got {value!r:.80}.")
+        self.check_json_space(value, "genotype")
+        check_fields(value, ("space", "values"), f"A genotype of space {self.name!r}")
+        if not isinstance(value["values"], dict):
+            raise GenotypeError(
+                f"values of a genotype are an object by name. Got {value['values']!r:.80}."
+            )
+        return self.genotype(value["values"])
+
+    def _checked(self, genotype: Assignment) -> Assignment:
+        self.encode(genotype)
+        return genotype
+
+    def _index(self, parameter: str, value: Any) -> int:
+        for index, known in enumerate(self.parameters[parameter]):
+            if type(known) is type(value) and known == value:
+                return index
+        raise GenotypeError(
+            f"Parameter {parameter!r} of space {self.name!r} has the value {value!r:.40}; it may "
+            f"be one of {', '.join(map(repr, self.parameters[parameter]))}."
+        )
+
+
+def is_value_set(values: Any) -> bool:
+    """Tells whether these can be the values of a parameter."""
+    kinds_fit = all(
+        type(value) in _KINDS and (type(value) is not float or math.isfinite(value))
+        for value in values
+    )
+    return kinds_fit and 0 < len(values) == len(set(values))
