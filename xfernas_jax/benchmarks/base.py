@@ -57,6 +57,9 @@ class Benchmark(Protocol):
         """
         ...
 
-    def test_accuracy(self, genotype: Genotype, variables: Any) -> float:
-        """Returns the accuracy on the test part, a fraction; read once, at the end."""
+    def test_accuracy(self, genotype: Genotype, variables: Any) -> float | None:
+        """Returns the accuracy on the test part, a fraction; read once, at the end.
+
+        None where there is no test part; a search with scores does not ask.
+        """
         ...

@@ -41,6 +41,12 @@ def export() -> None:
     folder = pathlib.Path(inputs.needed("output_dir", flags.OUTPUT_DIR.value))
     with inputs.open_storage(create=False) as storage:
         spec, result = _finished_study(storage)
+        if spec.task.metric == "score":
+            raise StudyError(
+                f"Study {spec.name!r} scores architectures by a function of yours "
+                f"({spec.task.dataset:.160}); there is no network of ours to export. "
+                "best_genotype.json in its folder is the architecture."
+            )
         evaluations = storage.evaluations(spec.name)
     space, recipe = lookup_space(spec.space), recipe_from_json(spec.config.get("recipe"))
     name = _dataset_name(spec, result)

@@ -15,6 +15,13 @@ DATASET = flags.DEFINE_string(
     "Data set of the task: digits, fashion_mnist, mnist_5k, a TFDS name, npz:FILE, folder:PATH or "
     "module:FUNCTION of your own.",
 )
+OBJECTIVE = flags.DEFINE_string(
+    "objective",
+    None,
+    "module:FUNCTION of your own that `search` and `collect` score architectures by, instead of "
+    "training them: it takes the JSON object of an architecture (and a seed, where it has a "
+    "parameter of that name) and returns a number, larger is better.",
+)
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS sets.")
 DATA_RESIDENCE = flags.DEFINE_enum(
     "data_residence",
@@ -267,7 +274,16 @@ def given(name: str) -> bool:
 def command(verb: str) -> str:
     """Returns the command that was given, without what is of this machine: folders and URLs."""
     words = ["python run.py", verb]
-    decisive = ("dataset", "space", "recipe", "set", "num_architectures", "num_repeated", "seed")
+    decisive = (
+        "dataset",
+        "objective",
+        "space",
+        "recipe",
+        "set",
+        "num_architectures",
+        "num_repeated",
+        "seed",
+    )
     for name in (*decisive, "study"):
         if given(name):
             value = flags.FLAGS[name].value

@@ -6,20 +6,20 @@ from rich.table import Table
 
 from xfernas_jax.benchmarks.trained import versions
 from xfernas_jax.cli import flags, inputs
-from xfernas_jax.cli.progress import console
+from xfernas_jax.cli.progress import console, shown_value
 from xfernas_jax.history import append_all, read_jsonl, study_summaries, write_jsonl
 
 
 def list_studies() -> None:
     """Lists the studies of the storage."""
-    columns = ("study", "kind", "data set", "space", "evaluations", "best valid %")
+    columns = ("study", "kind", "data set", "space", "evaluations", "best valid %, or score")
     with inputs.open_storage(create=False) as storage:
         rows = study_summaries(storage)
     table = Table(*columns)
     for row in rows:
         best = row.best_valid_accuracy
         cells = (row.spec.name, row.spec.kind, row.spec.task.dataset, row.spec.space)
-        shown = "-" if best is None else f"{100 * best:.2f}"
+        shown = shown_value(best, row.spec.task.metric).removesuffix(" %")
         table.add_row(*cells, str(row.num_evaluations), shown)
         if not console.is_terminal:
             print("\t".join((*cells, str(row.num_evaluations), shown)))

@@ -28,6 +28,7 @@ from xfernas_jax.history import (
     Source,
     Storage,
     StudySpec,
+    Task,
     choose_studies,
     default_storage_url,
     default_study_name,
@@ -179,9 +180,10 @@ def has_fields(value: Any, kinds: Mapping[str, type]) -> bool:
     )
 
 
-def is_curve(value: Any) -> bool:
-    """Tells whether a value that was read is a list of fractions."""
-    return isinstance(value, list) and all(type(item) in (int, float) for item in value)
+def is_curve(value: Any, may_miss: bool = False) -> bool:
+    """Tells whether a value that was read is a list of numbers, or also of None."""
+    kinds = (int, float, type(None)) if may_miss else (int, float)
+    return isinstance(value, list) and all(type(item) in kinds for item in value)
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
@@ -212,12 +214,12 @@ def _workdir() -> pathlib.Path:
 
 
 def study_spec(
-    kind: Any, data: ImageDataset, space: Space, of: Recipe, config: Mapping[str, Any]
+    kind: Any, task: Task, space: Space, recipe: str, config: Mapping[str, Any]
 ) -> StudySpec:
     """Describes the study of this run; its default name is made of task and configuration."""
     full = {**config, "kind": kind, "space": space.name}
-    name = flags.STUDY.value or default_study_name(data.task, full)
-    return StudySpec(name, kind, data.task, space.name, of.fingerprint(), config)
+    name = flags.STUDY.value or default_study_name(task, full)
+    return StudySpec(name, kind, task, space.name, recipe, config)
 
 
 def bundled_histories() -> tuple[RecordedStudy, ...]:

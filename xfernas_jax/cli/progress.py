@@ -8,7 +8,7 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from xfernas_jax.executors.base import Job
-from xfernas_jax.history.record import Evaluation
+from xfernas_jax.history.record import Evaluation, Metric
 from xfernas_jax.search.goal import Goal
 
 console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
@@ -19,6 +19,13 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def shown_value(value: float | None, metric: Metric) -> str:
+    """Returns an accuracy in percent, or a score as it is; `-` for None."""
+    if value is None:
+        return "-"
+    return f"{100 * value:.2f} %" if metric == "accuracy" else f"{value:.6g}"
 
 
 class _Lines:
@@ -68,7 +75,9 @@ class EvaluationProgress(_Lines):
           goal: what exceeds its limits is no incumbent; by default there are none.
         """
         super().__init__(total, len(seconds_done))
-        self._total, self._seconds, self._best = total, list(seconds_done), 0.0
+        self._total, self._seconds = total, list(seconds_done)
+        self._best: float | None = None
+        self._metric: Metric = "accuracy"
         self._goal = Goal() if goal is None else goal
         self._num_workers, self._running = num_workers, dict[str, str]()
         if seconds_done:
@@ -90,8 +99,11 @@ class EvaluationProgress(_Lines):
         """Prints the outcome of one evaluation."""
         label = self._label(job)
         self._running.pop(label, None)
-        score = evaluation.valid_accuracy
-        shown = f"failed: {evaluation.failure}" if score is None else f"valid {100 * score:6.2f} %"
+        score, self._metric = evaluation.valid_accuracy, evaluation.metric
+        word = "valid" if evaluation.metric == "accuracy" else "score"
+        shown = f"{word} {shown_value(score, evaluation.metric):>8}"
+        if score is None:
+            shown = f"failed: {evaluation.failure}"
         if evaluation.status == "stopped":
             shown = f"stopped after epoch {len(evaluation.curve)}"
         tail = ""
@@ -99,7 +111,8 @@ class EvaluationProgress(_Lines):
             if job.purpose != "resume":  # which was counted when it stopped
                 self._seconds.append(evaluation.seconds)
             if self._goal.best([evaluation], 1):
-                self._best = max(self._best, score or 0.0)
+                assert score is not None
+                self._best = score if self._best is None else max(self._best, score)
             elif score is not None:
                 shown += "  over the limit"
             tail = self._tail()
@@ -120,7 +133,7 @@ class EvaluationProgress(_Lines):
         recent = self._seconds[-10:]
         left = max(self._total - len(self._seconds), 0) * sum(recent) / len(recent)
         shown = duration(left / self._num_workers)
-        return f"  best {100 * self._best:6.2f} %  about {shown} left"
+        return f"  best {shown_value(self._best, self._metric):>8}  about {shown} left"
 
 
 class EpochProgress(_Lines):
@@ -146,15 +159,24 @@ class EpochProgress(_Lines):
         self._show(line, epoch)
 
 
-def print_outcome(incumbent_curve: Sequence[float], rows: Mapping[str, str]) -> None:
+def print_outcome(
+    incumbent_curve: Sequence[float | None], rows: Mapping[str, str], metric: Metric = "accuracy"
+) -> None:
     """Prints the incumbent's curve and a table of the result."""
-    print_curve("Incumbent by evaluation, validation accuracy", incumbent_curve, rows)
+    what = "validation accuracy" if metric == "accuracy" else "score"
+    print_curve(f"Incumbent by evaluation, {what}", incumbent_curve, rows, metric)
 
 
-def print_curve(title: str, curve: Sequence[float], rows: Mapping[str, str]) -> None:
-    """Prints a curve in percent and a table of names and values."""
-    shown = "  ".join(f"{i + 1}:{100 * v:.2f}" for i, v in enumerate(curve))
-    console.print(f"\n{title} in %:\n{shown}\n")
+def print_curve(
+    title: str,
+    curve: Sequence[float | None],
+    rows: Mapping[str, str],
+    metric: Metric = "accuracy",
+) -> None:
+    """Prints a curve, accuracies in percent, and a table of names and values."""
+    values = [shown_value(value, metric).removesuffix(" %") for value in curve]
+    shown = "  ".join(f"{i + 1}:{value}" for i, value in enumerate(values))
+    console.print(f"\n{title}{' in %' if metric == 'accuracy' else ''}:\n{shown}\n")
     width = max(map(len, rows))
     for name, value in rows.items():  # whole lines: a folded genotype could not be copied
         console.print(f"{name:<{width}}  {value}")

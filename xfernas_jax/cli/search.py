@@ -5,13 +5,14 @@ import json
 import pathlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
-from typing import Any
+from typing import Any, get_args
 
 from xfernas_jax.cli import flags, inputs
-from xfernas_jax.cli.evaluations import open_executor
-from xfernas_jax.cli.progress import EvaluationProgress, console, print_outcome
+from xfernas_jax.cli.progress import EvaluationProgress, console, print_outcome, shown_value
+from xfernas_jax.cli.scoring import scoring
 from xfernas_jax.errors import FlagError, HistoryError, StudyError, UserError
-from xfernas_jax.history import Evaluation, Storage
+from xfernas_jax.history import Evaluation, Storage, StudySpec
+from xfernas_jax.history.record import Metric
 from xfernas_jax.predictor.explain import TaskRelations
 from xfernas_jax.search.collect import collect_random
 from xfernas_jax.search.early_stop import make_early_stop
@@ -31,7 +32,7 @@ _RESULT_KINDS: Mapping[str, type] = {
     "num_confirmations": int,
     "best_genotype": dict,
     "best_valid_accuracy": float,
-    "test_accuracy": float,
+    "metric": str,
     "num_params": int,
     "seconds": float,
     "epochs_trained": int,
@@ -58,10 +59,9 @@ def search() -> None:
 
     inputs.check_output()
     space = get_space(flags.SPACE.value)
-    recipe = inputs.recipe(space)
-    dataset = inputs.dataset(recipe)
+    scored = scoring(space)
     loop = LoopConfig(
-        flags.BUDGET.value, flags.BATCH_SIZE.value, flags.SEED.value, flags.CONFIRM_SEEDS.value
+        flags.BUDGET.value, flags.BATCH_SIZE.value, flags.SEED.value, scored.confirm_seeds
     )
     config = {
         "optimizer": flags.OPTIMIZER.value,
@@ -72,7 +72,7 @@ def search() -> None:
         "batch_size": loop.batch_size,
         "seed": loop.seed,
         "confirm_seeds": loop.confirm_seeds,
-        "recipe": recipe.to_json(),
+        **scored.config,
     }
     goal = inputs.goal()
     if goal.costs:
@@ -82,22 +82,20 @@ def search() -> None:
     rule = flags.EARLY_STOP.value
     if rule != "none":
         config["early_stop"] = rule
-    spec = inputs.study_spec("search", dataset, space, recipe, config)
+    spec = inputs.study_spec("search", scored.task, space, scored.recipe, config)
     folder = inputs.folder_of(STUDIES, spec.name)
-    executor, num_devices = open_executor(
-        space, dataset, recipe, loop.batch_size, folder / _UNFINISHED
-    )
+    executor, num_devices = scored.open(loop.batch_size, folder / _UNFINISHED)
     with (
         closing(executor),
         inputs.open_storage() as storage,
         _control_unless_finished(storage, spec.name, loop.budget_evaluations),
     ):
-        console.print(f"Study {spec.name}: {dataset.task.dataset} in {space.name}, {recipe.name}")
+        console.print(f"Study {spec.name}: {scored.task.dataset} in {space.name}, {scored.label}")
         counts, sources, prior = inputs.choose_sources(storage, space, spec)
         spec = dataclasses.replace(spec, config={**spec.config, "source_studies": counts})
         # With learned shares asha saves less; see experiments/EARLY_STOP.md.
         curves = source_curves(sources) if rule == "median" else ()
-        early_stop = make_early_stop(rule, recipe.train.epochs, curves)
+        early_stop = make_early_stop(rule, scored.epochs, curves)
         predictor = PredictorConfig(
             encoder=flags.ENCODER.value, cache_dir=str(inputs.folder_of("predictor_cache"))
         )
@@ -110,7 +108,7 @@ def search() -> None:
                 predictor=predictor,
                 architecture_numbers=inputs.architecture_numbers(),
                 goal=goal,
-                known_costs=inputs.known_costs(space, dataset, recipe),
+                known_costs=scored.known_costs,
             ),
         )
         storage.create_or_open(spec)
@@ -128,7 +126,7 @@ def search() -> None:
                     spec.name,
                     loop,
                     progress,
-                    VariablesStore(folder / "variables"),
+                    VariablesStore(folder / "variables") if scored.is_trained else None,
                     prior,
                     early_stop,
                     goal,
@@ -136,16 +134,27 @@ def search() -> None:
             if outcome is None and goal.costs:
                 raise UserError(_nothing_admitted(spec.name, storage, goal))
             if outcome is None:
-                raise UserError(
-                    f"Study {spec.name}: every evaluation or every confirming training failed, so "
-                    "there is no best architecture; lower --set=train.learning_rate=..."
-                )
+                raise UserError(_nothing_complete(spec.name, storage))
             names = [source.name for source in sources]
-            result = _result(spec.name, dataset.task.dataset, space, names, outcome, num_devices)
+            result = _result(spec, space, names, outcome, num_devices)
             relations = optimizer.relations() if isinstance(optimizer, SurrogateSearch) else None
             result["relations"] = None if relations is None else relations.to_json()
             storage.set_result(spec.name, result)
     _hand_over(space, result)
+
+
+def _nothing_complete(study: str, storage: Storage) -> str:
+    """Says why a search has no result."""
+    if flags.OBJECTIVE.value is None:
+        return (
+            f"Study {study}: every evaluation or every confirming training failed, so there is no "
+            "best architecture; lower --set=train.learning_rate=..."
+        )
+    failures = [e.failure for e in storage.evaluations(study) if e.failure]
+    return (
+        f"Study {study}: --objective={flags.OBJECTIVE.value} gave no score. The last failure: "
+        f"{failures[-1] if failures else 'none recorded'}; mend it and name another --study."
+    )
 
 
 def _nothing_admitted(study: str, storage: Storage, goal: Goal) -> str:
@@ -190,10 +199,13 @@ def recorded_result(storage: Storage, study: str) -> dict[str, Any] | None:
         return None
     # Earlier versions wrote none of these.
     earlier = {"epochs_trained": 0, "epochs_saved": 0, "variables": "", "costs": {}, "front": []}
-    whole = {**earlier, "relations": None, **result}
+    whole = {"metric": "accuracy", **earlier, "relations": None, **result}
+    is_score = whole["metric"] == "score"
     if (
         inputs.has_fields(whole, _RESULT_KINDS)
-        and inputs.is_curve(whole.get("incumbent_curve"))
+        and whole["metric"] in get_args(Metric)
+        and (is_score or type(whole.get("test_accuracy")) is float)
+        and inputs.is_curve(whole.get("incumbent_curve"), may_miss=is_score)
         and all(isinstance(source, str) for source in whole["sources"])
         and _are_costs(whole["costs"])
         and all(_is_front_row(row) for row in whole["front"])
@@ -226,16 +238,16 @@ def _seconds_done(storage: Storage, study: str) -> list[float]:
 
 
 def _result(
-    study: str,
-    dataset: str,
+    spec: StudySpec,
     space: Space,
     sources: list[str],
     outcome: Outcome,
     num_devices: int,
 ) -> dict[str, Any]:
     return {
-        "study": study,
-        "dataset": dataset,
+        "study": spec.name,
+        "dataset": spec.task.dataset,
+        "metric": spec.task.metric,
         "space": space.name,
         "optimizer": flags.OPTIMIZER.value,
         "sources": sources,
@@ -251,7 +263,7 @@ def _result(
         "incumbent_curve": list(outcome.incumbent_curve),
         "variables": outcome.variables_name,
         "devices_per_evaluation": num_devices,
-        "dataset_flag": flags.DATASET.value,
+        "dataset_flag": flags.DATASET.value if spec.task.metric == "accuracy" else "",
         "data_dir": flags.DATA_DIR.value,
         "costs": dict(outcome.costs),
         "front": [_front_row(space, evaluation) for evaluation in outcome.front],
@@ -277,37 +289,49 @@ def _hand_over(space: Space, result: Mapping[str, Any]) -> None:
     inputs.write_json(folder / "result.json", result)
     if flags.OUTPUT.value:
         inputs.write_json(pathlib.Path(flags.OUTPUT.value), result)
+    cost = f"{result['num_evaluations']} evaluations + {result['num_confirmations']} confirmations"
     rows = {
         "best genotype": json.dumps(result["best_genotype"]),
-        "validation accuracy": f"{100 * result['best_valid_accuracy']:.2f} % "
-        f"(mean over {flags.CONFIRM_SEEDS.value} seeds)",
-        "test accuracy": f"{100 * result['test_accuracy']:.2f} % (one training, read once)",
-        "parameters": f"{result['num_params']:,}",
+        **_scores(result),
         **{name: f"{cost:,.4g}" for name, cost in result["costs"].items() if name != "params"},
-        "cost": f"{result['num_evaluations']} evaluations + {result['num_confirmations']} "
-        f"confirmations, {result['seconds']:.0f} s of training",
-        "epochs": f"{result['epochs_trained']} in the search, "
-        f"{result['epochs_saved']} saved by early stopping",
+        "cost": f"{cost}, {result['seconds']:.0f} s of "
+        f"{'training' if result['metric'] == 'accuracy' else 'scoring'}",
         "sources": ", ".join(result["sources"]) or "none",
         "study": result["study"],
         "record": inputs.storage_url(),
         "genotype file": str(genotype_file),
-        "trained variables": str(folder / "variables" / result["variables"]),
     }
+    if result["metric"] == "accuracy":
+        rows["trained variables"] = str(folder / "variables" / result["variables"])
     for row in result["front"]:
         costs = ", ".join(f"{name} {cost:,.5g}" for name, cost in row["costs"].items())
         rows[f"best trade, evaluation {row['evaluation'] + 1}"] = (
             f"{100 * row['valid_accuracy']:.2f} % with {costs}"
         )
-    print_outcome(result["incumbent_curve"], rows)
+    print_outcome(result["incumbent_curve"], rows, result["metric"])
+
+
+def _scores(result: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the rows that say how good the best architecture is."""
+    value = shown_value(result["best_valid_accuracy"], result["metric"])
+    seeds = f"(mean over {flags.CONFIRM_SEEDS.value} seeds)"
+    if result["metric"] == "score":
+        once = "(its one evaluation: the objective takes no seed, so none was confirmed)"
+        return {"score": f"{value} {seeds if result['num_confirmations'] else once}"}
+    return {
+        "validation accuracy": f"{value} {seeds}",
+        "test accuracy": f"{100 * result['test_accuracy']:.2f} % (one training, read once)",
+        "parameters": f"{result['num_params']:,}",
+        "epochs": f"{result['epochs_trained']} in the search, "
+        f"{result['epochs_saved']} saved by early stopping",
+    }
 
 
 def collect() -> None:
     """Evaluates random architectures of a task, for later searches to learn from."""
     space = get_space(flags.SPACE.value)
-    recipe = inputs.recipe(space)
-    dataset = inputs.dataset(recipe)
-    config = {"seed": flags.SEED.value, "recipe": recipe.to_json()}
+    scored = scoring(space)
+    config = {"seed": flags.SEED.value, **scored.config}
     count, num_repeated = flags.NUM_ARCHITECTURES.value, flags.NUM_REPEATED.value
     if num_repeated > count:
         raise FlagError(
@@ -315,16 +339,16 @@ def collect() -> None:
             "of them that are trained twice."
         )
     total = count + num_repeated
-    spec = inputs.study_spec("collect", dataset, space, recipe, config)
+    spec = inputs.study_spec("collect", scored.task, space, scored.recipe, config)
     unfinished = inputs.folder_of(STUDIES, spec.name, _UNFINISHED)
-    executor, _ = open_executor(space, dataset, recipe, total, unfinished)
+    executor, _ = scored.open(total, unfinished)
     with (
         closing(executor),
         inputs.open_storage() as storage,
         inputs.control(storage, spec.name),
     ):
         storage.create_or_open(spec)
-        console.print(f"Study {spec.name}: {dataset.task.dataset} in {space.name}, {recipe.name}")
+        console.print(f"Study {spec.name}: {scored.task.dataset} in {space.name}, {scored.label}")
         done = _seconds_done(storage, spec.name)
         progress = EvaluationProgress(total, done, executor.num_workers)
         with progress.bar:

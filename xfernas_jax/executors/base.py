@@ -73,8 +73,8 @@ class Executor(Protocol):
         """
         ...
 
-    def test_accuracy(self, genotype: Genotype, variables: Any) -> float:
-        """Returns the accuracy on the test part, a fraction."""
+    def test_accuracy(self, genotype: Genotype, variables: Any) -> float | None:
+        """Returns the accuracy on the test part, a fraction; None where there is none."""
         ...
 
     def close(self) -> None:

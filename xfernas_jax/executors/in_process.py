@@ -55,8 +55,8 @@ class InProcessExecutor:
         scored = self._benchmark.evaluate(job.genotype, job.seed, job.purpose, on_epoch, job.stop)
         return job, scored
 
-    def test_accuracy(self, genotype: Genotype, variables: Any) -> float:
-        """Returns the accuracy on the test part, a fraction."""
+    def test_accuracy(self, genotype: Genotype, variables: Any) -> float | None:
+        """Returns the accuracy on the test part, a fraction; None where there is none."""
         return self._benchmark.test_accuracy(genotype, variables)
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ class Task:
     Attributes:
       dataset: the name in the data registry.
       split: the rule that made train, validation and test parts, in words.
-      num_classes: at least 2.
+      num_classes: at least 2; 0 where a function of the user's gives scores.
     """
 
     dataset: str
@@ -34,8 +34,16 @@ class Task:
     num_classes: int
 
     def __post_init__(self) -> None:
-        if not self.dataset or self.num_classes < 2:
-            raise HistoryError(f"A task needs a data set name and at least 2 classes. Got {self}.")
+        if not self.dataset or self.num_classes < 0 or self.num_classes == 1:
+            raise HistoryError(
+                "A task needs a data set name and at least 2 classes, or 0 where a function "
+                f"scores. Got {self}."
+            )
+
+    @property
+    def metric(self) -> Metric:
+        """What its evaluations hold."""
+        return "accuracy" if self.num_classes else "score"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ stopped.
 
 import dataclasses
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,7 +20,8 @@ from xfernas_jax.history.record import Evaluation
 from xfernas_jax.history.storage import Storage
 from xfernas_jax.search.base import SearchOptimizer, Suggestion
 from xfernas_jax.search.early_stop import EarlyStop, Stopper
-from xfernas_jax.search.goal import Goal, costs_of
+from xfernas_jax.search.goal import Goal
+from xfernas_jax.search.outcome import Outcome, incumbent_curve, make_outcome
 from xfernas_jax.space.base import Genotype, Space
 
 
@@ -52,7 +53,8 @@ class LoopConfig:
       budget_evaluations: architectures in all.
       batch_size: architectures that the optimizer suggests at once.
       seed: of everything random in the search.
-      confirm_seeds: trainings of each finalist at the end, under other seeds than the search's.
+      confirm_seeds: trainings of each finalist at the end, under other seeds than the search's;
+        with 0 the best evaluation wins as it is, and nothing is tested.
       num_finalists: best architectures that are trained again.
     """
 
@@ -61,41 +63,6 @@ class LoopConfig:
     seed: int = 0
     confirm_seeds: int = 3
     num_finalists: int = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What a search found.
-
-    Attributes:
-      genotype: of the best mean validation accuracy over the confirming trainings.
-      valid_accuracy: that mean, a fraction.
-      test_accuracy: of one of its trainings, read once; None when nothing was read.
-      num_params: trainable parameters.
-      costs: of its tested training that are recorded, parameters included, by name.
-      front: evaluations of the search that no other one beats in both, with a Pareto goal.
-      incumbent_curve: best validation accuracy of the search after each evaluation.
-      num_evaluations: of the search, confirmations left out.
-      num_confirmations: trainings of the finalists.
-      seconds: of all trainings together.
-      epochs_trained: of the search, confirmations left out.
-      epochs_saved: that stopped evaluations did not train.
-      variables_name: under which the tested variables are kept; empty without a keeper.
-    """
-
-    genotype: Genotype
-    valid_accuracy: float
-    test_accuracy: float
-    num_params: int
-    incumbent_curve: tuple[float, ...]
-    num_evaluations: int
-    num_confirmations: int
-    seconds: float
-    epochs_trained: int = 0
-    epochs_saved: int = 0
-    variables_name: str = ""
-    costs: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    front: tuple[Evaluation, ...] = ()
 
 
 def run_search(
@@ -276,16 +243,6 @@ def training_seed(space: Space, genotype: Genotype, seed: int) -> int:
     return zlib.crc32(f"{seed}/{space.key(genotype)}".encode()) >> 1
 
 
-def incumbent_curve(
-    evaluations: Sequence[Evaluation], goal: Goal | None = None
-) -> tuple[float, ...]:
-    """Returns the best admitted validation accuracy after each evaluation (0 while none is)."""
-    goal = Goal() if goal is None else goal
-    admitted = [goal.best([e], 1) for e in evaluations]
-    scores = [best[0].valid_accuracy or 0.0 if best else 0.0 for best in admitted]
-    return tuple(float(x) for x in np.maximum.accumulate(scores)) if scores else ()
-
-
 def _variables_name(space: Space, evaluation: Evaluation) -> str:
     return f"{space.key(evaluation.genotype)}-{evaluation.seed}"
 
@@ -306,6 +263,8 @@ def _confirm(
     finalists = goal.best([*prior, *done], config.num_finalists)
     if not finalists:
         return None
+    if not config.confirm_seeds:
+        return make_outcome(finalists[0], finalists[0].valid_accuracy or 0.0, None, done, (), goal)
     recorded = [e for e in storage.evaluations(study) if e.purpose == "confirm"]
     results = {(space.key(e.genotype), e.seed): e for e in recorded}
     jobs: list[Job] = []  # in the order of finalists, then of seeds
@@ -333,11 +292,13 @@ def _confirm(
         trainings = confirmations[i : i + config.confirm_seeds]
         complete = [e for e in trainings if e.valid_accuracy is not None]
         if complete:
-            mean = float(np.mean([e.valid_accuracy or 0.0 for e in trainings]))
+            mean = float(np.mean([_or_worst(e, done) for e in trainings]))
             ranking.append((mean, complete[0]))
     if not ranking:
         return None
     mean, best = max(ranking, key=lambda result: result[0])
+    if best.metric == "score":  # nothing was trained that could be tested
+        return make_outcome(best, mean, None, done, confirmations, goal)
     name = _variables_name(space, best)
     seed, variables = kept.get(space.key(best.genotype), (None, None))
     if seed != best.seed:
@@ -347,20 +308,18 @@ def _confirm(
         variables = executor.next_finished(listener)[1].variables
     if keeper is not None:
         keeper.keep_only([name, *(_variables_name(space, e) for e in finalists)])
-    return Outcome(
-        genotype=best.genotype,
-        valid_accuracy=mean,
-        test_accuracy=executor.test_accuracy(best.genotype, variables),
-        num_params=best.num_params,
-        incumbent_curve=incumbent_curve(done, goal),
-        num_evaluations=len(done),
-        num_confirmations=len(confirmations),
-        seconds=sum(e.seconds for e in (*done, *confirmations)),
-        epochs_trained=sum(len(e.curve) for e in done),
-        variables_name="" if keeper is None else name,
-        costs=costs_of(best),
-        front=tuple(goal.best(done, len(done))) if goal.pareto else (),
-    )
+    test_accuracy = executor.test_accuracy(best.genotype, variables)
+    outcome = make_outcome(best, mean, test_accuracy, done, confirmations, goal)
+    return outcome if keeper is None else dataclasses.replace(outcome, variables_name=name)
+
+
+def _or_worst(evaluation: Evaluation, done: Sequence[Evaluation]) -> float:
+    """Returns the value of a confirming training; a failed one counts as the worst there is."""
+    if evaluation.valid_accuracy is not None:
+        return evaluation.valid_accuracy
+    if evaluation.metric == "accuracy":
+        return 0.0
+    return min((e.valid_accuracy for e in done if e.valid_accuracy is not None), default=0.0)
 
 
 __all__ = [

@@ -12,8 +12,11 @@ from xfernas_jax.space.base import Genotype, Space
 
 
 def source_curves(sources: Sequence[Source]) -> list[list[tuple[float, ...]]]:
-    """Returns the learning curves of each source's complete evaluations."""
-    return [[e.curve for e in s.evaluations if e.status == "complete"] for s in sources]
+    """Returns the learning curves of each source's complete trainings; scores have none."""
+    return [
+        [e.curve for e in s.evaluations if e.status == "complete" and e.metric == "accuracy"]
+        for s in sources
+    ]
 
 
 def scored_history(

@@ -1,0 +1,161 @@
+"""A benchmark that is a function of the user's: it takes an architecture and returns a score."""
+
+import inspect
+import math
+import os
+import platform
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from xfernas_jax.benchmarks.base import Scored
+from xfernas_jax.errors import FlagError
+from xfernas_jax.history.record import Evaluation, Purpose, Task
+from xfernas_jax.space.base import Genotype, Space
+from xfernas_jax.user_code import load_user_object
+
+RECIPE = "objective"
+"""The fingerprint of every objective: how it scores is the user's affair."""
+
+_LARGEST = 1e300  # that a record takes
+_MAX_REASON = 300  # characters
+
+
+class ObjectiveBenchmark:
+    """Scores architectures by a function of the user's; see the `Benchmark` protocol.
+
+    The function gets the JSON object of the architecture and, where it has a parameter `seed`, a
+    seed; it returns a finite number, larger is better, in any unit. What it raises, and any other
+    value, makes a failed evaluation, and the search goes on.
+    """
+
+    def __init__(self, space: Space, address: str) -> None:
+        """Loads the function.
+
+        Args:
+          space: of the genotypes.
+          address: `module:FUNCTION`.
+
+        Raises:
+          FlagError: there is no such function, or it takes other arguments.
+        """
+        self._space, self._address = space, address
+        self._function = _load(address)
+        self.takes_seed = "seed" in _parameters(self._function)
+
+    @property
+    def task(self) -> Task:
+        """The task of that name; two searches of equal address go on with each other's record."""
+        return Task(f"objective:{self._address}", "none: the objective's own affair", 0)
+
+    @property
+    def space(self) -> Space:
+        """The space of the genotypes."""
+        return self._space
+
+    @property
+    def recipe(self) -> str:
+        """Always `RECIPE`."""
+        return RECIPE
+
+    def evaluate(
+        self,
+        genotype: Genotype,
+        seed: int,
+        purpose: Purpose = "search",
+        on_epoch: Callable[[int, float], None] | None = None,
+        stop: Callable[[Sequence[float]], bool] | None = None,
+    ) -> Scored:
+        """Calls the function; there are no epochs, so nothing is told of and nothing is asked."""
+        del on_epoch, stop
+        start = time.monotonic()
+        score, failure = self._score(genotype, seed)
+        return Scored(
+            Evaluation(
+                genotype=genotype,
+                recipe=RECIPE,
+                seed=seed,
+                status="failed" if score is None else "complete",
+                valid_accuracy=score,
+                curve=() if score is None else (score,),
+                num_params=0,
+                seconds=time.monotonic() - start,
+                purpose=purpose,
+                failure=failure,
+                versions=(("python", platform.python_version()),),
+                metric="score",
+            )
+        )
+
+    def test_accuracy(self, genotype: Genotype, variables: Any) -> None:
+        """Returns None: an objective has no test part."""
+        del genotype, variables
+
+    def _score(self, genotype: Genotype, seed: int) -> tuple[float | None, str]:
+        """Returns the score, or None and a line that says why there is none."""
+        seeds = {"seed": seed} if self.takes_seed else {}
+        try:
+            value = self._function(self._space.to_json(genotype), **seeds)
+        except (Exception, SystemExit) as error:
+            return None, _reason(error)
+        score = _number(value)
+        if score is None:
+            return None, _line(f"{self._address} returns a finite number. Got {value!r:.80}")
+        return score, ""
+
+
+def _load(address: str) -> Callable[..., Any]:
+    function = load_user_object(address, "objective", FlagError)
+    if not callable(function):
+        raise FlagError(
+            f"--objective={address} must be a function from an architecture to a number. "
+            f"Found {function!r:.80}."
+        )
+    needed = [p.name for p in _parameters(function).values() if _is_needed(p)]
+    if len([name for name in needed if name != "seed"]) > 1:
+        raise FlagError(
+            f"--objective={address} is called with the architecture and, where it has a parameter "
+            f"of that name, seed=...; it needs {', '.join(needed)}."
+        )
+    return function
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Returns the parameters by name; none where Python cannot tell."""
+    try:
+        return dict(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return {}
+
+
+def _is_needed(parameter: inspect.Parameter) -> bool:
+    packs = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return parameter.default is inspect.Parameter.empty and parameter.kind not in packs
+
+
+def _number(value: Any) -> float | None:
+    """Returns a finite number as float, also from the scalars of array libraries; else None."""
+    if isinstance(value, (str, bytes, bytearray)) or getattr(value, "ndim", 0) != 0:
+        return None
+    try:
+        number = float(value)
+    except Exception:  # of whatever the user returned
+        return None
+    return number if math.isfinite(number) and abs(number) <= _LARGEST else None
+
+
+def _reason(error: BaseException) -> str:
+    """Returns type, message and place of what the user's function raised, in one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}"
+    try:
+        text = str(error)
+    except Exception:
+        text = "its text cannot be had"
+    return _line(f"{type(error).__name__} at {place}: {text}")
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split())[:_MAX_REASON]
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
