@@ -8,7 +8,6 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from importlib import resources
 from typing import Any, cast
 
 import numpy as np
@@ -24,16 +23,15 @@ from xfernas_jax.errors import FlagError, StudyError
 from xfernas_jax.files import check_writable, write_atomically
 from xfernas_jax.history import (
     Evaluation,
-    RecordedStudy,
     Source,
     Storage,
     StudySpec,
     Task,
+    bundled_histories,
     choose_studies,
     default_storage_url,
     default_study_name,
     freeze_studies,
-    recorded_file,
     recorded_studies,
     select_sources,
     target_observations,
@@ -220,15 +218,6 @@ def study_spec(
     full = {**config, "kind": kind, "space": space.name}
     name = flags.STUDY.value or default_study_name(task, full)
     return StudySpec(name, kind, task, space.name, recipe, config)
-
-
-def bundled_histories() -> tuple[RecordedStudy, ...]:
-    """Returns the histories that come with the package."""
-    folder = resources.files("xfernas_jax").joinpath("bundled")
-    if not folder.is_dir():
-        return ()
-    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".jsonl.gz"))
-    return tuple(recorded_file(str(folder.joinpath(name))) for name in names)
 
 
 def choose_sources(

@@ -7,6 +7,7 @@ from xfernas_jax.history.serialize import default_study_name, evaluation_key
 from xfernas_jax.history.sources import (
     RecordedStudy,
     Source,
+    bundled_histories,
     choose_studies,
     freeze_studies,
     recorded_file,
@@ -29,6 +30,7 @@ __all__ = [
     "StudySummary",
     "Task",
     "append_all",
+    "bundled_histories",
     "choose_studies",
     "default_storage_url",
     "default_study_name",

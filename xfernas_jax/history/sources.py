@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import resources
 
 from xfernas_jax.errors import SpaceError, StudyError
 from xfernas_jax.history import serialize
@@ -79,6 +80,15 @@ def recorded_file(
         return read_jsonl(file, get_space=get_space)[1]
 
     return RecordedStudy(read_header(file).spec, functools.cache(load))
+
+
+def bundled_histories() -> tuple[RecordedStudy, ...]:
+    """Returns the histories that come with the package."""
+    folder = resources.files("xfernas_jax").joinpath("bundled")
+    if not folder.is_dir():
+        return ()
+    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".jsonl.gz"))
+    return tuple(recorded_file(str(folder.joinpath(name))) for name in names)
 
 
 def choose_studies(

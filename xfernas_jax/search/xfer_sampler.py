@@ -27,9 +27,9 @@ from xfernas_jax.search.optuna_trials import (
     source_histories,
 )
 from xfernas_jax.search.registry import SearchConfig, make_optimizer
+from xfernas_jax.search.singly import suggest_one
 from xfernas_jax.space.categorical import Assignment, CategoricalSpace, Value
 
-_BATCH, _NUM_BEST = 5, 3  # of five trials in a row three take the best, two explore
 _MAX_SEARCHES = 8
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
@@ -269,10 +269,8 @@ class _Search:
             if other != number
             and (genotype := assignment(self.space, trial) or self._handed_out.get(other))
         ]
-        rng = np.random.default_rng([seed, number])
-        count = 1 if number % _BATCH < _NUM_BEST else _BATCH  # the last of a batch explores
-        found = self._optimizer.suggest(rng, count, pending)
-        if not found:
+        found = suggest_one(self._optimizer, seed, number, pending)
+        if found is None:
             return None
-        self._handed_out[number] = found[-1].genotype
-        return found[-1].genotype
+        self._handed_out[number] = found.genotype
+        return found.genotype

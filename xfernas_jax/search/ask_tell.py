@@ -1,0 +1,130 @@
+"""`AskTell`: a search in a loop of the user's own, without a storage and without training."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from xfernas_jax.errors import HistoryError
+from xfernas_jax.history.record import Evaluation, Task
+from xfernas_jax.history.sources import RecordedStudy, select_sources
+from xfernas_jax.predictor.base import TaskHistory
+from xfernas_jax.search.registry import SearchConfig, make_optimizer
+from xfernas_jax.search.singly import suggest_one
+from xfernas_jax.search.sources import scored_history, task_histories
+from xfernas_jax.space.base import Genotype, Space
+from xfernas_jax.space.registry import get_space
+
+_TASK = Task("asked and told", "none", 0)
+
+
+class AskTell:
+    """Suggests architectures and is told their scores.
+
+    It keeps no record: to go on in another process, tell a new instance with the same arguments
+    what was told before, in the same order. It then asks what the first one would have asked once
+    every answer to it was in.
+    """
+
+    def __init__(
+        self,
+        space: Space | str,
+        optimizer: str = "xfer_nao",
+        sources: Iterable[RecordedStudy | tuple[Sequence[Genotype], Sequence[float]]] = (),
+        seed: int = 0,
+        config: SearchConfig | None = None,
+    ) -> None:
+        """Nothing is fitted before it is asked.
+
+        Args:
+          space: to search in, or its name.
+          optimizer: see `search.registry.make_optimizer`.
+          sources: other tasks in this space, each as its genotypes and their scores (larger is
+            better, in any unit), or as a recorded study, such as those of `bundled_histories()`;
+            studies of other spaces are left out.
+          seed: of everything random.
+          config: of the optimizer.
+
+        Raises:
+          FlagError: there is no such optimizer.
+          SpaceError: there is no such space.
+          GenotypeError: a genotype of a source is not of the space.
+          HistoryError: a source's scores are not as many finite numbers as genotypes.
+        """
+        self.space = get_space(space) if isinstance(space, str) else space
+        self._seed = seed
+        self._pending: dict[str, Genotype] = {}
+        self._num_told = 0
+        histories = histories_of(self.space, list(sources))
+        self._optimizer = make_optimizer(optimizer, self.space, histories, config)
+
+    def ask(self, count: int = 1) -> list[Genotype]:
+        """Returns architectures that were neither asked nor told before.
+
+        Fewer than `count`, possibly none, means that the space has no more.
+        """
+        number, pending = self._num_told + len(self._pending), list(self._pending.values())
+        if count == 1:
+            one = suggest_one(self._optimizer, self._seed, number, pending)
+            found = [] if one is None else [one]
+        else:
+            rng = np.random.default_rng([self._seed, number])
+            found = list(self._optimizer.suggest(rng, count, pending))
+        asked = [suggestion.genotype for suggestion in found]
+        self._pending.update({self.space.key(genotype): genotype for genotype in asked})
+        return asked
+
+    def tell(self, genotype: Genotype, score: float | None) -> None:
+        """Tells the score of an architecture, asked for or not.
+
+        Args:
+          genotype: of the space.
+          score: larger is better, in any unit; None where it failed, which counts as the worst.
+
+        Raises:
+          GenotypeError: the genotype is not of the space.
+          HistoryError: the score is not finite.
+        """
+        key = self.space.key(genotype)
+        if score is not None and not math.isfinite(score):
+            raise HistoryError(
+                f"A score is a finite number, or None for what failed. Got {score!r}."
+            )
+        evaluation = Evaluation(
+            genotype=genotype,
+            recipe="told",
+            seed=self._num_told,
+            status="failed" if score is None else "complete",
+            valid_accuracy=None if score is None else float(score),
+            curve=() if score is None else (float(score),),
+            num_params=0,
+            seconds=0.0,
+            number=self._num_told,
+            metric="score",
+        )
+        self._optimizer.observe([evaluation])
+        self._num_told += 1
+        self._pending.pop(key, None)
+
+
+def histories_of(
+    space: Space,
+    sources: Sequence[RecordedStudy | tuple[Sequence[Genotype], Sequence[float]]],
+) -> list[TaskHistory]:
+    """Encodes sources of both kinds; see `AskTell`."""
+    studies = [source for source in sources if isinstance(source, RecordedStudy)]
+    histories = list(task_histories(space, select_sources(studies, space, _TASK, "all")))
+    for number, source in enumerate(sources):
+        if isinstance(source, RecordedStudy):
+            continue
+        genotypes, scores = source
+        if len(genotypes) != len(scores):
+            raise HistoryError(
+                f"Source {number} has {len(genotypes)} genotypes and {len(scores)} scores; give a "
+                "score for each."
+            )
+        pairs = zip(genotypes, map(float, scores), strict=True)
+        history = scored_history(space, f"source {number}", pairs)
+        if history is not None:
+            histories.append(history)
+    return histories
