@@ -254,6 +254,12 @@ EVALUATION_CHECKPOINT_SECONDS = flags.DEFINE_float(
     "when its process or node died; 0 keeps none.",
     lower_bound=0.0,
 )
+TENSORBOARD_DIR = flags.DEFINE_string(
+    "tensorboard_dir",
+    None,
+    "Folder for TensorBoard event files of `search`, `collect` and `train`: learning curves, the "
+    "incumbent and a row of the HParams page for each evaluation; by default none are written.",
+)
 FILE = flags.DEFINE_string("file", None, "JSON Lines file of `history import` and `export`.")
 
 

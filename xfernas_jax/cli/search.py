@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any, get_args
 
-from xfernas_jax.cli import flags, inputs
+from xfernas_jax.cli import flags, inputs, tensorboard
 from xfernas_jax.cli.progress import EvaluationProgress, console, print_outcome, shown_value
 from xfernas_jax.cli.scoring import scoring
 from xfernas_jax.errors import FlagError, HistoryError, StudyError, UserError
@@ -58,6 +58,7 @@ def search() -> None:
     from xfernas_jax.search.surrogate_search import SurrogateSearch
 
     inputs.check_output()
+    event_files = tensorboard.folder()
     space = get_space(flags.SPACE.value)
     scored = scoring(space)
     loop = LoopConfig(
@@ -118,14 +119,24 @@ def search() -> None:
         else:
             done = _seconds_done(storage, spec.name)
             progress = EvaluationProgress(loop.budget_evaluations, done, executor.num_workers, goal)
-            with progress.bar:
+            with (
+                progress.bar,
+                tensorboard.with_files(
+                    progress,
+                    event_files and event_files / spec.name,
+                    space,
+                    flags.OPTIMIZER.value,
+                    storage.evaluations(spec.name),
+                    goal,
+                ) as listener,
+            ):
                 outcome = run_search(
                     optimizer,
                     executor,
                     storage,
                     spec.name,
                     loop,
-                    progress,
+                    listener,
                     VariablesStore(folder / "variables") if scored.is_trained else None,
                     prior,
                     early_stop,
@@ -329,6 +340,7 @@ def _scores(result: Mapping[str, Any]) -> dict[str, str]:
 
 def collect() -> None:
     """Evaluates random architectures of a task, for later searches to learn from."""
+    event_files = tensorboard.folder()
     space = get_space(flags.SPACE.value)
     scored = scoring(space)
     config = {"seed": flags.SEED.value, **scored.config}
@@ -351,8 +363,13 @@ def collect() -> None:
         console.print(f"Study {spec.name}: {scored.task.dataset} in {space.name}, {scored.label}")
         done = _seconds_done(storage, spec.name)
         progress = EvaluationProgress(total, done, executor.num_workers)
-        with progress.bar:
+        study_files = event_files and event_files / spec.name
+        recorded = storage.evaluations(spec.name)
+        with (
+            progress.bar,
+            tensorboard.with_files(progress, study_files, space, "random", recorded) as listener,
+        ):
             seed = flags.SEED.value
-            collect_random(executor, storage, spec.name, count, seed, progress, num_repeated)
+            collect_random(executor, storage, spec.name, count, seed, listener, num_repeated)
         storage.set_result(spec.name, {"command": flags.command("collect")})
         console.print(f"The study {spec.name} holds {count} architectures.")

@@ -11,8 +11,9 @@ from typing import Any
 
 from xfernas_jax.benchmarks.recipes import Recipe
 from xfernas_jax.benchmarks.trained import TrainedBenchmark, versions
-from xfernas_jax.cli import flags, hosts, inputs
+from xfernas_jax.cli import flags, hosts, inputs, tensorboard
 from xfernas_jax.cli.progress import EpochProgress, console, print_curve
+from xfernas_jax.cli.tensorboard import TrainingFiles
 from xfernas_jax.errors import AgreedError, FlagError, TrainingDivergedError
 from xfernas_jax.nn.compile import count_params
 from xfernas_jax.space import read_genotype, read_space_name
@@ -42,6 +43,7 @@ class _Training:
     dataset: str
     benchmark: TrainedBenchmark
     folder: pathlib.Path
+    event_files: pathlib.Path | None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -56,12 +58,14 @@ def train() -> None:
         result = on_first(lambda: _finished(training))
         if result is None:
             result = _train(training)
-        on_first(lambda: _hand_over(result, training.folder))
+        on_first(lambda: _hand_over(result, training))
 
 
 def _prepare() -> _Training:
+    event_files = None
     if is_first():
         inputs.check_output()
+        event_files = tensorboard.folder()
     file = inputs.needed("genotype", flags.GENOTYPE.value)
     given = flags.given("space")
     space = get_space(flags.SPACE.value) if given else lookup_space(read_space_name(file))
@@ -72,7 +76,8 @@ def _prepare() -> _Training:
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
     name = dataset.task.dataset
     folder = inputs.folder_of("trainings", f"{name}-{recipe.name}-{digest}")
-    return _Training(genotype, seed, recipe, name, benchmark, folder)
+    event_files = event_files and event_files / folder.name
+    return _Training(genotype, seed, recipe, name, benchmark, folder, event_files)
 
 
 def _finished(training: _Training) -> Mapping[str, Any] | None:
@@ -100,14 +105,23 @@ def _train(training: _Training) -> Mapping[str, Any]:
     )
     progress = EpochProgress(epochs)
     opened = together(lambda: _open_checkpoints(training, progress.go_on) if is_first() else None)
-    with contextlib.nullcontext() if opened is None else contextlib.closing(opened):
+    event_files = TrainingFiles(training.event_files)
+
+    def on_epoch(epoch: int, valid_accuracy: float) -> None:
+        progress.epoch(epoch, valid_accuracy)
+        event_files.epoch(epoch, valid_accuracy)
+
+    with (
+        contextlib.nullcontext() if opened is None else contextlib.closing(opened),
+        contextlib.closing(event_files),
+    ):
         checkpoints = FirstHostCheckpoints(opened) if is_one_of_many() else opened
         try:
             with progress.bar, hosts.interruptible() as interrupt:
                 trained = benchmark.train(
                     genotype,
                     training.seed,
-                    progress.epoch,
+                    on_epoch,
                     checkpoints,
                     variables,
                     interrupt=interrupt,
@@ -162,7 +176,10 @@ def _read_result(file: pathlib.Path) -> Mapping[str, Any]:
     )
 
 
-def _hand_over(result: Mapping[str, Any], folder: pathlib.Path) -> None:
+def _hand_over(result: Mapping[str, Any], training: _Training) -> None:
+    folder = training.folder
+    with contextlib.closing(TrainingFiles(training.event_files)) as event_files:
+        event_files.end(result)
     if flags.OUTPUT.value:
         inputs.write_json(pathlib.Path(flags.OUTPUT.value), result)
     rows = {
