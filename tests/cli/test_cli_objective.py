@@ -190,6 +190,12 @@ def test_what_does_not_fit_an_objective_is_one_line(
     assert not (tmp_path / "history.db").exists()
 
 
+def test_train_takes_no_objective(run_command: Callable, tmp_path: pathlib.Path) -> None:
+    done = run_command("train", "--objective=objective_cases:distance", f"--workdir={tmp_path}")
+    assert done.code == 2
+    assert "is for `search` and `collect`" in done.err
+
+
 def test_an_objective_without_a_module_is_one_line(
     run_command: Callable, tmp_path: pathlib.Path
 ) -> None:

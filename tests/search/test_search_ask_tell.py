@@ -13,7 +13,11 @@ from xfernas_jax.space.categorical import Assignment
 SPACE = CategoricalSpace("four", {f"p{i}": ("a", "b", "c", "d") for i in range(4)})
 SMALL = CategoricalSpace("small", {"x": (1, 2, 3), "y": ("a", "b", "c")})
 QUICK = SearchConfig(
-    predictor=PredictorConfig(num_members=2, source_steps=100), num_initial=4, population_size=5
+    predictor=PredictorConfig(
+        num_members=1, source_steps=100, num_unlabelled=512, num_starts=3, ascent_steps=2
+    ),
+    num_initial=4,
+    population_size=5,
 )
 
 

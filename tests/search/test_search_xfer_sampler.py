@@ -14,7 +14,12 @@ from xfernas_jax.errors import StudyError
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.search.registry import SearchConfig
 
-QUICK = SearchConfig(predictor=PredictorConfig(num_members=2, source_steps=150), num_initial=3)
+QUICK = SearchConfig(
+    predictor=PredictorConfig(
+        num_members=1, source_steps=80, num_unlabelled=512, num_starts=3, ascent_steps=2
+    ),
+    num_initial=3,
+)
 PARAMETERS = {f"p{i}": ("a", "b", "c", "d") for i in range(4)}
 ALL = np.array(list(itertools.product(range(4), repeat=4)))
 

@@ -15,7 +15,12 @@ from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.search.registry import SearchConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-QUICK = SearchConfig(predictor=PredictorConfig(num_members=1, source_steps=5), num_initial=2)
+QUICK = SearchConfig(
+    predictor=PredictorConfig(
+        num_members=1, source_steps=5, num_unlabelled=64, num_starts=2, ascent_steps=1
+    ),
+    num_initial=2,
+)
 
 
 class TestXferSampler(

@@ -62,6 +62,11 @@ def train() -> None:
 
 
 def _prepare() -> _Training:
+    if flags.OBJECTIVE.value is not None:
+        raise FlagError(
+            f"--objective={flags.OBJECTIVE.value} is for `search` and `collect`; `train` trains a "
+            "network of ours."
+        )
     event_files = None
     if is_first():
         inputs.check_output()

@@ -69,6 +69,8 @@ class ImageDataset:
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if self.task.metric != "accuracy":
+            raise DatasetError(f"{self.task.dataset}: images have at least 2 classes.")
         if len(self.class_names) != self.task.num_classes:
             raise DatasetError(
                 f"{self.task.dataset}: every class has one name. Got {len(self.class_names)} names "
