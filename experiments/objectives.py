@@ -31,9 +31,9 @@ from experiments.tabular_units import single_threaded, task_index
 from xfernas_jax.benchmarks.tabular import Table, TabularBenchmark, load_table
 from xfernas_jax.errors import FlagError
 from xfernas_jax.files import write_atomically
+from xfernas_jax.history.goal import Goal
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
-from xfernas_jax.search.goal import Goal
 from xfernas_jax.search.registry import SearchConfig, find_builder, make_optimizer
 
 _DIR = flags.DEFINE_string("benchmark_dir", None, "Folder with a manifest.json.")

@@ -14,8 +14,8 @@ import pytest
 
 from xfernas_jax.cli.tensorboard import EvaluationFiles, Run, TrainingFiles
 from xfernas_jax.executors.base import Job
+from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.record import Evaluation
-from xfernas_jax.search.goal import Goal
 from xfernas_jax.search.loop import Listener
 from xfernas_jax.space import get_space
 

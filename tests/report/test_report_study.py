@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from report_cases import CELLS, SPACE, finished_study, make_evaluation, make_spec, make_study
 
-from xfernas_jax.report.study import StudyRecord, cost_names, costs_of, pareto_set
-from xfernas_jax.search.goal import Goal
+from xfernas_jax.history.goal import Goal, costs_of
+from xfernas_jax.report.study import StudyRecord, cost_names, pareto_set
 from xfernas_jax.search.loop import incumbent_curve
 
 POINTS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12)

@@ -12,11 +12,11 @@ from xfernas_jax.benchmarks.base import Scored
 from xfernas_jax.errors import FlagError
 from xfernas_jax.executors.in_process import InProcessExecutor
 from xfernas_jax.history import Storage, StudySpec, default_storage_url
+from xfernas_jax.history.goal import Goal, costs_of
 from xfernas_jax.history.record import Evaluation, Task
 from xfernas_jax.history.sources import Source
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
-from xfernas_jax.search.goal import Goal, costs_of
 from xfernas_jax.search.loop import LoopConfig, incumbent_curve, run_search
 from xfernas_jax.search.registry import SearchConfig, make_optimizer
 from xfernas_jax.search.sources import task_histories

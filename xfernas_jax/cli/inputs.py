@@ -37,9 +37,9 @@ from xfernas_jax.history import (
     target_observations,
     thaw_studies,
 )
+from xfernas_jax.history.goal import Goal
 from xfernas_jax.nn.costs import COSTS, NetworkCosts
 from xfernas_jax.nn.programs import ProgramChoice
-from xfernas_jax.search.goal import Goal
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import get_space
 from xfernas_jax.user_code import load_user_object

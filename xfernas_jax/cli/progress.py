@@ -8,8 +8,8 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from xfernas_jax.executors.base import Job
+from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.record import Evaluation, Metric
-from xfernas_jax.search.goal import Goal
 
 console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
@@ -110,7 +110,7 @@ class EvaluationProgress(_Lines):
         if job.purpose != "confirm":
             if job.purpose != "resume":  # which was counted when it stopped
                 self._seconds.append(evaluation.seconds)
-            if self._goal.best([evaluation], 1):
+            if self._goal.may_win(evaluation):
                 assert score is not None
                 self._best = score if self._best is None else max(self._best, score)
             elif score is not None:

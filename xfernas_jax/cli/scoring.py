@@ -12,7 +12,7 @@ from xfernas_jax.errors import FlagError
 from xfernas_jax.executors.base import Executor
 from xfernas_jax.executors.in_process import InProcessExecutor
 from xfernas_jax.history.record import Task
-from xfernas_jax.search.goal import KnownCosts
+from xfernas_jax.search.candidates import KnownCosts
 from xfernas_jax.space.base import Space
 
 # Flags that say how or where networks of ours are trained.

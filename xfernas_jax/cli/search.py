@@ -12,11 +12,11 @@ from xfernas_jax.cli.progress import EvaluationProgress, console, print_outcome,
 from xfernas_jax.cli.scoring import scoring
 from xfernas_jax.errors import FlagError, HistoryError, StudyError, UserError
 from xfernas_jax.history import Evaluation, Storage, StudySpec
+from xfernas_jax.history.goal import Goal, costs_of
 from xfernas_jax.history.record import Metric
 from xfernas_jax.predictor.explain import TaskRelations
 from xfernas_jax.search.collect import collect_random
 from xfernas_jax.search.early_stop import make_early_stop
-from xfernas_jax.search.goal import Goal, costs_of
 from xfernas_jax.search.loop import LoopConfig, Outcome, run_search
 from xfernas_jax.search.sources import source_curves, task_histories
 from xfernas_jax.space import write_genotype

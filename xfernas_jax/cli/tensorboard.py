@@ -21,8 +21,8 @@ from xfernas_jax.cli.progress import console
 from xfernas_jax.errors import FlagError, MissingExtraError
 from xfernas_jax.executors.base import Job
 from xfernas_jax.files import check_writable
+from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.record import Evaluation, Metric
-from xfernas_jax.search.goal import Goal
 from xfernas_jax.search.loop import Listener
 from xfernas_jax.space.base import Space
 
@@ -208,7 +208,7 @@ class EvaluationFiles:
         self._num_counted += 1
         best = self._best[-1][1] if self._best else None
         value = evaluation.valid_accuracy
-        if value is not None and self._goal.best([evaluation], 1):
+        if value is not None and self._goal.may_win(evaluation):
             best = value if best is None else max(best, value)
         if best is not None:
             self._best.append((self._num_counted, best))

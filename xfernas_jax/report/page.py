@@ -8,11 +8,12 @@ from typing import Any
 
 import jinja2
 
+from xfernas_jax.history.goal import costs_of
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.report.cost import source_counts
 from xfernas_jax.report.figures import PIXELS_PER_INCH
 from xfernas_jax.report.pictures import Picture, Section, cost_title
-from xfernas_jax.report.study import PERCENT, StudyRecord, cost_names, costs_of
+from xfernas_jax.report.study import PERCENT, StudyRecord, cost_names
 from xfernas_jax.report.table import Table, Value
 from xfernas_jax.space.base import Space
 

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from matplotlib.figure import Figure
 
+from xfernas_jax.history.goal import costs_of
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.predictor.explain import TaskRelations
 from xfernas_jax.report import cells, comparison, figures, prediction
-from xfernas_jax.report.study import StudyRecord, cost_names, costs_of, pareto_set
+from xfernas_jax.report.study import StudyRecord, cost_names, pareto_set
 from xfernas_jax.report.table import Table, Value
 from xfernas_jax.space.base import Space
 

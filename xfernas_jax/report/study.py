@@ -5,6 +5,7 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from xfernas_jax.history.goal import Goal, costs_of
 from xfernas_jax.history.record import Evaluation, StudySpec
 from xfernas_jax.predictor.explain import TaskRelations
 from xfernas_jax.space.base import Space
@@ -84,15 +85,12 @@ class StudyRecord:
     @property
     def limits(self) -> dict[str, float]:
         """Largest admitted value by cost name."""
-        found = self._goal.get("limits")
-        pairs = found.items() if isinstance(found, Mapping) else ()
-        return {str(name): float(x) for name, x in pairs if type(x) in (int, float)}
+        return dict(self._goal.limits)
 
     @property
     def traded(self) -> str:
         """The cost that the search trades against accuracy; empty where there is none."""
-        found = self._goal.get("pareto")
-        return found if isinstance(found, str) else ""
+        return self._goal.pareto
 
     @property
     def relations(self) -> TaskRelations | None:
@@ -101,14 +99,8 @@ class StudyRecord:
         return None if found is None else TaskRelations.from_json(found)
 
     def admits(self, evaluation: Evaluation) -> bool:
-        """Tells whether an evaluation is complete and its costs are known and keep the limits."""
-        costs = costs_of(evaluation)
-        wanted = {*self.limits, *([self.traded] if self.traded else [])}
-        return (
-            evaluation.valid_accuracy is not None
-            and wanted <= costs.keys()
-            and all(costs[name] <= limit for name, limit in self.limits.items())
-        )
+        """Tells whether an evaluation may win; see `Goal`."""
+        return self._goal.may_win(evaluation)
 
     def incumbent(self) -> tuple["Step", ...]:
         """Returns the best admitted value after each evaluation, and after each resumed part."""
@@ -143,10 +135,15 @@ class StudyRecord:
         same = [e for e in self.confirmations if _key(space, e) == key]
         return [e.valid_accuracy for e in same if e.valid_accuracy is not None]
 
-    @property
-    def _goal(self) -> Mapping[str, Any]:
+    @functools.cached_property
+    def _goal(self) -> Goal:
+        """The search's goal; what a record says otherwise than a search writes it is left out."""
         found = self.spec.config.get("goal")
-        return found if isinstance(found, Mapping) else {}
+        found = found if isinstance(found, Mapping) else {}
+        limits, pareto = found.get("limits"), found.get("pareto")
+        pairs = limits.items() if isinstance(limits, Mapping) else ()
+        numbers = tuple((str(k), float(x)) for k, x in pairs if type(x) in (int, float) and x > 0)
+        return Goal(numbers, pareto if isinstance(pareto, str) else "")
 
     @functools.cached_property
     def _suggested(self) -> tuple[Evaluation, ...]:
@@ -168,14 +165,6 @@ class Step:
     evaluations: int
     device_seconds: float
     value: float | None
-
-
-def costs_of(evaluation: Evaluation) -> dict[str, float]:
-    """Returns what an architecture costs by name, parameters included where they are known."""
-    costs = dict(evaluation.costs)
-    if evaluation.num_params:
-        costs["params"] = float(evaluation.num_params)
-    return costs
 
 
 def cost_names(evaluations: Iterable[Evaluation]) -> tuple[str, ...]:

@@ -7,9 +7,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from xfernas_jax.errors import GenotypeError
+from xfernas_jax.history.goal import Goal, cost_rows
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.predictor.base import TaskHistory
-from xfernas_jax.search.goal import Goal, KnownCosts, cost_rows
+from xfernas_jax.search.candidates import KnownCosts
 from xfernas_jax.space.base import Genotype, Space
 
 _TRIES_PER_GENOTYPE = 200

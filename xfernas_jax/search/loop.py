@@ -16,11 +16,11 @@ import numpy as np
 
 from xfernas_jax.benchmarks.base import Scored
 from xfernas_jax.executors.base import Executor, Job, Watcher
+from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.history.storage import Storage
 from xfernas_jax.search.base import SearchOptimizer, Suggestion
 from xfernas_jax.search.early_stop import EarlyStop, Stopper
-from xfernas_jax.search.goal import Goal
 from xfernas_jax.search.outcome import Outcome, incumbent_curve, make_outcome
 from xfernas_jax.space.base import Genotype, Space
 

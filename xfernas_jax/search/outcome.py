@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from xfernas_jax.history.goal import Goal, costs_of
 from xfernas_jax.history.record import Evaluation
-from xfernas_jax.search.goal import Goal, costs_of
 from xfernas_jax.space.base import Genotype
 
 
@@ -89,7 +89,7 @@ def incumbent_curve(
     best = None
     for evaluation in evaluations:
         value = evaluation.valid_accuracy
-        if value is not None and goal.best([evaluation], 1) and (best is None or value > best):
+        if value is not None and goal.may_win(evaluation) and (best is None or value > best):
             best = float(value)
         curve.append(0.0 if best is None and evaluation.metric == "accuracy" else best)
     return tuple(curve)

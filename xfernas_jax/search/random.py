@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.search.base import Observations, Suggestion
-from xfernas_jax.search.goal import Goal, KnownCosts
+from xfernas_jax.search.candidates import KnownCosts
 from xfernas_jax.space.base import Genotype, Space
 
 

@@ -9,13 +9,14 @@ from typing import cast
 import numpy as np
 
 from xfernas_jax.errors import FlagError, HistoryError
+from xfernas_jax.history.goal import Goal
 from xfernas_jax.predictor.base import ArchitectureNumbers, Surrogate, TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.head import HeadSurrogate
 from xfernas_jax.predictor.joint import JointSurrogate
 from xfernas_jax.search.bananas import Bananas, PredictorEvolution
 from xfernas_jax.search.base import SearchOptimizer
-from xfernas_jax.search.goal import Goal, KnownCosts
+from xfernas_jax.search.candidates import KnownCosts
 from xfernas_jax.search.nao import Nao
 from xfernas_jax.search.random import RandomSearch
 from xfernas_jax.search.regularized_evolution import RegularizedEvolution

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from xfernas_jax.errors import FlagError
+from xfernas_jax.history.goal import Goal, cost_rows
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.search.base import Observations, Suggestion
-from xfernas_jax.search.goal import Goal, KnownCosts, cost_rows
+from xfernas_jax.search.candidates import KnownCosts, ranked, within
 from xfernas_jax.space.base import Genotype, Space
 
 
@@ -56,11 +57,11 @@ class RegularizedEvolution:
         space, goal = self._observations.space, self._observations.goal
         scores = np.array([_accuracy(e) for e in population])
         costs = cost_rows(goal.costs, population)
-        scores = scores - 2.0 * ~goal.within(costs)  # behind all that keep the limits
+        scores = scores - 2.0 * ~within(goal, costs)  # behind all that keep the limits
 
         def child(rng: np.random.Generator) -> Genotype:
             rows = rng.choice(len(population), self._tournament_size, replace=False)
-            winner = rows[goal.order(rng, scores[rows], costs[rows])[0]]
+            winner = rows[ranked(goal, rng, scores[rows], costs[rows])[0]]
             return space.mutate(population[winner].genotype, rng)
 
         return batch.fill(rng, count, child)

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from xfernas_jax.history.goal import cost_rows
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.history.sources import Source
 from xfernas_jax.predictor.base import TaskHistory
-from xfernas_jax.search.goal import cost_rows
 from xfernas_jax.space.base import Genotype, Space
 
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.predictor.base import Posterior, Surrogate, TaskHistory
 from xfernas_jax.predictor.explain import ExplainingSurrogate, TaskRelations
 from xfernas_jax.search.base import NewBatch, Observations, Suggestion
-from xfernas_jax.search.goal import Goal, KnownCosts
+from xfernas_jax.search.candidates import KnownCosts, choose, ranked, within
 from xfernas_jax.space.base import Genotype, Space
 
 _NUM_SOURCE_CANDIDATES = 256  # source architectures, best by their sources, that may become starts
@@ -120,7 +121,7 @@ class SurrogateSearch(abc.ABC):
             found = np.unique(np.concatenate(more), axis=0)
         tokens = self._unseen(found, target)
         costs = self._costs(posterior, tokens)
-        inside = self._goal.within(costs)
+        inside = within(self._goal, costs)
         if inside.any():
             tokens, costs = tokens[inside], costs[inside]
         return _Pool(tokens, posterior.mean(tokens), costs)
@@ -133,7 +134,7 @@ class SurrogateSearch(abc.ABC):
 
     def _best(self, posterior: Posterior, tokens: np.ndarray, count: int) -> np.ndarray:
         """Returns the `count` rows that the goal ranks first by what is predicted."""
-        chosen = self._goal.choose(posterior.mean(tokens), self._costs(posterior, tokens), count)
+        chosen = choose(self._goal, posterior.mean(tokens), self._costs(posterior, tokens), count)
         return tokens[chosen]
 
     def _mutants(self, rng: np.random.Generator, parents: np.ndarray) -> np.ndarray:
@@ -161,7 +162,7 @@ class SurrogateSearch(abc.ABC):
         num_probes = round(0.4 * count) if count > 1 else 0
         self._add_best(rng, batch, count - num_probes, pool, pool.mean)
         probes = self._space.sample_tokens(rng, _NUM_PROBED)
-        probes = probes[self._goal.within(self._costs(posterior, probes))]
+        probes = probes[within(self._goal, self._costs(posterior, probes))]
         scores = posterior.mean(probes)
         halves = np.array_split(np.argsort(-scores, kind="stable"), 2)
         for i in range(num_probes):
@@ -180,7 +181,7 @@ class SurrogateSearch(abc.ABC):
         num_draws = round(0.4 * count)
         self._add_best(rng, batch, count - num_draws, pool, pool.mean)
         size = min(max(round(_TOP_SHARE * len(pool.tokens)), 4 * count), _NUM_JOINT)
-        top = pool.take(self._goal.choose(pool.mean, pool.costs, size))
+        top = pool.take(choose(self._goal, pool.mean, pool.costs, size))
         if num_draws and len(top.tokens):
             for scores in posterior.sample(rng, num_draws, top.tokens):
                 self._add_best(rng, batch, len(batch) + 1, top, scores)
@@ -195,13 +196,13 @@ class SurrogateSearch(abc.ABC):
     ) -> None:
         """Adds the best until the batch has `size`; each place has the goal's order of its own."""
         for place in range(len(batch), size):
-            order = self._goal.order(rng, scores, pool.costs)
+            order = ranked(self._goal, rng, scores, pool.costs)
             _add_in_order(batch, place + 1, pool.tokens, pool.mean, order)
 
     def _starts(self, posterior: Posterior, target: TaskHistory) -> np.ndarray:
         """Returns the best architectures of the target and, by the posterior, of the sources."""
         assert target.costs is not None
-        parts = [target.tokens[self._goal.choose(target.scores, target.costs, self._num_starts)]]
+        parts = [target.tokens[choose(self._goal, target.scores, target.costs, self._num_starts)]]
         if self._source_tokens is not None:
             parts.append(self._best(posterior, self._promising_sources, self._num_starts))
         return np.concatenate(parts)

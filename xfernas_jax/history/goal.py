@@ -1,0 +1,89 @@
+"""What a search is after: accuracy alone, within limits on cost, or a trade against one cost.
+
+It says which recorded evaluations may win, to the search and to the report alike.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from xfernas_jax.errors import FlagError
+from xfernas_jax.history.record import Evaluation
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """Which evaluations may win, and by what.
+
+    Attributes:
+      limits: largest admitted value by cost name, as (name, value) pairs.
+      pareto: cost that is traded against accuracy; empty for accuracy alone.
+    """
+
+    limits: tuple[tuple[str, float], ...] = ()
+    pareto: str = ""
+
+    def __post_init__(self) -> None:
+        names = [name for name, _ in self.limits]
+        if len(set(names)) != len(names):
+            raise FlagError(f"A cost has one limit. Got {', '.join(names)}.")
+        for name, limit in self.limits:
+            if not math.isfinite(limit) or limit <= 0.0:
+                raise FlagError(f"A limit on {name} is a positive number. Got {limit}.")
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """Names of all costs that matter, each once."""
+        names = [name for name, _ in self.limits]
+        return tuple(dict.fromkeys([*names, *([self.pareto] if self.pareto else [])]))
+
+    def admits(self, costs: Mapping[str, float]) -> bool:
+        """Tells whether costs that are known keep the limits; what is absent does."""
+        return all(costs.get(name, 0.0) <= limit for name, limit in self.limits)
+
+    def best(self, evaluations: Iterable[Evaluation], count: int) -> list[Evaluation]:
+        """Returns up to `count` complete evaluations that may win, the best first.
+
+        Those whose costs are all known and keep the limits; with `pareto`, those of them that no
+        other one beats in both. The earlier comes first at a tie of accuracy.
+        """
+        admitted = filter(self.may_win, evaluations)
+        found = sorted(admitted, key=lambda e: -(e.valid_accuracy or 0.0))
+        if self.pareto:
+            found = self._front(found)
+        return found[:count]
+
+    def may_win(self, evaluation: Evaluation) -> bool:
+        """Tells whether an evaluation is complete and its costs are all known and admitted."""
+        costs = costs_of(evaluation)
+        is_known = all(name in costs for name in self.costs)
+        return evaluation.valid_accuracy is not None and is_known and self.admits(costs)
+
+    def _front(self, ranked: list[Evaluation]) -> list[Evaluation]:
+        """Keeps of evaluations of falling accuracy those that cost less than all before."""
+        front, lowest = [], math.inf
+        ranked = sorted(
+            ranked, key=lambda e: (-(e.valid_accuracy or 0.0), costs_of(e)[self.pareto])
+        )
+        for evaluation in ranked:
+            cost = costs_of(evaluation)[self.pareto]
+            if cost < lowest:
+                front.append(evaluation)
+                lowest = cost
+        return front
+
+
+def costs_of(evaluation: Evaluation) -> dict[str, float]:
+    """Returns what is known of the costs of an evaluated architecture, by name."""
+    costs = dict(evaluation.costs)
+    if evaluation.num_params:
+        costs["params"] = float(evaluation.num_params)
+    return costs
+
+
+def cost_rows(names: tuple[str, ...], evaluations: Iterable[Evaluation]) -> np.ndarray:
+    """Returns costs `[N, C]`, NaN where unknown."""
+    rows = [[costs_of(e).get(name, math.nan) for name in names] for e in evaluations]
+    return np.array(rows, np.float64).reshape(len(rows), len(names))
