@@ -24,7 +24,14 @@ runpy.run_path("reload.py", run_name="__main__")
 def searched(run_command: Callable, tmp_path: pathlib.Path) -> pathlib.Path:
     """The work directory of a finished search."""
     words = ["search", "--optimizer=random", "--budget_evaluations=2", "--confirm_seeds=1"]
-    done = run_command(*words, "--sources=none", "--study=s", f"--workdir={tmp_path / 'w'}", *QUICK)
+    done = run_command(
+        *words,
+        "--sources=none",
+        "--study=s",
+        "--costs=flops",
+        *QUICK,
+        f"--workdir={tmp_path / 'w'}",
+    )
     assert done.code == 0, done.err
     return tmp_path / "w"
 
@@ -51,7 +58,12 @@ def test_the_best_network_reloads_at_its_score_without_us(
     result = result_of(searched)
     assert reload(folder) == f"test_accuracy: {result['test_accuracy']}\n"
     card = (folder / "model_card.md").read_text()
-    for fact in (f"{100 * result['test_accuracy']:.2f} %", f"{result['num_params']:,}", "digits"):
+    for fact in (
+        f"flops | {result['costs']['flops']:.6g}",
+        f"{100 * result['test_accuracy']:.2f} %",
+        f"{result['num_params']:,}",
+        "digits",
+    ):
         assert fact in card
     assert "{" not in card
     assert SPACE.to_json(read_genotype(folder / "genotype.json", SPACE)) == result["best_genotype"]

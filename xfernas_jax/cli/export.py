@@ -193,6 +193,9 @@ def _card(
     evaluations: tuple[Evaluation, ...],
 ) -> ModelCard:
     devices = result.get("devices_per_evaluation", 1)
+    space = lookup_space(spec.space)
+    key = space.key(chosen.genotype)
+    own = [e for e in evaluations if space.key(e.genotype) == key]
     return ModelCard(
         study=spec.name,
         dataset=spec.task.dataset,
@@ -205,6 +208,7 @@ def _card(
         seed=chosen.seed,
         recipe=recipe.to_json(),
         num_params=count_params(chosen.variables),
+        costs=next((dict(e.costs) for e in own if e.costs), {}),
         input_shape=dataset.input_shape,
         num_evaluations=len(evaluations),
         device_seconds=devices * sum(e.seconds for e in evaluations),

@@ -21,6 +21,7 @@ class ModelCard:
       seed: of the training that made them.
       recipe: its values.
       num_params: trainable parameters.
+      costs: what a training of this network recorded beside parameters, by name.
       input_shape: (height, width, channels) of the uint8 images that the program takes.
       num_evaluations: that the study cost, confirmations included.
       device_seconds: of all its trainings: wall seconds times devices.
@@ -39,6 +40,7 @@ class ModelCard:
     seed: int
     recipe: Mapping[str, Any]
     num_params: int
+    costs: Mapping[str, float]
     input_shape: tuple[int, int, int]
     num_evaluations: int
     device_seconds: float
@@ -57,6 +59,7 @@ class ModelCard:
             f"(mean of {self.valid_seeds}; the search compared it)",
             "Training seed": str(self.seed),
             "Parameters": f"{self.num_params:,}",
+            **{name: f"{cost:.6g}" for name, cost in self.costs.items()},
             "Search space": self.space,
             "Study": self.study,
             "Search cost": f"{self.num_evaluations} trainings, "
