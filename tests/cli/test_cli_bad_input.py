@@ -227,7 +227,16 @@ def test_ray_that_is_not_installed_is_one_line(
     check_refused(done, "--executor=ray", "make setup EXTRAS=ray")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"valid_accuracy": 0.5}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"valid_accuracy": 0.5}',
+        '{"valid_accuracy": null, "curve": [0.5], "test_accuracy": 0.5, "num_params": 1}',
+    ],
+)
 def test_a_damaged_result_of_a_training_is_named(text: str, tmp_path: pathlib.Path) -> None:
     file = tmp_path / "result.json"
     file.write_text(text)

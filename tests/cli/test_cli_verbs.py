@@ -236,3 +236,28 @@ def test_a_training_broken_by_signals_ends_with_the_bits_of_an_unbroken_one(
         assert whole[field] == broken[field]
     first, second = (VariablesStore(f).load("variables") for f in (whole_folder, broken_folder))
     jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+def test_a_last_training_uses_the_validation_images_and_reports_none(
+    run_command: Callable, tmp_path: pathlib.Path
+) -> None:
+    file = tmp_path / "genotype.json"
+    write_genotype(file, SPACE, CELL)
+    words = ["train", f"--genotype={file}", f"--workdir={tmp_path}", "--set=train.epochs=1"]
+    words += ["--set=network.filters=4", "--set=data.train_examples=128"]
+    words += ["--set=data.valid_examples=64", "--set=train.eval_batch_size=100"]
+    results = []
+    for more in ([], ["--set=data.valid_in_train=true"]):
+        output = tmp_path / "result.json"
+        done = run_command(*words, *more, f"--output={output}")
+        assert done.code == 0, done.err
+        results.append((json.loads(output.read_text()), done.out))
+    (apart, _), (joined, out) = results
+    assert apart["valid_accuracy"] == apart["curve"][-1]
+    assert (joined["valid_accuracy"], joined["curve"]) == (None, [])
+    assert len(joined["losses"]) == 1
+    assert joined["losses"] != apart["losses"]  # 192 images instead of 128
+    assert "none: those images were trained on" in out
+    assert "fitted" in out
+    again = run_command(*words, "--set=data.valid_in_train=true")
+    assert "This training is finished" in again.out

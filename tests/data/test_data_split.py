@@ -1,3 +1,4 @@
+import dataclasses
 from collections import Counter
 
 import numpy as np
@@ -5,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xfernas_jax.data import DataConfig
+from xfernas_jax.data import DataConfig, Split
+from xfernas_jax.data.lazy import LazyImages
 from xfernas_jax.data.split import Part, apply_config, build_dataset, make_part, path_stem
 from xfernas_jax.errors import DatasetError
 
@@ -127,6 +129,30 @@ def test_subset_is_stratified_deterministic_and_leaves_task_and_test_alone() -> 
     np.testing.assert_array_equal(small.test.images, whole.test.images)
     assert small.task == whole.task
     assert len(apply_config(whole, DataConfig(train_examples=10**6)).train) == 360
+
+
+@pytest.mark.parametrize("lazy", [(), ("train",), ("valid",), ("train", "valid")])
+def test_validation_images_can_be_trained_on_and_stay_apart_otherwise(
+    lazy: tuple[str, ...],
+) -> None:
+    labels = np.repeat([0, 1], [100, 200])
+    whole = build_dataset("toy", {"train": part_of(np.arange(300), labels)}, NAMES[:2])
+    config = DataConfig(train_examples=60, valid_examples=30)
+    apart = apply_config(whole, config)
+    parts = {k: Split(LazyImages(whole.parts()[k].images), whole.parts()[k].labels) for k in lazy}
+    joined = apply_config(
+        dataclasses.replace(whole, **parts), dataclasses.replace(config, valid_in_train=True)
+    )
+    assert len(joined.train) == 90
+    both = [*ids_of(apart.train.images), *ids_of(apart.valid.images)]
+    assert ids_of(joined.train.images[:]) == both
+    assert ids_of(joined.train.images[np.array([75, 3, 60])]) == [both[75], both[3], both[60]]
+    np.testing.assert_array_equal(
+        joined.train.labels, np.concatenate([apart.train.labels, apart.valid.labels])
+    )
+    assert joined.task == apart.task
+    np.testing.assert_array_equal(joined.valid.images[:], apart.valid.images)
+    np.testing.assert_array_equal(joined.test.images, apart.test.images)
 
 
 def test_content_names_the_task_of_a_path() -> None:

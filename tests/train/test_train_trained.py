@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from xfernas_jax.benchmarks.recipes import RECIPES, get_recipe
+from xfernas_jax.benchmarks.recipes import RECIPES, get_recipe, recipe_from_json
 from xfernas_jax.benchmarks.trained import TrainedBenchmark
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.errors import DeviceError, RecipeError
@@ -95,6 +95,17 @@ def test_fingerprint_covers_what_changes_the_score_and_nothing_else() -> None:
         assert get_recipe("cpu", [change]).fingerprint() == base
     assert dataclasses.replace(RECIPES["cpu"], name="x").fingerprint() == base
     assert get_recipe("cpu", ["train.epochs=5"]).fingerprint() != base
+    assert base == "41ff564445f7"  # else recorded histories would be of another recipe
+    joined = get_recipe("cpu", ["data.valid_in_train=true"])
+    assert joined.fingerprint() != base
+    assert recipe_from_json(joined.to_json()) == joined
+    assert recipe_from_json(RECIPES["cpu"].to_json()) == RECIPES["cpu"]
+
+
+def test_architectures_are_not_compared_on_images_that_were_trained_on() -> None:
+    bench = benchmark(["data.valid_in_train=true"])
+    with pytest.raises(RecipeError, match=r"valid_in_train=true leaves no validation.*run\.py tr"):
+        bench.evaluate(LIGHT, seed=0)
 
 
 @pytest.mark.parametrize("change", ["train.epochs", "train.nope=1", "x.y=1", "train.epochs=two"])

@@ -50,8 +50,14 @@ class Recipe:
     train: TrainConfig
 
     def to_json(self) -> dict[str, Any]:
-        """Returns every value as a JSON object."""
-        return dataclasses.asdict(self)
+        """Returns every value as a JSON object; `data.valid_in_train` only where it is true.
+
+        So recipes that were recorded before that value existed are still the same.
+        """
+        value = dataclasses.asdict(self)
+        if not self.data.valid_in_train:
+            del value["data"]["valid_in_train"]
+        return value
 
     def fingerprint(self) -> str:
         """Returns a hash of everything that changes the expected score, and nothing else."""

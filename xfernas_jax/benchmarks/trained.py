@@ -134,7 +134,16 @@ class TrainedBenchmark:
         on_epoch: Callable[[int, float], None] | None = None,
         stop: Stop | None = None,
     ) -> Scored:
-        """Trains and scores one architecture; see `Benchmark.evaluate`."""
+        """Trains and scores one architecture; see `Benchmark.evaluate`.
+
+        Raises:
+          RecipeError: the recipe trains on the validation part, so it cannot score.
+        """
+        if self._recipe.data.valid_in_train:
+            raise RecipeError(
+                "data.valid_in_train=true leaves no validation images to compare architectures "
+                "on; it is for the last training, `run.py train`."
+            )
         start = time.monotonic()
         variables = self.initial_variables(genotype, seed)
         result, status, failure = None, "failed", ""

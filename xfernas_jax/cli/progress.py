@@ -139,10 +139,11 @@ class EvaluationProgress(_Lines):
 class EpochProgress(_Lines):
     """One line for each epoch of a training."""
 
-    def __init__(self, num_epochs: int) -> None:
-        """Takes the number of epochs in all."""
+    def __init__(self, num_epochs: int, measured_on: str = "valid") -> None:
+        """Takes the number of epochs in all, and what to call the images of the accuracy."""
         super().__init__(num_epochs, 0)
         self._total, self._first, self._start = num_epochs, 0, time.monotonic()
+        self._measured_on = measured_on
 
     def go_on(self, num_done: int) -> None:
         """Says that a training goes on after the epochs that were done before."""
@@ -154,7 +155,7 @@ class EpochProgress(_Lines):
         """Prints the outcome of one epoch."""
         each = (time.monotonic() - self._start) / max(epoch - self._first, 1)
         left = duration(each * (self._total - epoch))
-        line = f"epoch {epoch}/{self._total}  valid {100 * valid_accuracy:6.2f} %"
+        line = f"epoch {epoch}/{self._total}  {self._measured_on} {100 * valid_accuracy:6.2f} %"
         self._say(f"{line}  about {left} left")
         self._show(line, epoch)
 
@@ -176,7 +177,8 @@ def print_curve(
     """Prints a curve, accuracies in percent, and a table of names and values."""
     values = [shown_value(value, metric).removesuffix(" %") for value in curve]
     shown = "  ".join(f"{i + 1}:{value}" for i, value in enumerate(values))
-    console.print(f"\n{title}{' in %' if metric == 'accuracy' else ''}:\n{shown}\n")
+    unit = " in %" if metric == "accuracy" else ""
+    console.print(f"\n{title}{unit}:\n{shown}\n" if curve else "")
     width = max(map(len, rows))
     for name, value in rows.items():  # whole lines: a folded genotype could not be copied
         console.print(f"{name:<{width}}  {value}")

@@ -238,10 +238,10 @@ class TrainingFiles:
     def end(self, result: Mapping[str, Any]) -> None:
         """Ends the run with what `train` found."""
         run, curve = self._run, result["curve"]
-        finals = {
-            "final_valid_accuracy": [(len(curve), result["valid_accuracy"])],
-            "test_accuracy": [(len(curve), result["test_accuracy"])],
-        }
+        valid, num_epochs = result["valid_accuracy"], len(curve) or len(result["losses"])
+        finals = {"test_accuracy": [(num_epochs, result["test_accuracy"])]}
+        if valid is not None:  # else its images were trained on
+            finals = {"final_valid_accuracy": [(num_epochs, valid)], **finals}
         scalars = {"valid_accuracy": [*enumerate(curve, start=1)], **finals}
         hparams = {
             "architecture": json.dumps(result.get("genotype")),

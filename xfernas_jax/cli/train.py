@@ -108,13 +108,16 @@ def _train(training: _Training) -> Mapping[str, Any]:
         f"Training {num_params:,} parameters on {training.dataset}, {training.recipe.name}, "
         f"{epochs} epochs"
     )
-    progress = EpochProgress(epochs)
+    # Images that are trained on validate nothing: what is measured on them is called by its name.
+    is_fit = training.recipe.data.valid_in_train
+    progress = EpochProgress(epochs, "fitted" if is_fit else "valid")
     opened = together(lambda: _open_checkpoints(training, progress.go_on) if is_first() else None)
     event_files = TrainingFiles(training.event_files)
 
     def on_epoch(epoch: int, valid_accuracy: float) -> None:
         progress.epoch(epoch, valid_accuracy)
-        event_files.epoch(epoch, valid_accuracy)
+        if not is_fit:
+            event_files.epoch(epoch, valid_accuracy)
 
     with (
         contextlib.nullcontext() if opened is None else contextlib.closing(opened),
@@ -141,9 +144,9 @@ def _train(training: _Training) -> Mapping[str, Any]:
         "recipe_values": training.recipe.to_json(),
         "space": benchmark.space.name,
         "num_params": num_params,
-        "valid_accuracy": trained.curve[-1],
+        "valid_accuracy": None if is_fit else trained.curve[-1],
         "test_accuracy": benchmark.test_accuracy(genotype, trained.variables),
-        "curve": list(trained.curve),
+        "curve": [] if is_fit else list(trained.curve),
         "losses": list(trained.losses),
         "seconds": time.monotonic() - start,
         "versions": dict(versions()),
@@ -170,10 +173,14 @@ def _write(result: Mapping[str, Any], variables: PyTree, folder: pathlib.Path) -
 
 def _read_result(file: pathlib.Path) -> Mapping[str, Any]:
     """Reads what an earlier run wrote; `FlagError` where the file was damaged since."""
-    kinds = {"valid_accuracy": float, "test_accuracy": float, "num_params": int}
+    kinds = {"test_accuracy": float, "num_params": int}
     with contextlib.suppress(OSError, ValueError):
         result = parse_json(file.read_bytes())
-        if inputs.has_fields(result, kinds) and inputs.is_curve(result.get("curve")):
+        if (
+            inputs.has_fields(result, kinds)
+            and inputs.is_curve(result.get("curve"))
+            and type(result.get("valid_accuracy")) is (float if result["curve"] else type(None))
+        ):
             return result
     raise FlagError(
         f"{file} is damaged: the result of this training cannot be read. Remove that file; the "
@@ -187,8 +194,10 @@ def _hand_over(result: Mapping[str, Any], training: _Training) -> None:
         event_files.end(result)
     if flags.OUTPUT.value:
         inputs.write_json(pathlib.Path(flags.OUTPUT.value), result)
+    valid = result["valid_accuracy"]
+    shown = "none: those images were trained on" if valid is None else f"{100 * valid:.2f} %"
     rows = {
-        "validation accuracy": f"{100 * result['valid_accuracy']:.2f} %",
+        "validation accuracy": shown,
         "test accuracy": f"{100 * result['test_accuracy']:.2f} %",
         "parameters": f"{result['num_params']:,}",
         "result": str(folder / _RESULT),

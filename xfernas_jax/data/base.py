@@ -107,6 +107,8 @@ class DataConfig:
     Attributes:
       train_examples: at most so many training examples, a stratified draw; None for all.
       valid_examples: the same for the validation part. The test part is always whole.
+      valid_in_train: whether the validation images are trained on too, for a last training whose
+        architecture is chosen already; there is no validation accuracy then.
       image_size: images are shrunk until no side is longer; None leaves them (`resize.py`).
       augment: of training images. "crop" pads and crops, "crop_flip" also mirrors left-right.
       crop_padding: pixels of padding on each side before a crop.
@@ -117,6 +119,7 @@ class DataConfig:
 
     train_examples: int | None = None
     valid_examples: int | None = None
+    valid_in_train: bool = False
     image_size: int | None = None
     augment: Augment = "none"
     crop_padding: int = 4

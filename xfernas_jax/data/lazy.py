@@ -59,6 +59,33 @@ def take_images(images: ImageRows, rows: np.ndarray) -> ImageRows:
     return images.take(rows) if isinstance(images, LazyImages) else images[rows]
 
 
+class _Joined:
+    """Images of two sources, one after the other: a source of `LazyImages`."""
+
+    dtype, ndim = np.dtype(np.uint8), 4
+
+    def __init__(self, first: ImageRows, second: ImageRows) -> None:
+        self._first, self._second = first, second
+        self.shape = (len(first) + len(second), *first.shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        early = rows < len(self._first)
+        images[early] = self._first[rows[early]]
+        images[~early] = self._second[rows[~early] - len(self._first)]
+        return images
+
+
+def join_images(first: ImageRows, second: ImageRows) -> ImageRows:
+    """Returns the images of both, read only where both were in memory."""
+    if isinstance(first, LazyImages) or isinstance(second, LazyImages):
+        return LazyImages(_Joined(first, second))
+    return np.concatenate([first[:], second[:]])
+
+
 def shrink_images(images: ImageRows, image_size: int | None) -> ImageRows:
     """Shrinks images, at once only where they are in memory."""
     if isinstance(images, LazyImages):

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from xfernas_jax.data.base import DataConfig, ImageDataset, Split
-from xfernas_jax.data.lazy import image_chunks, shrink_images, take_images
+from xfernas_jax.data.lazy import image_chunks, join_images, shrink_images, take_images
 from xfernas_jax.errors import DatasetError
 from xfernas_jax.history.record import Task
 from xfernas_jax.types import ImageRows
@@ -189,7 +189,11 @@ def _content_digest(parts: Mapping[str, Part], class_names: Sequence[str]) -> st
 
 
 def apply_config(dataset: ImageDataset, config: DataConfig) -> ImageDataset:
-    """Subsamples and shrinks a data set as a recipe asks; the task stays the same."""
+    """Subsamples and shrinks a data set as a recipe asks; the task stays the same.
+
+    With `valid_in_train` the validation images are at the end of the training part, and stay the
+    validation part.
+    """
     limits = {"train": config.train_examples, "valid": config.valid_examples, "test": None}
     parts = {}
     for key, split in dataset.parts().items():
@@ -200,4 +204,8 @@ def apply_config(dataset: ImageDataset, config: DataConfig) -> ImageDataset:
                 np.flatnonzero(draw(part, limit, SUBSET_SEED, keep_copies=False))
             ).split
         parts[key] = Split(shrink_images(split.images, config.image_size), split.labels)
+    if config.valid_in_train:
+        train, valid = parts["train"], parts["valid"]
+        labels = np.concatenate([train.labels, valid.labels])
+        parts["train"] = Split(join_images(train.images, valid.images), labels)
     return dataclasses.replace(dataset, **parts)
