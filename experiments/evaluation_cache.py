@@ -66,9 +66,9 @@ class EvaluationCache:
 class CachedBenchmark:
     """A benchmark that trains only what its cache does not hold; see the `Benchmark` protocol.
 
-    Trainings with the purpose "confirm" also leave their variables, so that one of them can be tested
-    later. An evaluation that may be stopped early passes by the cache: how far it gets is decided by
-    more than the four.
+    Trainings with the purpose "confirm" also leave their variables, so that one of them can be
+    tested later. An evaluation that may be stopped early passes by the cache: how far it gets is
+    decided by more than the four.
     """
 
     def __init__(

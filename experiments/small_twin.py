@@ -11,8 +11,8 @@ the optimizer alone, and share one record of trainings (`evaluation_cache.py`): 
 under the same seed is trained once. Everything is recorded as it finishes, so the same command goes
 on after a kill, and trains nothing when it is run again.
 
-Writes `evaluations.csv`, `summary.json`, `table.md`, `incumbents.png` and `.svg`, which depend on what
-was measured alone, and `costs.json` (evaluations, seconds, machine).
+Writes `evaluations.csv`, `summary.json`, `table.md`, `incumbents.png` and `.svg`, which depend on
+what was measured alone, and `costs.json` (evaluations, seconds, machine).
 """
 
 import concurrent.futures
@@ -39,7 +39,7 @@ _TARGETS = flags.DEFINE_list(
 )
 _SOURCES = flags.DEFINE_list(
     "sources",
-    ["fashion_mnist", "mnist_5k", "notmnist_10k", "usps"],
+    ["fashion_mnist", "mnist_5k", "notmnist_10k"],
     "Data sets whose random architectures `xfer_` optimizers learn from.",
 )
 _IMAGES = flags.DEFINE_string("images_dir", None, "Folder with files such as usps/usps.npz.")
@@ -51,7 +51,7 @@ _BATCH = flags.DEFINE_integer("batch_size", 5, "Suggestions at once.", lower_bou
 _ARCHITECTURES = flags.DEFINE_integer(
     "source_architectures", 50, "Random architectures of each source.", lower_bound=2
 )
-_CONFIRM = flags.DEFINE_integer("confirm_seeds", 2, "Trainings of a finalist.", lower_bound=1)
+_CONFIRM = flags.DEFINE_integer("confirm_seeds", 1, "Trainings of a finalist.", lower_bound=1)
 _FINALISTS = flags.DEFINE_integer("num_finalists", 3, "Trained again at the end.", lower_bound=1)
 _SPACE = flags.DEFINE_string("space", "nasbench201", "Search space.")
 _RECIPE = flags.DEFINE_string("recipe", "cpu", "Recipe of every training.")
