@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,7 +20,17 @@ from xfernas_jax.history.serialize import task_to_json
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.train.checkpoint import VariablesStore
 
-_PREFIX = "cache-"
+_LONGEST_NAME = 80
+
+
+def study_name(*parts: str) -> str:
+    """Returns the name of a study; where a data set is a path, its end and a digest of it all."""
+    text = "-".join(parts)
+    safe = re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII)
+    if safe == text and len(safe) <= _LONGEST_NAME:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{parts[0]}-{safe[-_LONGEST_NAME:].lstrip('_.-')}-{digest}"
 
 
 class EvaluationCache:
@@ -36,7 +47,7 @@ class EvaluationCache:
         """
         identity = json.dumps([task_to_json(task), space.name, recipe], sort_keys=True)
         digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
-        self.study = f"{_PREFIX}{task.dataset}-{digest}"
+        self.study = study_name("cache", task.dataset, digest)
         self._storage, self._space = storage, space
         self._found: dict[tuple[str, int], Evaluation] = {}
         storage.create_or_open(StudySpec(self.study, "collect", task, space.name, recipe, {}))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.evaluation_cache import CachedBenchmark, EvaluationCache
+from experiments.evaluation_cache import CachedBenchmark, EvaluationCache, study_name
 from experiments.small_results import Run
 from experiments.small_tasks import load_small
 from xfernas_jax.benchmarks.recipes import get_recipe
@@ -76,7 +76,7 @@ class Unit:
     @property
     def study(self) -> str:
         """The name of its study."""
-        return f"search-{self.target}-{self.optimizer}-{self.seed}"
+        return study_name("search", self.target, self.optimizer, str(self.seed))
 
 
 class Silent:
@@ -193,7 +193,7 @@ def run_unit(unit: Unit, setting: Setting, say: Callable[[str], None]) -> int:
 
 def source_study(dataset: str) -> str:
     """Returns the name of a source's study."""
-    return f"source-{dataset}"
+    return study_name("source", dataset)
 
 
 def chosen_sources(setting: Setting, storage: Storage, target: Task) -> tuple[Source, ...]:

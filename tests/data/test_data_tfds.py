@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from xfernas_jax.data import DataConfig, load_dataset, tfds_source
+from xfernas_jax.data.lazy import LazyImages
 from xfernas_jax.errors import DatasetError, MissingExtraError
 
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -167,6 +168,27 @@ def test_prepared_set_is_read_whole_and_hidden_labels_are_left_out(toy_dir: Path
     )
     found = [image.tobytes() for part in dataset.parts().values() for image in part.images]
     assert sorted(found) == expected
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_the_first_examples_of_a_set_are_read_alone(
+    toy_dir: Path, monkeypatch: pytest.MonkeyPatch, lazy: bool
+) -> None:
+    if lazy:  # as images of 1 GiB and more
+        monkeypatch.setattr(tfds_source.read_builder, "__defaults__", (1, None))
+    whole = tfds.builder("toy_images", data_dir=str(toy_dir)).as_data_source(split="train")
+    dataset = load_dataset("toy_images[:100]", DataConfig(), str(toy_dir))
+    assert dataset.task.dataset == "toy_images[:100]"
+    assert isinstance(dataset.train.images, LazyImages) == lazy
+    assert [len(part) for part in dataset.parts().values()] == [60, 20, 20]
+    found = [image.tobytes() for part in dataset.parts().values() for image in part.images[:]]
+    assert sorted(found) == sorted(whole[row]["image"].tobytes() for row in range(100))
+
+
+@pytest.mark.parametrize("name", ["toy_images[:0]", "toy_images[:x]", "toy_images[5:]", "[:5]"])
+def test_another_selection_is_refused(name: str, toy_dir: Path) -> None:
+    with pytest.raises(DatasetError, match="Unknown data set"):
+        load_dataset(name, DataConfig(), str(toy_dir))
 
 
 def test_folder_can_be_named_by_the_environment(

@@ -6,7 +6,8 @@
 - `folder:PATH`: a folder of image files, see `folder.py`.
 - `module:FUNCTION`: your own, a function without arguments that returns an `ImageDataset`.
 - anything else: an image-classification set of TFDS, such as `cifar10` or
-  `imagenet_resized/16x16`.
+  `imagenet_resized/16x16`. `quickdraw_bitmap[:75000]` takes the first examples of its training
+  split only (TFDS shuffles when it prepares a set): no more is read.
 """
 
 import difflib
@@ -88,12 +89,13 @@ def _load_user(name: str) -> ImageDataset:
 
 
 def _load_tfds(name: str, image_size: int | None, data_dir: str | None) -> ImageDataset:
-    if not re.fullmatch(r"[a-z]\w*(/[\w.-]+)*(:[\w.*]+)?", name, re.ASCII):
+    whole, first = tfds_source.parse_first(name)
+    if not re.fullmatch(r"[a-z]\w*(/[\w.-]+)*(:[\w.*]+)?", whole, re.ASCII):
         raise _unknown(name)
-    base = re.split("[/:]", name)[0]
+    base = re.split("[/:]", whole)[0]
     if base not in tfds_source.known_tfds_names():
         raise _unknown(name)
-    parts = tfds_source.load_tfds(name, image_size, data_dir)
+    parts = tfds_source.load_tfds(whole, image_size, data_dir, first)
     return split.build_dataset(name, *parts)
 
 

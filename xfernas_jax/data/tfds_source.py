@@ -54,11 +54,23 @@ def has_tensorflow() -> bool:
     return importlib.util.find_spec("tensorflow") is not None
 
 
+def parse_first(name: str) -> tuple[str, int | None]:
+    """Splits `cifar10[:500]` into the name of the set and the number; None without one."""
+    found = re.fullmatch(r"(.+)\[:([1-9]\d{0,11})\]", name, re.ASCII)
+    return (found[1], int(found[2])) if found else (name, None)
+
+
 @quiet_tfds()
 def load_tfds(
-    name: str, image_size: int | None, data_dir: str | None
+    name: str, image_size: int | None, data_dir: str | None, first: int | None = None
 ) -> tuple[dict[str, Part], tuple[str, ...]]:
     """Reads a set by its TFDS name, prepared first where need be.
+
+    Args:
+      name: that TFDS knows.
+      image_size: see `DataConfig`.
+      data_dir: see `tfds_dir`.
+      first: examples of the training split that are read; None means all.
 
     Raises:
       DatasetError: for a name that TFDS does not know, a set that is no image classification or
@@ -69,7 +81,7 @@ def load_tfds(
     if not builder.is_prepared():
         _prepare(name, builder, data_dir)
         builder = make_builder(name, data_dir)
-    return read_builder(name, builder, image_size)
+    return read_builder(name, builder, image_size, first=first)
 
 
 def make_builder(name: str, data_dir: str | None, **options: Any) -> Any:
@@ -158,7 +170,11 @@ class _Records:
 
 
 def read_builder(
-    name: str, builder: Any, image_size: int | None, lazy_bytes: int = LAZY_BYTES
+    name: str,
+    builder: Any,
+    image_size: int | None,
+    lazy_bytes: int = LAZY_BYTES,
+    first: int | None = None,
 ) -> tuple[dict[str, Part], tuple[str, ...]]:
     """Reads the parts and class names of a prepared set; see `load_tfds` for what it raises.
 
@@ -167,7 +183,8 @@ def read_builder(
     """
     image_key, label_key, class_names = _keys(name, builder.info)
     parts = {}
-    for key, split in _splits(name, builder.info.splits).items():
+    for key, whole in _splits(name, builder.info.splits).items():
+        split = whole if first is None or key != "train" else f"{whole}[:{first}]"
         labels, images, digests = [], [], []
         shape = builder.info.features[image_key].shape
         large = None not in shape and (

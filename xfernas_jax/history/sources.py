@@ -137,10 +137,11 @@ def thaw_studies(
 def image_family(dataset: str) -> str:
     """Returns what two data sets have in common when they may share images.
 
-    A TFDS version (`cifar10:3.0.2`) or configuration (`imagenet_resized/16x16`) does not matter,
-    nor does the split: the test images of one task may be training images of the other.
+    A TFDS version (`cifar10:3.0.2`), a configuration (`imagenet_resized/16x16`) or a number of
+    examples (`quickdraw_bitmap[:500]`) does not matter, nor does the split: the test images of one
+    task may be training images of the other.
     """
-    base = re.sub(r":\d[\w.*]*$", "", dataset).partition("/")[0].casefold()
+    base = re.sub(r"(:\d[\w.*]*)?(\[:\d+\])?$", "", dataset).partition("/")[0].casefold()
     return _PART_OF.get(base, base)
 
 
