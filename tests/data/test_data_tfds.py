@@ -183,6 +183,8 @@ def test_the_first_examples_of_a_set_are_read_alone(
     assert [len(part) for part in dataset.parts().values()] == [60, 20, 20]
     found = [image.tobytes() for part in dataset.parts().values() for image in part.images[:]]
     assert sorted(found) == sorted(whole[row]["image"].tobytes() for row in range(100))
+    all_of_them = load_dataset("toy_images[:9999]", DataConfig(), str(toy_dir))
+    assert len(all_of_them.train) == 900
 
 
 @pytest.mark.parametrize("name", ["toy_images[:0]", "toy_images[:x]", "toy_images[5:]", "[:5]"])

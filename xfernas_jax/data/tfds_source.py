@@ -184,7 +184,9 @@ def read_builder(
     image_key, label_key, class_names = _keys(name, builder.info)
     parts = {}
     for key, whole in _splits(name, builder.info.splits).items():
-        split = whole if first is None or key != "train" else f"{whole}[:{first}]"
+        is_cut = first is not None and key == "train"
+        is_cut = is_cut and first < builder.info.splits[whole].num_examples
+        split = f"{whole}[:{first}]" if is_cut else whole
         labels, images, digests = [], [], []
         shape = builder.info.features[image_key].shape
         large = None not in shape and (
