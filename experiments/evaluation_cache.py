@@ -151,8 +151,8 @@ class CachedBenchmark:
                 on_epoch(epoch, valid_accuracy)
         return Scored(dataclasses.replace(known, purpose=purpose), variables)
 
-    def test_accuracy(self, genotype: Genotype, variables: Any) -> float:
-        """Returns the accuracy on the test part, a fraction."""
+    def test_accuracy(self, genotype: Genotype, variables: Any) -> float | None:
+        """Returns the accuracy on the test part, a fraction; None where there is none."""
         return self._benchmark.test_accuracy(genotype, variables)
 
     @property

@@ -201,7 +201,8 @@ def draw(runs: Sequence[Run], file: pathlib.Path) -> None:
                 color=figures.COLORS[i % len(figures.COLORS)],
                 label=name,
             )
-        axes.set_title(f"{target}: mean and standard error of {len(its)} seeds")
+        num_seeds = len({run.seed for run in runs if run.target == target})
+        axes.set_title(f"{target}: mean and standard error of {num_seeds} seeds")
         axes.set_xlabel("evaluations on the target")
         axes.set_ylabel("best validation accuracy so far (%)")
         axes.grid(True, axis="y", color="#dddddd", linewidth=0.6)
