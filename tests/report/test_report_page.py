@@ -16,6 +16,8 @@ from xfernas_jax.report.cost import cost_table
 from xfernas_jax.report.page import MARK, evaluation_table, render_page
 from xfernas_jax.report.pictures import make_sections
 from xfernas_jax.report.study import StudyRecord
+from xfernas_jax.space import Space
+from xfernas_jax.space.categorical import CategoricalSpace
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"' {{ 7*7 }} \x1b[31m 名"
 _PNG = b"\x89PNG\r\n\x1a\n" + bytes(8) + (100).to_bytes(4, "big") * 2
@@ -46,10 +48,10 @@ class Reader(html.parser.HTMLParser):
         return [attrs for name, attrs in self.elements if name == tag]
 
 
-def read(study: StudyRecord) -> Reader:
-    sections = make_sections(study, [], SPACE)
+def read(study: StudyRecord, space: Space = SPACE) -> Reader:
+    sections = make_sections(study, [], space)
     images = {picture.name: _PNG for section in sections for picture in section.pictures}
-    page = render_page(study, SPACE, sections, images, cost_table(study, ()))
+    page = render_page(study, space, sections, images, cost_table(study, ()))
     assert MARK in page[:2000]
     reader = Reader()
     reader.feed(page)
@@ -167,6 +169,32 @@ def test_scores_are_no_percentages() -> None:
     assert "3.25" in reader.text
     assert "-120.5" in reader.text
     assert "%" not in reader.text
+
+
+def test_an_objective_over_named_values_has_no_cells_no_test_part_and_no_parameters() -> None:
+    space = CategoricalSpace("mine", {"depth": [2, 4], "norm": ["batch", "layer"]})
+    genotypes = [space.decode(row.tolist()) for row in space.all_tokens(10)]
+    evaluations = [
+        make_evaluation(
+            i, 0.5, genotype=g, metric="score", valid_accuracy=-float(i), curve=(), num_params=0
+        )
+        for i, g in enumerate(genotypes)
+    ]
+    result = {
+        **finished_study().result,
+        "best_genotype": space.to_json(genotypes[0]),
+        "best_valid_accuracy": -0.0,
+        "test_accuracy": None,
+        "num_params": 0,
+    }
+    spec = dataclasses.replace(
+        make_spec(confirm_seeds=0), space="mine", task=Task("objective:m:f", "none", 0)
+    )
+    reader = read(StudyRecord(spec, tuple(evaluations), result), space)
+    assert '"depth": 2' in reader.text
+    assert "not confirmed" in reader.text
+    for absent in ("classes", "test accuracy", "test score", "trainable"):
+        assert absent not in reader.text
 
 
 def test_damage_in_a_configuration_is_shown_not_fatal() -> None:

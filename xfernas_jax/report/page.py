@@ -167,21 +167,22 @@ def _headline(study: StudyRecord) -> list[tuple[str, str, str]]:
         values = [e.valid_accuracy or 0.0 for e in study.searched if study.admits(e)]
         shown = unit.text(max(values)) if values else "none yet"
         return [(f"best {unit.name} so far", shown, "one training each; not confirmed")]
-    confirmed = max(1, _trainings_of_winner(study))
-    plural = "s" if confirmed > 1 else ""
+    num_confirmed = _trainings_of_winner(study)
+    plural = "s" if num_confirmed > 1 else ""
+    mean = f"mean over {num_confirmed} confirming training{plural}"
     rows = [
         (
             unit.name,
             unit.text(result["best_valid_accuracy"]),
-            f"mean over {confirmed} confirming training{plural}",
-        ),
-        (
-            "test accuracy" if unit.symbol else "test score",
-            unit.text(result["test_accuracy"]),
-            "one training, read once",
-        ),
-        ("parameters", f"{result['num_params']:,}", "trainable"),
+            mean if num_confirmed else "one evaluation; not confirmed",
+        )
     ]
+    if result.get("test_accuracy") is not None:  # a function of the user's has no test part
+        rows.append(
+            ("test accuracy", unit.text(result["test_accuracy"]), "one training, read once")
+        )
+    if result["num_params"]:
+        rows.append(("parameters", f"{result['num_params']:,}", "trainable"))
     for name, value in result.get("costs", {}).items():
         if name != "params":
             rows.append((cost_title(name), f"{value:,.5g}", "for one image"))
@@ -199,7 +200,7 @@ def _facts(study: StudyRecord) -> list[tuple[str, str]]:
     task = spec.task
     rows = [
         ("study", spec.name),
-        ("task", f"{task.dataset}, {task.num_classes} classes"),
+        ("task", task.dataset + (f", {task.num_classes} classes" if task.num_classes else "")),
         ("split", task.split),
         ("search space", spec.space),
         ("optimizer", ", ".join(_optimizer_words(config))),

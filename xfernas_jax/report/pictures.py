@@ -1,10 +1,12 @@
 """The report's pictures: what each shows, in words, and the table that it is drawn from."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator, Sequence
 
 from matplotlib.figure import Figure
 
+from xfernas_jax.errors import SpaceError
 from xfernas_jax.history.goal import costs_of
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.predictor.explain import TaskRelations
@@ -142,16 +144,19 @@ def _band_caption(table: Table) -> str:
 def _best_cells(study: StudyRecord, space: Space) -> Section:
     pictures = []
     for rank, best in enumerate(study.best(space, NUM_BEST), start=1):
-        plan = space.plan(best.genotype)
+        try:
+            plan = space.plan(best.genotype)
+        except SpaceError:  # of named values, say, or a table: no networks of ours
+            return Section("Best architectures", (), _as_text(study, space))
         parts = {"normal": plan.normal, "reduction": plan.reduction}
         for kind, graph in parts.items():
             if graph is None:
                 continue
             title = f"No. {rank}: {kind} cell" if plan.reduction else f"No. {rank}: cell"
             caption = (
-                f"Read from top to bottom; boxes are operations. {_values(study, space, best)}, "
-                f"{best.num_params:,} parameters. Edges with the operation none, and what cannot "
-                "reach the output, are left out."
+                f"Read from top to bottom; boxes are operations. {_values(study, space, best)}"
+                f"{f', {best.num_params:,} parameters' if best.num_params else ''}. Edges with the "
+                "operation none, and what cannot reach the output, are left out."
             )
             operations = ", ".join(edge.op for node in graph.nodes for edge in node) or "none"
             alt = f"Graph of the {kind} cell. Its operations: {operations}."
@@ -171,6 +176,14 @@ def _best_cells(study: StudyRecord, space: Space) -> Section:
     if study.result is None:
         note = "The best of the search so far; none is confirmed yet."
     return Section("Best architectures", tuple(pictures), note)
+
+
+def _as_text(study: StudyRecord, space: Space) -> str:
+    """Names the best architectures of a space that has no cells to draw."""
+    return "; ".join(
+        f"No. {rank}: {json.dumps(space.to_json(best.genotype))}, {_values(study, space, best)}"
+        for rank, best in enumerate(study.best(space, NUM_BEST), start=1)
+    )
 
 
 def _values(study: StudyRecord, space: Space, best: Evaluation) -> str:
