@@ -170,21 +170,21 @@ def test_prepared_set_is_read_whole_and_hidden_labels_are_left_out(toy_dir: Path
     assert sorted(found) == expected
 
 
-@pytest.mark.parametrize("lazy", [False, True])
-def test_the_first_examples_of_a_set_are_read_alone(
-    toy_dir: Path, monkeypatch: pytest.MonkeyPatch, lazy: bool
-) -> None:
-    if lazy:  # as images of 1 GiB and more
-        monkeypatch.setattr(tfds_source.read_builder, "__defaults__", (1, None))
-    whole = tfds.builder("toy_images", data_dir=str(toy_dir)).as_data_source(split="train")
+def test_the_first_examples_of_a_set_are_read_alone(toy_dir: Path) -> None:
+    builder = tfds.builder("toy_images", data_dir=str(toy_dir))
+    whole = builder.as_data_source(split="train")
+    expected = sorted(whole[row]["image"].tobytes() for row in range(100))
     dataset = load_dataset("toy_images[:100]", DataConfig(), str(toy_dir))
     assert dataset.task.dataset == "toy_images[:100]"
-    assert isinstance(dataset.train.images, LazyImages) == lazy
     assert [len(part) for part in dataset.parts().values()] == [60, 20, 20]
     found = [image.tobytes() for part in dataset.parts().values() for image in part.images[:]]
-    assert sorted(found) == sorted(whole[row]["image"].tobytes() for row in range(100))
+    assert sorted(found) == expected
     all_of_them = load_dataset("toy_images[:9999]", DataConfig(), str(toy_dir))
     assert len(all_of_them.train) == 900
+    parts, _ = tfds_source.read_builder("toy_images", builder, None, lazy_bytes=1, first=100)
+    lazy = parts["train"].split.images
+    assert isinstance(lazy, LazyImages)
+    assert sorted(image.tobytes() for image in lazy[:]) == expected
 
 
 @pytest.mark.parametrize("name", ["toy_images[:0]", "toy_images[:x]", "toy_images[5:]", "[:5]"])

@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+import array_record.python.array_record_data_source  # noqa: F401  # its flags outlive `run_here`
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
