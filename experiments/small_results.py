@@ -199,6 +199,7 @@ def draw(runs: Sequence[Run], file: pathlib.Path) -> None:
                 mean - error,
                 mean + error,
                 color=figures.COLORS[i % len(figures.COLORS)],
+                linestyle=("-", "--", "-.", ":")[i % 4],  # arms with equal curves stay visible
                 label=name,
             )
         num_seeds = len({run.seed for run in runs if run.target == target})
