@@ -26,7 +26,7 @@ def prepare(data_dir: pathlib.Path, names: list[str]) -> None:
     Names, features, splits and files are those of the stock builders, and of ours.
     """
     for name in names:
-        options = {"data_dir": str(data_dir), "file_format": "array_record"}
+        options: dict[str, Any] = {"data_dir": str(data_dir), "file_format": "array_record"}
         is_ours = name == "fashion_mnist"
         builder = DebianFashionMnist(**options) if is_ours else tfds.builder(name, **options)
         with pytest.MonkeyPatch.context() as patch:
