@@ -58,7 +58,7 @@ def train() -> None:
         result = on_first(lambda: _finished(training))
         if result is None:
             result = _train(training)
-        on_first(lambda: _hand_over(result, training))
+        on_first(lambda: _hand_over(result, training.folder, training.event_files))
 
 
 def _prepare() -> _Training:
@@ -188,10 +188,11 @@ def _read_result(file: pathlib.Path) -> Mapping[str, Any]:
     )
 
 
-def _hand_over(result: Mapping[str, Any], training: _Training) -> None:
-    folder = training.folder
-    with contextlib.closing(TrainingFiles(training.event_files)) as event_files:
-        event_files.end(result)
+def _hand_over(
+    result: Mapping[str, Any], folder: pathlib.Path, event_files: pathlib.Path | None = None
+) -> None:
+    with contextlib.closing(TrainingFiles(event_files)) as files:
+        files.end(result)
     if flags.OUTPUT.value:
         inputs.write_json(pathlib.Path(flags.OUTPUT.value), result)
     valid = result["valid_accuracy"]
