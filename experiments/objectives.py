@@ -183,6 +183,26 @@ def curve_of(unit: Unit, setting: Setting, folder: str, output: pathlib.Path) ->
     return regret_curve(values, costs, limit, rows)
 
 
+def kept_limit(unit: Unit, setting: Setting, folder: str, output: pathlib.Path) -> np.ndarray:
+    """Returns of each evaluation of a search whether it keeps the limit."""
+    table = cached_table(folder, setting.table, setting.cost)
+    (_, limit) = goal_of(unit, setting, table).limits[0]
+    rows = json.loads(unit.file(output).read_text())["rows"]
+    return table.costs[unit.target, setting.cost][rows] <= limit
+
+
+def evaluations_to_match(curves: dict[Unit, np.ndarray], goal: str, at: int) -> dict[str, Any]:
+    """Returns after how many evaluations other arms' mean curves are as good as `xfer_nao`'s."""
+    means = {
+        name: np.mean([v for u, v in curves.items() if (u.goal, u.optimizer) == (goal, name)], 0)
+        for name in {unit.optimizer for unit in curves}
+    }
+    if "xfer_nao" not in means:
+        return {}
+    reached = {n: np.flatnonzero(curve <= means["xfer_nao"][at - 1]) for n, curve in means.items()}
+    return {n: int(r[0]) + 1 if len(r) else None for n, r in sorted(reached.items())}
+
+
 def summarize(curves: dict[Unit, np.ndarray], setting: Setting, seeds: int) -> dict[str, Any]:
     """Returns means with 95 % intervals, and twins compared, for each goal and checkpoint."""
     names = sorted({unit.optimizer for unit in curves})
@@ -208,6 +228,8 @@ def summarize(curves: dict[Unit, np.ndarray], setting: Setting, seeds: int) -> d
                 if twin != name and twin in values:
                     compared = statistics.compare(values[name], values[twin])
                     rows[name]["less_twin"] = dataclasses.asdict(compared)
+            for name, needed in evaluations_to_match(curves, goal, at).items():
+                rows[name]["evaluations_to_match_xfer_nao"] = needed
             found[goal][str(at)] = rows
     return found
 
@@ -222,6 +244,10 @@ def print_summary(summary: dict[str, Any]) -> None:
                 for at, rows in summary[goal].items()
             )
             print(f"{goal:>7} {name:>20}  {shown}")
+        for at, rows in summary[goal].items():
+            needed = {n: row.get("evaluations_to_match_xfer_nao", "-") for n, row in rows.items()}
+            print(f"{goal:>7} evaluations to match xfer_nao @{at}: {needed}")
+    print(f"share of evaluations that keep the limit, by tens: {summary['kept_limit']}")
 
 
 def setting_from_flags() -> Setting:
@@ -275,6 +301,15 @@ def main(argv: Sequence[str]) -> None:
                 print(f"{done}/{len(futures)} searches", flush=True)
     curves = {unit: curve_of(unit, setting, folder, output) for unit in units}
     summary = summarize(curves, setting, _SEEDS.value)
+    kept: dict[str, list[np.ndarray]] = {}
+    for unit in (unit for unit in units if unit.goal == "limit"):
+        kept.setdefault(unit.optimizer, []).append(kept_limit(unit, setting, folder, output))
+    summary["kept_limit"] = {
+        name: [
+            round(float(x.mean()), 2) for x in np.array_split(np.mean(rows, 0), len(rows[0]) // 10)
+        ]
+        for name, rows in kept.items()
+    }
     write_atomically(output / "objectives.json", (json.dumps(summary, indent=1) + "\n").encode())
     print_summary(summary)
 

@@ -147,7 +147,7 @@ def run_all(setting: Setting, units: Sequence[Unit]) -> int:
 def write_results(setting: Setting, units: Sequence[Unit], trained: int) -> str:
     """Writes all files; returns the table."""
     from experiments import small_results
-    from experiments.small_units import read_costs, read_runs
+    from experiments.small_units import read_costs, read_noise, read_runs
 
     folder = pathlib.Path(setting.folder)
     runs = read_runs(setting, units)
@@ -158,7 +158,18 @@ def write_results(setting: Setting, units: Sequence[Unit], trained: int) -> str:
     _write_json(folder / "summary.json", summary)
     write_atomically(folder / "table.md", (shown.strip() + "\n").encode())
     small_results.draw(runs, folder / "incumbents.png")
-    costs = {**read_costs(setting, units), "trained_now": trained, "machine": _machine()}
+    noise = read_noise(setting, sorted({unit.target for unit in units}))
+    shown += "".join(
+        f"\nnoise of trainings, {target}: {100 * its['seeds']:.1f} points between seeds of one "
+        f"network, {100 * its['networks']:.1f} between networks"
+        for target, its in noise.items()
+    )
+    costs = {
+        **read_costs(setting, units),
+        "noise": noise,
+        "trained_now": trained,
+        "machine": _machine(),
+    }
     _write_json(folder / "costs.json", costs)
     return shown
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments import statistics
 from experiments.evaluation_cache import CachedBenchmark, EvaluationCache, study_name
 from experiments.small_results import Run
 from experiments.small_tasks import load_small
@@ -228,6 +229,28 @@ def read_runs(setting: Setting, units: Sequence[Unit]) -> list[Run]:
                 )
             )
     return runs
+
+
+def read_noise(setting: Setting, targets: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Returns for each target how validation accuracies scatter, as standard deviations.
+
+    `networks`: of the means of all networks that were trained; `seeds`: of the trainings of one
+    network, pooled over the networks that were trained more than once.
+    """
+    space, noise = get_space(setting.space), {}
+    with open_record(setting) as storage:
+        for target in targets:
+            benchmark = _cached(setting, storage, target)
+            trainings: dict[str, list[float]] = {}
+            for e in benchmark.cache.evaluations():
+                if e.valid_accuracy is not None:
+                    trainings.setdefault(space.key(e.genotype), []).append(e.valid_accuracy)
+            means = [float(np.mean(values)) for values in trainings.values()]
+            noise[target] = {
+                "networks": float(np.std(means, ddof=1)),
+                "seeds": statistics.pooled_deviation(list(trainings.values())),
+            }
+    return noise
 
 
 def read_costs(setting: Setting, units: Sequence[Unit]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ weight.
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -123,3 +123,10 @@ def student_half_width(values: np.ndarray) -> float:
 def standard_error(values: np.ndarray) -> float:
     """Returns the standard error of the mean of `[N]`; NaN for one value."""
     return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
+
+
+def pooled_deviation(groups: Sequence[Sequence[float]]) -> float:
+    """Returns the standard deviation within groups; NaN where none has two values."""
+    residuals = [np.asarray(group) - np.mean(group) for group in groups if len(group) > 1]
+    freedom = sum(len(group) - 1 for group in residuals)
+    return math.sqrt(sum(float(r @ r) for r in residuals) / freedom) if freedom else math.nan

@@ -68,10 +68,16 @@ def test_a_run_is_summarised_the_same_again_and_transfer_has_a_twin(
         rows = found[goal]["20"]
         assert 0.0 <= rows["xfer_predictor_evolution"]["mean"] < rows["random"]["mean"] <= 100.0
         assert "less_twin" in rows["xfer_predictor_evolution"]
+    kept = found["kept_limit"]
+    assert len(kept["random"]) == 2
+    assert kept["xfer_predictor_evolution"][1] > kept["random"][1]
     rows = json.loads((output / "limit" / "random" / "a-0.json").read_text())["rows"]
     assert len(set(rows)) == 20
     (output / "limit" / "random" / "a-0.json").unlink()
-    assert run(tmp_path, output, "--optimizers=random,predictor_evolution,xfer_predictor_evolution")
+    again = run(
+        tmp_path, output, "--optimizers=random,predictor_evolution,xfer_predictor_evolution"
+    )
+    assert again.returncode == 0
     assert (output / "objectives.json").read_text() == text
     other = run(tmp_path, output, "--share=0.5")
     assert other.returncode == 2

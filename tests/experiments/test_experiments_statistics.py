@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -48,3 +50,10 @@ def test_not_worse_needs_both_conditions() -> None:
     found = statistics.compare(worse, theirs)
     assert found.low < 0.0  # uncertain
     assert not found.not_worse  # but large
+
+
+def test_a_pooled_deviation_is_that_within_groups() -> None:
+    groups = [[1.0, 3.0], [10.0, 10.0, 13.0], [99.0]]
+    # Squares around the means 2 and 11: 1 + 1 + 1 + 1 + 4, with 1 + 2 degrees of freedom.
+    assert statistics.pooled_deviation(groups) == pytest.approx((8 / 3) ** 0.5)
+    assert math.isnan(statistics.pooled_deviation([[1.0], [2.0]]))

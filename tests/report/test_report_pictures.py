@@ -194,3 +194,13 @@ def test_names_of_a_record_are_drawn_as_text() -> None:
 def test_equal_pictures_are_equal_bytes(drawn: dict[str, Picture]) -> None:
     picture = drawn["accuracy_params"]
     assert render(picture.draw) == render(picture.draw)
+
+
+def test_a_best_value_of_zero_is_said() -> None:
+    values = [-2.5, 0.0, -1.0]
+    evaluations = [
+        make_evaluation(i, 0.5, metric="score", valid_accuracy=v, curve=(v,))
+        for i, v in enumerate(values)
+    ]
+    sections = make_sections(StudyRecord(make_spec(), tuple(evaluations)), [], SPACE)
+    assert sections[0].pictures[0].alt.endswith("it ends at 0.")

@@ -1,5 +1,6 @@
 import dataclasses
 import pathlib
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from xfernas_jax.benchmarks import trained
 from xfernas_jax.benchmarks.recipes import RECIPES, get_recipe, recipe_from_json
 from xfernas_jax.benchmarks.trained import TrainedBenchmark
 from xfernas_jax.data.registry import load_dataset
@@ -218,3 +220,17 @@ def test_an_evaluation_that_ends_before_its_first_checkpoint_leaves_the_disk_alo
     seen: list[bool] = []
     bench.evaluate(LIGHT, 5, on_epoch=lambda *_: seen.append((tmp_path / "never").exists()))
     assert seen == [False, False]
+
+
+def test_measuring_costs_counts_among_the_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*args: Any) -> float:
+        time.sleep(1.0)
+        return 2.5
+
+    bench = benchmark([], costs=("latency_ms", "flops"))
+    bench.evaluate(LIGHT, seed=0)  # compiles
+    monkeypatch.setattr(trained, "measure_latency", slow)
+    evaluation = bench.evaluate(LIGHT, seed=0).evaluation
+    assert dict(evaluation.costs)["latency_ms"] == 2.5
+    assert dict(evaluation.costs)["flops"] > 0.0
+    assert evaluation.seconds >= 1.0

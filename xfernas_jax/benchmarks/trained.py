@@ -157,6 +157,7 @@ class TrainedBenchmark:
             failure, curve = str(error), error.curve
         if unfinished is not None and status != "stopped":
             unfinished.delete()
+        costs = self._measured_costs(genotype, variables)
         evaluation = Evaluation(
             genotype=genotype,
             recipe=self.recipe,
@@ -169,7 +170,7 @@ class TrainedBenchmark:
             purpose=purpose,
             failure=failure,
             versions=versions(),
-            costs=self._measured_costs(genotype, variables),
+            costs=costs,
         )
         if result is None or status != "complete":
             return Scored(evaluation)

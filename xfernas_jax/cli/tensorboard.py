@@ -76,9 +76,9 @@ class Run:
                 self._points.setdefault(tag, []).append((step, value))
 
     def add(self, tag: str, step: int, value: float) -> None:
-        """Writes a point, unless the run has one of this step."""
+        """Writes a point, unless the run has this step; steps come in rising order."""
         points = self._points.setdefault(tag, [])
-        if all(step != known for known, _ in points):
+        if not points or step > points[-1][0]:
             from tensorboardX.summary import scalar
 
             self._write(scalar(tag, value), step)
@@ -158,7 +158,7 @@ class EvaluationFiles:
             self._count(evaluation)
             self._attempt(lambda e=evaluation: self._end(_name(e.purpose, e.number), e))
         metric: Metric = recorded[0].metric if recorded else "accuracy"
-        self._attempt(lambda: self._show_incumbent(metric))
+        self._attempt(lambda: self._show_recorded(metric))
 
     def started(self, job: Job) -> None:
         """Opens the run of an evaluation; one that begins anew goes on with it."""
@@ -176,7 +176,7 @@ class EvaluationFiles:
         """Ends the run of an evaluation."""
         self._attempt(lambda: self._end(_name(job.purpose, job.number), evaluation))
         self._count(evaluation)
-        self._attempt(lambda: self._show_incumbent(evaluation.metric))
+        self._attempt(lambda: self._show_latest(evaluation.metric))
 
     def close(self) -> None:
         """Closes all files."""
@@ -213,10 +213,13 @@ class EvaluationFiles:
         if best is not None:
             self._best.append((self._num_counted, best))
 
-    def _show_incumbent(self, metric: Metric) -> None:
-        if self._incumbent is None:
-            self._incumbent = Run(self._folder / "incumbent")
+    def _show_recorded(self, metric: Metric) -> None:
+        self._incumbent = Run(self._folder / "incumbent")
         self._incumbent.bring_to({f"best_{_tag(metric)}": self._best})
+
+    def _show_latest(self, metric: Metric) -> None:
+        if self._incumbent is not None and self._best:
+            self._incumbent.add(f"best_{_tag(metric)}", *self._best[-1])
 
 
 class TrainingFiles:

@@ -107,7 +107,8 @@ def _incumbents(study: StudyRecord, others: Sequence[StudyRecord]) -> Section:
             "device seconds",
         ),
     ):
-        best = study.unit.text(max(step.value or -1e308 for step in study.incumbent()))
+        values = [step.value for step in study.incumbent() if step.value is not None]
+        best = study.unit.text(values[-1])
         caption = (
             f"The best {study.unit.name} so far against {what}; confirming trainings are left out."
             f"{_band_caption(table)}"

@@ -1,5 +1,6 @@
 """From recorded sources to what a predictor learns from."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -49,34 +50,29 @@ def task_histories(
     """
     histories = []
     for source in sources:
-        scores: dict[str, list[float]] = {}
-        tokens: dict[str, tuple[int, ...]] = {}
-        evaluations: dict[str, list[Evaluation]] = {}
-        for evaluation in source.evaluations:
-            if evaluation.valid_accuracy is not None:
-                key = space.key(evaluation.genotype)
-                scores.setdefault(key, []).append(evaluation.valid_accuracy)
-                tokens.setdefault(key, space.encode(evaluation.genotype))
-                evaluations.setdefault(key, []).append(evaluation)
-        if len(scores) >= 2:
-            histories.append(
-                TaskHistory(
-                    source.name,
-                    np.array([tokens[key] for key in scores], np.int32),
-                    np.array([np.mean(values) for values in scores.values()]),
-                    costs=_mean_costs(costs, list(evaluations.values())),
-                )
-            )
+        complete = [e for e in source.evaluations if e.valid_accuracy is not None]
+        pairs = [(e.genotype, e.valid_accuracy or 0.0) for e in complete]
+        history = scored_history(space, source.name, pairs)
+        if history is not None:
+            known = _mean_costs(space, costs, complete)
+            histories.append(dataclasses.replace(history, costs=known))
     return tuple(histories)
 
 
-def _mean_costs(names: tuple[str, ...], architectures: list[list[Evaluation]]) -> np.ndarray:
-    """Returns `[N, C]`, means over the trainings in which a cost is known; NaN where in none."""
-    rows = np.full((len(architectures), len(names)), np.nan)
-    for row, evaluations in enumerate(architectures):
-        found = cost_rows(names, evaluations)
-        for column in range(len(names)):
-            known = found[np.isfinite(found[:, column]), column]
-            if len(known):
-                rows[row, column] = known.mean()
-    return rows
+def _mean_costs(
+    space: Space, names: tuple[str, ...], evaluations: Sequence[Evaluation]
+) -> np.ndarray | None:
+    """Returns `[N, C]` for the N networks in the order of their first evaluation, None for C = 0.
+
+    Means over the trainings in which a cost is known; NaN where it is known in none.
+    """
+    if not names:
+        return None
+    groups: dict[str, list[Evaluation]] = {}
+    for evaluation in evaluations:
+        groups.setdefault(space.key(evaluation.genotype), []).append(evaluation)
+    rows = []
+    for group in groups.values():
+        columns = [column[np.isfinite(column)] for column in cost_rows(names, group).T]
+        rows.append([column.mean() if len(column) else np.nan for column in columns])
+    return np.array(rows)
