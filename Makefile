@@ -26,7 +26,7 @@ run: ## Run run.py; without ARGS, the demo
 
 test: ## Run the tests in two processes (ARGS="-k name", ARGS="-m 'not slow'", ARGS=-n0 in one)
 	@$(SETUP) dev postgres baselines ray tensorboard
-	@$(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadscope $(ARGS)
 
 test-faults: ## Kill, fill, stop and damage what a search stands on (ARGS="-k disk"; needs root)
 	@$(SETUP) dev postgres ray

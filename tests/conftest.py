@@ -50,11 +50,6 @@ def pytest_unconfigure() -> None:
     _COMPILE_CACHE.cleanup()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Runs the documents first: their few tests take minutes, in one of the two processes."""
-    items.sort(key=lambda item: item.path.name != "test_documents.py")
-
-
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
