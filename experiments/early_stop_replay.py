@@ -30,8 +30,8 @@ import xfernas_jax
 from experiments import statistics
 from experiments.commands import guarded
 from experiments.tabular_units import single_threaded
-from xfernas_jax.benchmarks.base import Scored
 from xfernas_jax.errors import FlagError
+from xfernas_jax.evaluate.base import Scored
 from xfernas_jax.executors.base import Job
 from xfernas_jax.executors.in_process import InProcessExecutor
 from xfernas_jax.files import write_atomically
@@ -85,7 +85,7 @@ def read_record(file: str | os.PathLike[str]) -> tuple[TableSpace, Record]:
 
 
 class Replay:
-    """A `Benchmark` whose trainings are recorded curves."""
+    """A `Evaluator` whose trainings are recorded curves."""
 
     recipe = "recorded"
 

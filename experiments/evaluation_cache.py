@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from xfernas_jax.benchmarks.base import Benchmark, Scored
+from xfernas_jax.evaluate.base import Evaluator, Scored
 from xfernas_jax.history import Evaluation, Purpose, Storage, StudySpec, Task
 from xfernas_jax.history.serialize import task_to_json
 from xfernas_jax.space.base import Genotype, Space
@@ -75,7 +75,7 @@ class EvaluationCache:
 
 
 class CachedBenchmark:
-    """A benchmark that trains only what its cache does not hold; see the `Benchmark` protocol.
+    """A benchmark that trains only what its cache does not hold; see the `Evaluator` protocol.
 
     Trainings with the purpose "confirm" also leave their variables, so that one of them can be
     tested later. An evaluation that may be stopped early passes by the cache: how far it gets is
@@ -84,7 +84,7 @@ class CachedBenchmark:
 
     def __init__(
         self,
-        benchmark: Callable[[], Benchmark],
+        benchmark: Callable[[], Evaluator],
         space: Space,
         task: Task,
         recipe: str,
@@ -130,7 +130,7 @@ class CachedBenchmark:
         on_epoch: Callable[[int, float], None] | None = None,
         stop: Callable[[Sequence[float]], bool] | None = None,
     ) -> Scored:
-        """Looks one training up, or trains; see `Benchmark.evaluate`."""
+        """Looks one training up, or trains; see `Evaluator.evaluate`."""
         if stop is not None:
             return self._benchmark.evaluate(genotype, seed, purpose, on_epoch, stop)
         known, variables = self.cache.find(genotype, seed), None
@@ -156,7 +156,7 @@ class CachedBenchmark:
         return self._benchmark.test_accuracy(genotype, variables)
 
     @property
-    def _benchmark(self) -> Benchmark:
+    def _benchmark(self) -> Evaluator:
         if self._made is None:
             self._made = self._make()
         return self._made

@@ -28,8 +28,8 @@ from absl import app, flags
 from experiments import optimizer_names, statistics
 from experiments.commands import guarded
 from experiments.tabular_units import single_threaded, task_index
-from xfernas_jax.benchmarks.tabular import Table, TabularBenchmark, load_table
 from xfernas_jax.errors import FlagError
+from xfernas_jax.evaluate.tabular import Table, TabularEvaluator, load_table
 from xfernas_jax.files import write_atomically
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.predictor.base import TaskHistory
@@ -112,7 +112,7 @@ def source_histories(unit: Unit, setting: Setting, table: Table) -> tuple[TaskHi
 def run_unit(unit: Unit, setting: Setting, folder: str, output: pathlib.Path) -> None:
     """Searches, and writes the evaluated rows in order."""
     table = cached_table(folder, setting.table, setting.cost)
-    benchmark = TabularBenchmark(table, unit.target, setting.split)
+    benchmark = TabularEvaluator(table, unit.target, setting.split)
     is_transfer = optimizer_names.uses_sources(unit.optimizer)
     sources = source_histories(unit, setting, table) if is_transfer else ()
     config = SearchConfig(

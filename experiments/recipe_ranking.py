@@ -18,9 +18,9 @@ import numpy as np
 from absl import app, flags
 from scipy import stats
 
-from xfernas_jax.benchmarks.recipes import default_recipe, get_recipe
-from xfernas_jax.benchmarks.trained import TrainedBenchmark, versions
 from xfernas_jax.data.registry import load_dataset
+from xfernas_jax.evaluate.recipes import default_recipe, get_recipe
+from xfernas_jax.evaluate.trained import TrainedEvaluator, versions
 from xfernas_jax.space.registry import get_space
 
 _SPACE = flags.DEFINE_string("space", "nasbench201", "Search space.")
@@ -68,7 +68,7 @@ def main(argv: list[str]) -> None:
     space = get_space(_SPACE.value)
     recipe = get_recipe(_RECIPE.value or default_recipe(space), _SET.value)
     dataset = load_dataset(_DATASET.value, recipe.data, None)
-    benchmark = TrainedBenchmark(space, dataset, recipe)
+    benchmark = TrainedEvaluator(space, dataset, recipe)
     rng = np.random.default_rng(_SEED.value)
     genotypes = {}
     while len(genotypes) < _ARCHITECTURES.value:

@@ -64,7 +64,7 @@ _CHECKPOINTS = (10, 20, 30)
 def setting_from_flags() -> Setting:
     """Reads the flags; every mistake is a `UserError`, before anything is trained."""
     from experiments.small_tasks import check_present
-    from xfernas_jax.benchmarks.recipes import get_recipe
+    from xfernas_jax.evaluate.recipes import get_recipe
     from xfernas_jax.search.registry import find_builder
     from xfernas_jax.space.registry import get_space
 

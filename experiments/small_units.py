@@ -11,9 +11,9 @@ from experiments import statistics
 from experiments.evaluation_cache import CachedBenchmark, EvaluationCache, study_name
 from experiments.small_results import Run
 from experiments.small_tasks import load_small
-from xfernas_jax.benchmarks.recipes import get_recipe
-from xfernas_jax.benchmarks.trained import TrainedBenchmark
 from xfernas_jax.errors import StudyError
+from xfernas_jax.evaluate.recipes import get_recipe
+from xfernas_jax.evaluate.trained import TrainedEvaluator
 from xfernas_jax.executors.base import Job
 from xfernas_jax.executors.in_process import InProcessExecutor
 from xfernas_jax.history import (
@@ -280,7 +280,7 @@ def _cached(setting: Setting, storage: Storage, dataset: str) -> CachedBenchmark
     space, recipe = get_space(setting.space), get_recipe(setting.recipe, setting.changes)
     data = load_small(dataset, recipe.data, setting.images_dir)
     return CachedBenchmark(
-        lambda: TrainedBenchmark(space, data, recipe),
+        lambda: TrainedEvaluator(space, data, recipe),
         space,
         data.task,
         recipe.fingerprint(),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from experiments import optimizer_names
-from xfernas_jax.benchmarks.tabular import Table, TabularBenchmark, load_table
+from xfernas_jax.evaluate.tabular import Table, TabularEvaluator, load_table
 from xfernas_jax.files import write_atomically
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
@@ -86,14 +86,14 @@ def cached_table(folder: str, name: str) -> Table:
 def run_unit(unit: Unit, setting: Setting, folder: str, output: pathlib.Path) -> None:
     """Searches and writes the evaluated rows in order; nothing else decides the file's bytes."""
     table = cached_table(folder, setting.table)
-    benchmark = TabularBenchmark(table, unit.target, setting.split)
+    benchmark = TabularEvaluator(table, unit.target, setting.split)
     rows = search_rows(unit, setting, benchmark, table, str(output / "source_fits"))
     text = json.dumps({**dataclasses.asdict(unit), **rows})
     write_atomically(unit.file(output), text.encode())
 
 
 def search_rows(
-    unit: Unit, setting: Setting, benchmark: TabularBenchmark, table: Table, cache_dir: str
+    unit: Unit, setting: Setting, benchmark: TabularEvaluator, table: Table, cache_dir: str
 ) -> dict[str, Any]:
     """Returns the rows that the optimizer evaluated, in order, and the share of decoded rows."""
     space = table.space

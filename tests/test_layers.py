@@ -17,7 +17,7 @@ LAYERS = (
     ("nn",),
     ("data",),
     ("train",),
-    ("benchmarks",),
+    ("evaluate",),
     ("predictor",),
     ("executors",),
     ("search",),

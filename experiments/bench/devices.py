@@ -25,9 +25,9 @@ from absl import app, flags
 from experiments.bench.jobs import EpochTimes, evaluate_all, make_jobs
 from experiments.bench.machine import check_output, write_result
 from experiments.commands import guarded
-from xfernas_jax.benchmarks.recipes import get_recipe
-from xfernas_jax.benchmarks.trained import versions
 from xfernas_jax.errors import FlagError
+from xfernas_jax.evaluate.recipes import get_recipe
+from xfernas_jax.evaluate.trained import versions
 from xfernas_jax.executors.base import Executor, Job
 from xfernas_jax.executors.devices import Devices, device_groups, find_devices
 from xfernas_jax.executors.in_process import InProcessExecutor

@@ -20,8 +20,8 @@ from absl import app, flags
 from experiments.bench.evaluators import EvaluationTask, Evaluator
 from experiments.bench.machine import check_output, limit_threads, write_result
 from experiments.commands import guarded
-from xfernas_jax.benchmarks.trained import versions
 from xfernas_jax.errors import FlagError
+from xfernas_jax.evaluate.trained import versions
 
 _SPACE = flags.DEFINE_string("space", "nasbench201", "Search space.")
 _DATASET = flags.DEFINE_string("dataset", "digits", "Data set.")

@@ -24,8 +24,8 @@ from experiments.bench.comparison import AccuracyError, compare
 from experiments.bench.evaluators import WAYS, EvaluationTask, Evaluator
 from experiments.bench.machine import check_output, limit_threads, write_result
 from experiments.commands import guarded
-from xfernas_jax.benchmarks.trained import versions
 from xfernas_jax.errors import FlagError
+from xfernas_jax.evaluate.trained import versions
 
 _SPACE = flags.DEFINE_string("space", "nasbench201", "Search space.")
 _DATASET = flags.DEFINE_string("dataset", "digits", "Data set.")

@@ -20,9 +20,9 @@ import numpy as np
 
 from experiments.bench import naive
 from experiments.bench.machine import limit_threads
-from xfernas_jax.benchmarks.recipes import Recipe, get_recipe
-from xfernas_jax.benchmarks.trained import TrainedBenchmark
 from xfernas_jax.data import ImageDataset, load_dataset
+from xfernas_jax.evaluate.recipes import Recipe, get_recipe
+from xfernas_jax.evaluate.trained import TrainedEvaluator
 from xfernas_jax.nn.programs import ProgramChoice
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.registry import get_space
@@ -109,7 +109,7 @@ def measure(way: str, space: Space, dataset: ImageDataset, recipe: Recipe) -> Ca
 
         return plainly
     programs: ProgramChoice = "own" if way == "own" else "auto"
-    benchmark = TrainedBenchmark(space, dataset, recipe, programs=programs)
+    benchmark = TrainedEvaluator(space, dataset, recipe, programs=programs)
     events: dict[str, float] = defaultdict(float)
 
     def on_event(event: str, duration_secs: float, **_: str | int) -> None:

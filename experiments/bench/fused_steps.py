@@ -18,9 +18,9 @@ from absl import app, flags
 from experiments.bench.machine import check_output, limit_threads, write_result
 from experiments.bench.steps import Case, JaxSteps, Setup, choose_cases, start
 from experiments.commands import guarded
-from xfernas_jax.benchmarks.recipes import RECIPES
-from xfernas_jax.benchmarks.trained import versions
 from xfernas_jax.errors import FlagError
+from xfernas_jax.evaluate.recipes import RECIPES
+from xfernas_jax.evaluate.trained import versions
 
 _NETWORKS = flags.DEFINE_list(
     "networks", ["nasbench201_best", "nasbench201_random0", "nao5_random0"], "Names of networks."

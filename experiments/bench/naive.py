@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from xfernas_jax.benchmarks.recipes import Recipe
 from xfernas_jax.data import ImageDataset, Split, epoch_indices, normalizer
 from xfernas_jax.errors import RecipeError
+from xfernas_jax.evaluate.recipes import Recipe
 from xfernas_jax.nn.compile import compile_network
 from xfernas_jax.space.base import Genotype, Space
 

@@ -17,7 +17,7 @@ import numpy as np
 from absl import app, flags
 
 from experiments.bench.machine import check_output, write_result
-from xfernas_jax.benchmarks.trained import versions
+from xfernas_jax.evaluate.trained import versions
 from xfernas_jax.predictor import cache
 from xfernas_jax.predictor.base import Surrogate, TaskHistory
 from xfernas_jax.search.registry import SearchConfig, make_surrogate

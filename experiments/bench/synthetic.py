@@ -8,7 +8,7 @@ import zlib
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any
 
-from xfernas_jax.benchmarks.base import Scored
+from xfernas_jax.evaluate.base import Scored
 from xfernas_jax.executors.base import Job, Watcher
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.space.base import Genotype, Space

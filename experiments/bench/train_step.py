@@ -36,8 +36,8 @@ from experiments.bench.steps import (
     start,
 )
 from experiments.commands import guarded
-from xfernas_jax.benchmarks.trained import versions
 from xfernas_jax.errors import FlagError
+from xfernas_jax.evaluate.trained import versions
 from xfernas_jax.nn.network import NetworkConfig
 
 _NETWORKS = flags.DEFINE_list("networks", [], "Names of networks; default: all seven.")

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from xfernas_jax.benchmarks.recipes import get_recipe
+from xfernas_jax.evaluate.recipes import get_recipe
 from xfernas_jax.executors.devices import DeviceGroup, Devices, device_groups
 from xfernas_jax.executors.setup import EvaluationSetup
 from xfernas_jax.history.record import Evaluation

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from executor_cases import CELLS, SPACE, Record, quick_setup, timeless
 
-from xfernas_jax.benchmarks.base import Scored
-from xfernas_jax.benchmarks.trained import TrainedBenchmark
 from xfernas_jax.data.registry import load_dataset
+from xfernas_jax.evaluate.base import Scored
+from xfernas_jax.evaluate.trained import TrainedEvaluator
 from xfernas_jax.executors.base import Executor, Job
 from xfernas_jax.executors.in_process import InProcessExecutor
 from xfernas_jax.history.record import Evaluation, Task
@@ -98,7 +98,7 @@ def test_compiling_ahead_changes_no_bit_and_compiles_each_program_once(
     found = {}
     for ahead in (False, True):
         recipe, devices = quick_setup().recipe, jax.devices()[:1]
-        bench = TrainedBenchmark(SPACE, dataset, recipe, devices, programs="own")
+        bench = TrainedEvaluator(SPACE, dataset, recipe, devices, programs="own")
         compilations.clear()
         with closing(InProcessExecutor(bench, bench.prepare if ahead else None)) as executor:
             results, _ = run(executor, TWICE)

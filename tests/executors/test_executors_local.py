@@ -19,8 +19,8 @@ from executor_cases import (
     timeless,
 )
 
-from xfernas_jax.benchmarks.base import Scored
 from xfernas_jax.errors import DatasetError, WorkerError
+from xfernas_jax.evaluate.base import Scored
 from xfernas_jax.executors.base import Executor, Job
 from xfernas_jax.executors.devices import DeviceGroup
 from xfernas_jax.executors.local import LocalExecutor

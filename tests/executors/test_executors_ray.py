@@ -15,8 +15,8 @@ import pytest
 from executor_cases import CELLS, Record, quick_setup, timeless
 from ray_cases import NEEDS_RAY, check_none_left, kill_running, start_search
 
-from xfernas_jax.benchmarks.base import Scored
 from xfernas_jax.errors import ClusterError, DatasetError, DeviceError
+from xfernas_jax.evaluate.base import Scored
 from xfernas_jax.executors import ray_cluster
 from xfernas_jax.executors.base import Executor, Job
 from xfernas_jax.executors.ray import RayExecutor

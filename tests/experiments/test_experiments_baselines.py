@@ -15,8 +15,8 @@ from experiments import baselines, optimizer_names
 from experiments.baselines.samplers import OptunaSearch, TpeSearch
 from experiments.incumbents import percentile_matrix
 from experiments.tabular_units import Unit
-from xfernas_jax.benchmarks.tabular import Table, TabularBenchmark, load_table
 from xfernas_jax.errors import FlagError, MissingExtraError
+from xfernas_jax.evaluate.tabular import Table, TabularEvaluator, load_table
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.search.base import SearchOptimizer
 from xfernas_jax.search.registry import SearchConfig, make_optimizer
@@ -77,7 +77,7 @@ def percentiles(table: Table, target: str, genotypes: list) -> np.ndarray:
 
 
 def observe(optimizer: SearchOptimizer, table: Table, genotypes: list, target: str = "a") -> None:
-    benchmark = TabularBenchmark(table, target)
+    benchmark = TabularEvaluator(table, target)
     optimizer.observe([benchmark.evaluate(genotype, 0).evaluation for genotype in genotypes])
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from experiments.bench import comparison, evaluators
 from experiments.bench.naive import HostData
-from xfernas_jax.benchmarks.recipes import get_recipe
 from xfernas_jax.data import load_dataset
 from xfernas_jax.errors import RecipeError
+from xfernas_jax.evaluate.recipes import get_recipe
 from xfernas_jax.space import get_space
 from xfernas_jax.space.nasbench201 import TopologyCell
 

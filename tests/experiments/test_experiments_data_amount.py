@@ -13,7 +13,7 @@ from tables import write_topology_table
 from experiments import figures
 from experiments.incumbents import percentile_matrix
 from experiments.tabular_units import task_index
-from xfernas_jax.benchmarks.tabular import load_table
+from xfernas_jax.evaluate.tabular import load_table
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.head import HeadSurrogate

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from experiments.evaluation_cache import CachedBenchmark
-from xfernas_jax.benchmarks.base import Benchmark, Scored
+from xfernas_jax.evaluate.base import Evaluator, Scored
 from xfernas_jax.executors.base import Job
 from xfernas_jax.executors.in_process import InProcessExecutor
 from xfernas_jax.history import Evaluation, Purpose, Storage, StudySpec, Task
@@ -69,7 +69,7 @@ class Counting:
 
 
 def cached(
-    inner: Benchmark, storage: Storage, task: Task = TASK, recipe: str = "recipe"
+    inner: Evaluator, storage: Storage, task: Task = TASK, recipe: str = "recipe"
 ) -> CachedBenchmark:
     folder = pathlib.Path(storage.url.removeprefix("sqlite:///")).parent / "variables"
     return CachedBenchmark(lambda: inner, SPACE, task, recipe, storage, folder)
@@ -92,7 +92,7 @@ def test_a_hit_is_the_identical_evaluation_under_the_purpose_that_is_asked_for(
     inner, (cell, _) = Counting(), cells(2)
     with open_storage(tmp_path) as storage:
         bench = cached(inner, storage)
-        assert isinstance(bench, Benchmark)
+        assert isinstance(bench, Evaluator)
         first = bench.evaluate(cell, 5).evaluation
         epochs: list[tuple[int, float]] = []
         again = bench.evaluate(cell, 5, on_epoch=lambda *x: epochs.append(x)).evaluation

@@ -9,8 +9,8 @@ import sys
 import pytest
 from tables import write_topology_table
 
-from xfernas_jax.benchmarks.tabular import TabularBenchmark, load_table
 from xfernas_jax.errors import BenchmarkError
+from xfernas_jax.evaluate.tabular import TabularEvaluator, load_table
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -48,7 +48,7 @@ def test_costs_of_a_table_are_the_task_s_own_or_common(tmp_path: pathlib.Path) -
     table = load_table(tmp_path, "small", ("price",))
     genotype = table.space.decode(table.space.rows[0].tolist())
     for task, price in (("a", 2.0), ("b", 1.0)):
-        evaluation = TabularBenchmark(table, task).evaluate(genotype, 0).evaluation
+        evaluation = TabularEvaluator(table, task).evaluate(genotype, 0).evaluation
         assert evaluation.costs == (("price", price),)
     with pytest.raises(BenchmarkError, match="weight"):
         load_table(tmp_path, "small", ("weight",))

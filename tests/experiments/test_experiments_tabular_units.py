@@ -6,7 +6,7 @@ import pytest
 from tables import write_topology_table
 
 from experiments.tabular_units import Setting, Unit, search_rows, source_histories
-from xfernas_jax.benchmarks.tabular import Table, TabularBenchmark, load_table
+from xfernas_jax.evaluate.tabular import Table, TabularEvaluator, load_table
 
 SETTING = Setting(
     table="small",
@@ -59,7 +59,7 @@ def test_fewer_sources_are_a_subset_of_more_with_the_same_histories(table: Table
 def test_a_transfer_optimizer_with_no_source_data_is_its_twin(
     changes: dict[str, int], table: Table, tmp_path: pathlib.Path
 ) -> None:
-    benchmark = TabularBenchmark(table, "a")
+    benchmark = TabularEvaluator(table, "a")
 
     def rows(name: str, setting: Setting) -> list[int]:
         unit = Unit(name, "a", 0)

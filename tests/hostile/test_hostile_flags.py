@@ -17,13 +17,13 @@ from hostile_values import damaged, mutated, names, numbers, to_text
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from xfernas_jax.benchmarks.recipes import RECIPES, get_recipe
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.search import _hand_over as hand_over_search
 from xfernas_jax.cli.search import recorded_result
 from xfernas_jax.cli.train import _hand_over as hand_over_training
 from xfernas_jax.cli.train import _read_result
 from xfernas_jax.data import load_dataset
+from xfernas_jax.evaluate.recipes import RECIPES, get_recipe
 from xfernas_jax.history import Storage, StudySpec, Task
 from xfernas_jax.space import SPACES
 

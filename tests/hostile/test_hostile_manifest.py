@@ -15,9 +15,9 @@ from hostile_values import damaged, mutated, to_text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xfernas_jax.benchmarks import tabular
-from xfernas_jax.benchmarks.tabular import TabularBenchmark, load_table
 from xfernas_jax.errors import BenchmarkError
+from xfernas_jax.evaluate import tabular
+from xfernas_jax.evaluate.tabular import TabularEvaluator, load_table
 
 TABLE = b"ops,valid,x_seconds\r\na|bb,10,1\r\nbb,30.5,2\r\nbb|a,90,3\r\n"
 ENTRY = {
@@ -48,7 +48,7 @@ def check_read(folder: pathlib.Path) -> None:
     if was_refused:
         return
     for task, split in table.columns:
-        evaluate = TabularBenchmark(table, task, split).evaluate
+        evaluate = TabularEvaluator(table, task, split).evaluate
         for row in table.space.rows:
             genotype = table.space.decode(row.tolist())
             is_refused, scored = refused(functools.partial(evaluate, genotype, 0))

@@ -3,7 +3,7 @@ import math
 import jax
 import numpy as np
 
-from xfernas_jax.benchmarks.recipes import get_recipe
+from xfernas_jax.evaluate.recipes import get_recipe
 from xfernas_jax.nn.compile import compile_network, count_params, variable_shapes
 from xfernas_jax.nn.costs import NetworkCosts, count_flops, measure_latency
 from xfernas_jax.space import NASBENCH201_BEST, get_space

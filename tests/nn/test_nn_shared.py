@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from xfernas_jax.benchmarks.recipes import get_recipe
-from xfernas_jax.benchmarks.trained import TrainedBenchmark
 from xfernas_jax.data.registry import load_dataset
+from xfernas_jax.evaluate.recipes import get_recipe
+from xfernas_jax.evaluate.trained import TrainedEvaluator
 from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.nn.programs import OwnProgram, Program, Programs, SharedProgram
 from xfernas_jax.space.nasbench201 import TopologyCell, parse_official
@@ -93,7 +93,7 @@ def test_values_enter_and_leave_unchanged_and_start_alike(cell: TopologyCell) ->
 
 def test_a_second_network_traces_and_compiles_nothing() -> None:
     recipe = get_recipe("cpu", ["train.epochs=1", "network.filters=4", "data.train_examples=128"])
-    benchmark = TrainedBenchmark(SPACE, load_dataset("digits", recipe.data), recipe)
+    benchmark = TrainedEvaluator(SPACE, load_dataset("digits", recipe.data), recipe)
     benchmark.evaluate(NASBENCH201_BEST, 1)
     events: list[str] = []
     jax.monitoring.register_event_duration_secs_listener(
@@ -109,7 +109,7 @@ def test_unused_parts_do_not_change_a_training() -> None:
     recipe = get_recipe("cpu", ["train.epochs=2", "network.filters=4", "data.train_examples=256"])
     dataset = load_dataset("digits", recipe.data)
     own, shared = (
-        TrainedBenchmark(SPACE, dataset, recipe, jax.devices()[:1], programs)
+        TrainedEvaluator(SPACE, dataset, recipe, jax.devices()[:1], programs)
         for programs in ("own", "shared")
     )
     curves = [b.train(THROUGH_ONE, 5).losses for b in (own, shared)]
@@ -118,7 +118,7 @@ def test_unused_parts_do_not_change_a_training() -> None:
 
 def test_programs_share_only_under_plain_sgd() -> None:
     recipe = get_recipe("cpu", ["train.optimizer=lamb"])
-    benchmark = TrainedBenchmark(
+    benchmark = TrainedEvaluator(
         SPACE, load_dataset("digits", recipe.data), recipe, programs="shared"
     )
     assert isinstance(benchmark._program(NASBENCH201_BEST), OwnProgram)
@@ -139,7 +139,7 @@ def test_auto_shares_only_where_it_is_exact_and_short(
 ) -> None:
     chosen = get_recipe(recipe, changes)
     found = get_space(space)
-    benchmark = TrainedBenchmark(found, load_dataset("digits", chosen.data), chosen)
+    benchmark = TrainedEvaluator(found, load_dataset("digits", chosen.data), chosen)
     cell = found.sample(np.random.default_rng(0))
     assert isinstance(benchmark._program(cell), SharedProgram) == shares
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xfernas_jax.benchmarks.base import Scored
+from xfernas_jax.evaluate.base import Scored
 from xfernas_jax.executors.in_process import InProcessExecutor
 from xfernas_jax.history import Storage, StudySpec, default_storage_url
 from xfernas_jax.history.record import Evaluation, Task

@@ -7,11 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from xfernas_jax.benchmarks.recipes import get_recipe
-from xfernas_jax.benchmarks.trained import TrainedBenchmark
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.data.stream import Residence
 from xfernas_jax.errors import TrainingInterruptedError
+from xfernas_jax.evaluate.recipes import get_recipe
+from xfernas_jax.evaluate.trained import TrainedEvaluator
 from xfernas_jax.space import get_space
 from xfernas_jax.space.nasbench201 import TopologyCell
 from xfernas_jax.train.checkpoint import TrainingCheckpoints
@@ -26,7 +26,7 @@ def test_an_interrupted_training_ends_with_the_bits_of_an_unbroken_one(
     residence: Residence, tmp_path: pathlib.Path
 ) -> None:
     recipe = get_recipe("cpu", CHANGES)
-    bench = TrainedBenchmark(
+    bench = TrainedEvaluator(
         get_space("nasbench201"),
         load_dataset("digits", recipe.data),
         recipe,

@@ -2,10 +2,10 @@ import jax
 import numpy as np
 import pytest
 
-from xfernas_jax.benchmarks.recipes import get_recipe
-from xfernas_jax.benchmarks.trained import TrainedBenchmark
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.data.stream import Residence
+from xfernas_jax.evaluate.recipes import get_recipe
+from xfernas_jax.evaluate.trained import TrainedEvaluator
 from xfernas_jax.space import get_space
 from xfernas_jax.space.nasbench201 import TopologyCell
 
@@ -24,7 +24,7 @@ def test_a_streamed_training_is_bit_for_bit_the_resident_one(
     dataset, devices = load_dataset("digits", recipe.data), jax.devices()[:num_devices]
 
     def results(residence: Residence) -> tuple:
-        bench = TrainedBenchmark(
+        bench = TrainedEvaluator(
             get_space("nasbench201"), dataset, recipe, devices, "own", residence
         )
         trained = bench.train(CELL, seed=3)

@@ -8,11 +8,11 @@ import jax
 import numpy as np
 import pytest
 
-from xfernas_jax.benchmarks import trained
-from xfernas_jax.benchmarks.recipes import RECIPES, get_recipe, recipe_from_json
-from xfernas_jax.benchmarks.trained import TrainedBenchmark
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.errors import DeviceError, RecipeError
+from xfernas_jax.evaluate import trained
+from xfernas_jax.evaluate.recipes import RECIPES, get_recipe, recipe_from_json
+from xfernas_jax.evaluate.trained import TrainedEvaluator
 from xfernas_jax.space import NASBENCH201_BEST, get_space
 from xfernas_jax.space.nasbench201 import TopologyCell
 
@@ -20,11 +20,11 @@ SPACE = get_space("nasbench201")
 LIGHT = TopologyCell(("nor_conv_1x1", "none", "none", "avg_pool_3x3", "identity", "none"))
 
 
-def benchmark(changes: list[str], num_devices: int = 1, **options: Any) -> TrainedBenchmark:
+def benchmark(changes: list[str], num_devices: int = 1, **options: Any) -> TrainedEvaluator:
     common = ["train.epochs=2", "data.train_examples=130", "train.batch_size=32"]
     recipe = get_recipe("cpu", [*common, "network.filters=4", *changes])
     dataset = load_dataset("digits", recipe.data)
-    return TrainedBenchmark(SPACE, dataset, recipe, jax.devices()[:num_devices], **options)
+    return TrainedEvaluator(SPACE, dataset, recipe, jax.devices()[:num_devices], **options)
 
 
 def test_training_learns_and_is_bit_identical_for_the_same_seed() -> None:
@@ -142,8 +142,8 @@ def test_a_recipe_without_a_reduction_is_refused_where_genotypes_hold_one() -> N
     recipe = get_recipe("cpu")
     dataset = load_dataset("digits", recipe.data)
     with pytest.raises(RecipeError, match="--recipe=cpu_two_cell"):
-        TrainedBenchmark(get_space("nao5"), dataset, recipe)
-    TrainedBenchmark(get_space("nao5"), dataset, get_recipe("cpu_two_cell"))
+        TrainedEvaluator(get_space("nao5"), dataset, recipe)
+    TrainedEvaluator(get_space("nao5"), dataset, get_recipe("cpu_two_cell"))
 
 
 FIVE = ["train.epochs=5", "network.dropout_keep=0.8"]

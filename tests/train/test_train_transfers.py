@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from xfernas_jax.benchmarks.recipes import get_recipe
-from xfernas_jax.benchmarks.trained import TrainedBenchmark
 from xfernas_jax.data.registry import load_dataset
+from xfernas_jax.evaluate.recipes import get_recipe
+from xfernas_jax.evaluate.trained import TrainedEvaluator
 from xfernas_jax.space import get_space
 from xfernas_jax.space.nasbench201 import TopologyCell
 
@@ -18,14 +18,14 @@ CELL = TopologyCell(("nor_conv_1x1", "none", "none", "avg_pool_3x3", "identity",
 NUM_EPOCHS = 3
 
 
-def benchmark(num_devices: int) -> TrainedBenchmark:
+def benchmark(num_devices: int) -> TrainedEvaluator:
     changes = [f"train.epochs={NUM_EPOCHS}", "data.train_examples=128", "network.filters=4"]
     changes += ["network.num_cells=1"]
     changes += ["train.eval_batch_size=128", "data.augment=crop_flip", "data.cutout=2"]
     recipe = get_recipe("cpu", changes)
     dataset = load_dataset("digits", recipe.data)
     devices = jax.devices()[:num_devices]
-    return TrainedBenchmark(get_space("nasbench201"), dataset, recipe, devices, "own")
+    return TrainedEvaluator(get_space("nasbench201"), dataset, recipe, devices, "own")
 
 
 @pytest.mark.parametrize("num_devices", [1, 4])

@@ -6,13 +6,13 @@ from typing import cast
 
 import jax
 
-from xfernas_jax.benchmarks.recipes import Recipe
-from xfernas_jax.benchmarks.trained import check_fits
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.progress import console
 from xfernas_jax.data.base import ImageDataset
 from xfernas_jax.data.stream import Residence
 from xfernas_jax.errors import FlagError
+from xfernas_jax.evaluate.recipes import Recipe
+from xfernas_jax.evaluate.trained import check_fits
 from xfernas_jax.executors import ray_cluster
 from xfernas_jax.executors.base import Executor
 from xfernas_jax.executors.devices import device_groups, find_devices

@@ -5,14 +5,14 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from xfernas_jax.benchmarks.recipes import Recipe, recipe_from_json
-from xfernas_jax.benchmarks.trained import TrainedBenchmark, versions
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.progress import console
 from xfernas_jax.cli.search import STUDIES, recorded_result
 from xfernas_jax.data.base import ImageDataset
 from xfernas_jax.data.registry import is_tfds, is_users_function, load_dataset
 from xfernas_jax.errors import ExportError, StudyError
+from xfernas_jax.evaluate.recipes import Recipe, recipe_from_json
+from xfernas_jax.evaluate.trained import TrainedEvaluator, versions
 from xfernas_jax.export.bundle import LOAD_TEST, Bundle, TestImages, write_bundle
 from xfernas_jax.export.card import ModelCard
 from xfernas_jax.history import Storage
@@ -152,7 +152,7 @@ def _best(
 
 def _trained_again(
     spec: StudySpec,
-    benchmark: TrainedBenchmark,
+    benchmark: TrainedEvaluator,
     evaluations: tuple[Evaluation, ...],
     number: int,
 ) -> _Chosen:

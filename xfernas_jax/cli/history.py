@@ -4,9 +4,9 @@ import time
 
 from rich.table import Table
 
-from xfernas_jax.benchmarks.trained import versions
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.progress import console, shown_value
+from xfernas_jax.evaluate.trained import versions
 from xfernas_jax.history import append_all, read_jsonl, study_summaries, write_jsonl
 
 

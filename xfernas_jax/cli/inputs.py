@@ -12,14 +12,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from xfernas_jax.benchmarks.recipes import Recipe, default_recipe, get_recipe
-from xfernas_jax.benchmarks.trained import TrainedBenchmark
 from xfernas_jax.cli import flags
 from xfernas_jax.cli.progress import console
 from xfernas_jax.data.base import ImageDataset
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.data.stream import Residence
 from xfernas_jax.errors import FlagError, StudyError
+from xfernas_jax.evaluate.recipes import Recipe, default_recipe, get_recipe
+from xfernas_jax.evaluate.trained import TrainedEvaluator
 from xfernas_jax.files import check_writable, write_atomically
 from xfernas_jax.history import (
     Evaluation,
@@ -72,11 +72,11 @@ def recipe(space: Space) -> Recipe:
 
 def benchmark(
     space: Space, data: ImageDataset, of: Recipe, unfinished_dir: pathlib.Path | None = None
-) -> TrainedBenchmark:
+) -> TrainedEvaluator:
     """Returns the benchmark that trains architectures as the flags say."""
     programs = cast(ProgramChoice, flags.PROGRAMS.value)
     residence = cast(Residence, flags.DATA_RESIDENCE.value)
-    return TrainedBenchmark(
+    return TrainedEvaluator(
         space,
         data,
         of,

@@ -5,10 +5,10 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from xfernas_jax.benchmarks.objective import RECIPE, ObjectiveBenchmark
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.evaluations import open_executor
 from xfernas_jax.errors import FlagError
+from xfernas_jax.evaluate.objective import RECIPE, ObjectiveEvaluator
 from xfernas_jax.executors.base import Executor
 from xfernas_jax.executors.in_process import InProcessExecutor
 from xfernas_jax.history.record import Task
@@ -97,7 +97,7 @@ def _objective(space: Space, address: str) -> Scoring:
             f"--{named[0]} is about trainings of ours, but --objective={address} scores "
             "architectures, in this process; leave one of the two out."
         )
-    benchmark = ObjectiveBenchmark(space, address)
+    benchmark = ObjectiveEvaluator(space, address)
     # Without a seed a function would only say the same again.
     confirm_seeds = flags.CONFIRM_SEEDS.value if benchmark.takes_seed else 0
     return Scoring(

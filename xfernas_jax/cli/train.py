@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from xfernas_jax.benchmarks.recipes import Recipe
-from xfernas_jax.benchmarks.trained import TrainedBenchmark, versions
 from xfernas_jax.cli import flags, hosts, inputs, tensorboard
 from xfernas_jax.cli.progress import EpochProgress, console, print_curve
 from xfernas_jax.cli.tensorboard import TrainingFiles
 from xfernas_jax.errors import AgreedError, FlagError, TrainingDivergedError
+from xfernas_jax.evaluate.recipes import Recipe
+from xfernas_jax.evaluate.trained import TrainedEvaluator, versions
 from xfernas_jax.nn.compile import count_params
 from xfernas_jax.space import read_genotype, read_space_name
 from xfernas_jax.space.base import Genotype
@@ -41,7 +41,7 @@ class _Training:
     seed: int
     recipe: Recipe
     dataset: str
-    benchmark: TrainedBenchmark
+    benchmark: TrainedEvaluator
     folder: pathlib.Path
     event_files: pathlib.Path | None
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from xfernas_jax.benchmarks.base import Scored
+from xfernas_jax.evaluate.base import Scored
 from xfernas_jax.history.record import Purpose
 from xfernas_jax.space.base import Genotype, Space
 
@@ -18,7 +18,7 @@ class Job:
       genotype: the architecture.
       seed: of its training.
       purpose: what it is for.
-      stop: when its training ends early; see `Benchmark.evaluate`.
+      stop: when its training ends early; see `Evaluator.evaluate`.
     """
 
     number: int

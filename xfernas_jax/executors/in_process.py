@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from xfernas_jax.benchmarks.base import Benchmark, Scored
+from xfernas_jax.evaluate.base import Evaluator, Scored
 from xfernas_jax.executors.base import Job, Watcher
 from xfernas_jax.space.base import Genotype, Space
 
@@ -15,7 +15,7 @@ class InProcessExecutor:
     """Runs evaluations in this process in the order of their submission; see `Executor`."""
 
     def __init__(
-        self, benchmark: Benchmark, prepare: Callable[[Genotype], None] | None = None
+        self, benchmark: Evaluator, prepare: Callable[[Genotype], None] | None = None
     ) -> None:
         """Takes what scores.
 

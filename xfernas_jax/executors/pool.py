@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from xfernas_jax.benchmarks.base import Scored
 from xfernas_jax.errors import WorkerError
+from xfernas_jax.evaluate.base import Scored
 from xfernas_jax.executors.base import Job, Watcher
 from xfernas_jax.space.base import Genotype, Space
 

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from xfernas_jax.benchmarks.recipes import Recipe
-from xfernas_jax.benchmarks.trained import TrainedBenchmark
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.data.stream import Residence
+from xfernas_jax.evaluate.recipes import Recipe
+from xfernas_jax.evaluate.trained import TrainedEvaluator
 from xfernas_jax.nn.programs import ProgramChoice
 from xfernas_jax.space.registry import get_space
 from xfernas_jax.train.compile_cache import use_compile_cache
@@ -20,12 +20,12 @@ class EvaluationSetup:
       dataset: a name for `load_dataset`.
       data_dir: of prepared TFDS sets.
       recipe: network size, data handling and training.
-      programs: see `TrainedBenchmark`.
+      programs: see `TrainedEvaluator`.
       compile_cache: folder and bound in GiB; None leaves JAX's own settings.
-      residence: of the data, see `TrainedBenchmark`.
-      unfinished_dir: see `TrainedBenchmark`.
-      checkpoint_seconds: see `TrainedBenchmark`.
-      costs: see `TrainedBenchmark`.
+      residence: of the data, see `TrainedEvaluator`.
+      unfinished_dir: see `TrainedEvaluator`.
+      checkpoint_seconds: see `TrainedEvaluator`.
+      costs: see `TrainedEvaluator`.
     """
 
     space: str
@@ -39,13 +39,13 @@ class EvaluationSetup:
     checkpoint_seconds: float | None = None
     costs: tuple[str, ...] = ()
 
-    def benchmark(self) -> TrainedBenchmark:
+    def benchmark(self) -> TrainedEvaluator:
         """Loads the data and takes all devices that the process sees."""
         if self.compile_cache is not None:
             use_compile_cache(*self.compile_cache)
         dataset = load_dataset(self.dataset, self.recipe.data, self.data_dir)
         space = get_space(self.space)
-        return TrainedBenchmark(
+        return TrainedEvaluator(
             space,
             dataset,
             self.recipe,

@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from xfernas_jax.benchmarks.base import Scored
+from xfernas_jax.evaluate.base import Scored
 from xfernas_jax.executors.base import Executor, Job, Watcher
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.record import Evaluation

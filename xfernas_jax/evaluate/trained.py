@@ -17,13 +17,13 @@ from typing import Any
 import flax
 import jax
 
-from xfernas_jax.benchmarks.base import Scored
-from xfernas_jax.benchmarks.recipes import Recipe, has_reduction_cell
 from xfernas_jax.data.augment import augment_batch, normalize, normalizer
 from xfernas_jax.data.base import ImageDataset, Split
 from xfernas_jax.data.pipeline import epoch_indices, eval_indices
 from xfernas_jax.data.stream import Residence, is_streamed, read_batches
 from xfernas_jax.errors import RecipeError, TrainingDivergedError
+from xfernas_jax.evaluate.base import Scored
+from xfernas_jax.evaluate.recipes import Recipe, has_reduction_cell
 from xfernas_jax.history.record import Evaluation, Purpose, Task
 from xfernas_jax.nn.compile import count_params
 from xfernas_jax.nn.costs import NetworkCosts, measure_latency
@@ -46,8 +46,8 @@ from xfernas_jax.types import Device, PyTree
 _KEPT_TRAINERS = 3  # of the evaluation before, of the present one, and of one compiled ahead
 
 
-class TrainedBenchmark:
-    """Scores architectures by training them; see the `Benchmark` protocol."""
+class TrainedEvaluator:
+    """Scores architectures by training them; see the `Evaluator` protocol."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class TrainedBenchmark:
         on_epoch: Callable[[int, float], None] | None = None,
         stop: Stop | None = None,
     ) -> Scored:
-        """Trains and scores one architecture; see `Benchmark.evaluate`.
+        """Trains and scores one architecture; see `Evaluator.evaluate`.
 
         Raises:
           RecipeError: the recipe trains on the validation part, so it cannot score.

@@ -9,8 +9,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from xfernas_jax.benchmarks.base import Scored
 from xfernas_jax.errors import FlagError
+from xfernas_jax.evaluate.base import Scored
 from xfernas_jax.history.record import Evaluation, Purpose, Task
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.user_code import load_user_object
@@ -22,8 +22,8 @@ _LARGEST = 1e300  # that a record takes
 _MAX_REASON = 300  # characters
 
 
-class ObjectiveBenchmark:
-    """Scores architectures by a function of the user's; see the `Benchmark` protocol.
+class ObjectiveEvaluator:
+    """Scores architectures by a function of the user's; see the `Evaluator` protocol.
 
     The function gets the JSON object of the architecture and, where it has a parameter `seed`, a
     seed; it returns a finite number, larger is better, in any unit. What it raises, and any other

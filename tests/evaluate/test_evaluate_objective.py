@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from xfernas_jax.benchmarks.base import Benchmark
-from xfernas_jax.benchmarks.objective import ObjectiveBenchmark
 from xfernas_jax.errors import FlagError
+from xfernas_jax.evaluate.base import Evaluator
+from xfernas_jax.evaluate.objective import ObjectiveEvaluator
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.history.serialize import evaluation_from_json, evaluation_to_json
 from xfernas_jax.space import CategoricalSpace
@@ -19,17 +19,17 @@ GENOTYPE = SPACE.genotype({"x": "b", "y": 1})
 
 
 @pytest.fixture
-def benchmark_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ObjectiveBenchmark]:
-    def build(function: Any) -> ObjectiveBenchmark:
+def benchmark_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ObjectiveEvaluator]:
+    def build(function: Any) -> ObjectiveEvaluator:
         module = types.ModuleType("users_objective")
         module.f = function  # pyright: ignore[reportAttributeAccessIssue]
         monkeypatch.setitem(sys.modules, "users_objective", module)
-        return ObjectiveBenchmark(SPACE, "users_objective:f")
+        return ObjectiveEvaluator(SPACE, "users_objective:f")
 
     return build
 
 
-def evaluate(benchmark: ObjectiveBenchmark, seed: int = 5) -> Evaluation:
+def evaluate(benchmark: ObjectiveEvaluator, seed: int = 5) -> Evaluation:
     evaluation = benchmark.evaluate(GENOTYPE, seed).evaluation
     assert evaluation_from_json(SPACE, evaluation_to_json(SPACE, evaluation), "here") == evaluation
     return evaluation
@@ -62,7 +62,7 @@ def test_an_exception_is_a_failure_with_its_place(benchmark_of: Callable) -> Non
 
     failure = evaluate(benchmark_of(raises)).failure
     line = raises.__code__.co_firstlineno + 1
-    assert failure == f"LookupError at test_benchmarks_objective.py:{line}: one two\\x1b[31m"
+    assert failure == f"LookupError at test_evaluate_objective.py:{line}: one two\\x1b[31m"
 
 
 def test_an_interrupt_passes(benchmark_of: Callable) -> None:
@@ -78,7 +78,7 @@ def test_the_function_gets_the_json_object_and_may_ask_for_a_seed(benchmark_of: 
     assert not benchmark_of(lambda genotype: seen.append(genotype) or 1).takes_seed
     seeded = benchmark_of(lambda genotype, *, seed: seen.append((genotype, seed)) or seed)
     assert seeded.takes_seed
-    assert isinstance(seeded, Benchmark)
+    assert isinstance(seeded, Evaluator)
     evaluate(benchmark_of(lambda genotype, scale=2: seen.append(genotype) or scale))
     seeded = benchmark_of(lambda genotype, *, seed: seen.append((genotype, seed)) or 0)
     evaluate(seeded, 9)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xfernas_jax.benchmarks.base import Benchmark
-from xfernas_jax.benchmarks.tabular import TabularBenchmark, load_table
 from xfernas_jax.errors import BenchmarkError, GenotypeError, SpaceError
+from xfernas_jax.evaluate.base import Evaluator
+from xfernas_jax.evaluate.tabular import TabularEvaluator, load_table
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.search.registry import OPTIMIZERS, SearchConfig, make_optimizer
 
@@ -118,8 +118,8 @@ def test_draws_and_mutants_are_rows(tmp_path: pathlib.Path) -> None:
 
 def test_the_benchmark_looks_up_and_knows_its_clock(tmp_path: pathlib.Path) -> None:
     table = load_table(write_folder(tmp_path), "t")
-    benchmark = TabularBenchmark(table, "x")
-    assert isinstance(benchmark, Benchmark)
+    benchmark = TabularEvaluator(table, "x")
+    assert isinstance(benchmark, Evaluator)
     scored = benchmark.evaluate(table.space.decode(table.space.rows[3].tolist()), seed=0)
     assert scored.evaluation.valid_accuracy == 0.9
     assert scored.evaluation.seconds == 4.0
@@ -172,7 +172,7 @@ def test_a_bad_manifest_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(BenchmarkError, match="no task with split 'final'; its splits: test, valid"):
         load_table(tmp_path, "t").tasks("final")
     with pytest.raises(BenchmarkError, match="no task 'z'"):
-        TabularBenchmark(load_table(tmp_path, "t"), "z")
+        TabularEvaluator(load_table(tmp_path, "t"), "z")
     for text in ("{", "[]", '{"t": 3}'):
         (tmp_path / "manifest.json").write_text(text)
         with pytest.raises(BenchmarkError, match=r"manifest\.json"):
@@ -184,7 +184,7 @@ def test_every_optimizer_searches_a_table_to_its_last_row(
     name: str, tmp_path: pathlib.Path
 ) -> None:
     table = load_table(write_folder(tmp_path), "t")
-    benchmark = TabularBenchmark(table, "x")
+    benchmark = TabularEvaluator(table, "x")
     quick = PredictorConfig(num_members=2, source_steps=10, num_unlabelled=16)
     optimizer = make_optimizer(name, table.space, (), SearchConfig(predictor=quick, num_initial=2))
     found = []

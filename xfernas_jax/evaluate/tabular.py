@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from xfernas_jax.benchmarks.base import Scored
 from xfernas_jax.errors import BenchmarkError, GenotypeError
+from xfernas_jax.evaluate.base import Scored
 from xfernas_jax.files import read_bounded
 from xfernas_jax.history.names import near_names
 from xfernas_jax.history.record import Evaluation, Purpose, Task
@@ -128,8 +128,8 @@ def load_table(folder: str | os.PathLike[str], name: str, costs: Sequence[str] =
     return Table(name, space, scores, seconds, numbers)
 
 
-class TabularBenchmark:
-    """Scores architectures by looking them up; see the `Benchmark` protocol."""
+class TabularEvaluator:
+    """Scores architectures by looking them up; see the `Evaluator` protocol."""
 
     def __init__(self, table: Table, task: str, split: str = "valid", test: str = "test") -> None:
         """Takes a task of a table.

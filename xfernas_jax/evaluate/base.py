@@ -1,4 +1,4 @@
-"""The `Benchmark` protocol: what the search loop needs of a scored task."""
+"""The `Evaluator` protocol: what the search loop needs of a scored task."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ class Scored:
 
 
 @runtime_checkable
-class Benchmark(Protocol):
+class Evaluator(Protocol):
     """Scores architectures of one space on one task under one recipe."""
 
     @property
