@@ -12,6 +12,8 @@ PACKAGE = ROOT / "xfernas_jax"
 LAYERS = (
     ("errors", "types"),
     ("files", "strict_json", "user_code"),
+    ("registry",),
+    ("options",),
     ("space",),
     ("history",),
     ("nn",),
