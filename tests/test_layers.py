@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "xfernas_jax"
 LAYERS = (
-    ("errors", "types"),
+    ("errors", "types", "version"),
     ("files", "strict_json", "user_code"),
     ("registry",),
     ("options",),

@@ -15,6 +15,7 @@ from xfernas_jax.space import (
     read_genotype,
     write_genotype,
 )
+from xfernas_jax.version import __version__
 
 if TYPE_CHECKING:
     from xfernas_jax.history.sources import bundled_histories
@@ -28,6 +29,7 @@ __all__ = [
     "Space",
     "UserError",
     "XferSampler",
+    "__version__",
     "bundled_histories",
     "get_space",
     "read_genotype",

@@ -12,7 +12,7 @@ class MemoryRecord:
     def __init__(self, evaluations: Iterable[Evaluation] = ()) -> None:
         """Begins with evaluations that are recorded already."""
         self._evaluations: list[Evaluation] = []
-        self._trainings: set[tuple[Any, ...]] = set()
+        self._identities: set[tuple[str | int, ...]] = set()
         self._result: dict[str, Any] | None = None
         for evaluation in evaluations:
             self.append(evaluation)
@@ -21,9 +21,8 @@ class MemoryRecord:
         return current(self._evaluations)
 
     def append(self, evaluation: Evaluation) -> None:
-        training = (*evaluation.training, evaluation.result.runtime)
-        if training not in self._trainings:
-            self._trainings.add(training)
+        if evaluation.identity not in self._identities:
+            self._identities.add(evaluation.identity)
             self._evaluations.append(evaluation)
 
     def set_result(self, result: Mapping[str, Any]) -> None:

@@ -172,6 +172,12 @@ class Evaluation:
         """Network, seed and purpose: a study holds each once, but for broken ones."""
         return self.key, self.seed, self.purpose
 
+    @property
+    def identity(self) -> tuple[str | int, ...]:
+        """What a record holds once: a broken one for each set of options that it broke under."""
+        broken = ("broken", self.result.runtime) if self.status == "broken" else ()
+        return (self.key, self.recipe, int(self.seed), self.purpose, *broken)
+
 
 @dataclasses.dataclass(frozen=True)
 class StudySpec:
