@@ -89,8 +89,9 @@ def selection_bias(values: Sequence[Sequence[float]]) -> float | None:
 
 
 def _expected_maximum(count: int) -> float:
-    """Returns the mean of the largest of `count` standard normals: the integral of 1 - F^k - F(-x)^k
-    over x > 0.
+    """Returns the mean of the largest of `count` standard normals.
+
+    That is the integral of 1 - F(x)^count - F(-x)^count over x > 0, with F their distribution.
     """
     x = np.linspace(0.0, 8.0, 4001)
     below = np.array([0.5 * math.erfc(-value / math.sqrt(2.0)) for value in x])

@@ -14,10 +14,10 @@ from xfernas_jax.space.base import Genotype
 class RegularizedEvolution:
     """Mutates the best of a random sample of the youngest evaluations; see `Optimizer`.
 
-    The population is the last `population_size` complete evaluations, so aging needs no state. Until
-    it is full this is random search. A failed evaluation joins no population: it is no parent, and it
-    does not push one out. With limits, a member that keeps them wins a tournament; with a Pareto
-    goal each tournament has a ceiling of cost, see `Goal`.
+    The population is the last `population_size` complete evaluations, so aging needs no state.
+    Until it is full this is random search. A failed evaluation joins no population: it is no
+    parent, and it does not push one out. With limits, a member that keeps them wins a tournament;
+    with a Pareto goal each tournament has a ceiling of cost, see `Goal`.
 
     Source: Real et al. (2019), Algorithm 1. Deviates: a child that is already known is drawn
     again, and the children of one batch do not see each other's results.
