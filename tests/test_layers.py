@@ -23,6 +23,7 @@ LAYERS = (
     ("predictor",),
     ("executors",),
     ("search",),
+    ("testing",),
     ("export",),
     ("report",),
     ("cli",),

@@ -26,7 +26,7 @@ from xfernas_jax.search.sources import task_histories
 
 PREDICTOR = PredictorConfig(num_members=2, source_steps=100, target_steps=20)
 PRICES = {"nor_conv_3x3": 9.0, "nor_conv_1x1": 3.0, "avg_pool_3x3": 1.0, "identity": 0.5}
-LIMIT = 20.0  # about three cells in ten cost less
+LIMIT = 14.0  # two cells in five cost less
 
 
 def price(genotype: Any) -> float:
@@ -132,13 +132,14 @@ def test_what_is_known_to_exceed_a_limit_is_not_suggested(name: str) -> None:
 
 
 def test_sources_teach_costs_up_to_their_unit() -> None:
+    rng = np.random.default_rng(0)
+    by_chance = np.mean([price(SPACE.sample(rng)) <= LIMIT for _ in range(2000)])
     goal = Goal((("price", LIMIT),))
-    inside = {
-        name: np.mean([price(e.genotype) <= LIMIT for e in run(name, goal, 16)[4:]])
-        for name in ("random", "xfer_nao")
-    }
-    assert inside["xfer_nao"] > 0.5  # after a first batch that shows the unit
-    assert inside["xfer_nao"] > inside["random"] + 0.2
+    found = [run("xfer_nao", goal, 16, seed)[4:] for seed in range(3)]
+    # The first batch shows the unit. By chance the share of 36 draws lies .25 above its mean, three
+    # standard deviations, in one case of a thousand.
+    inside = [price(e.genotype) <= LIMIT for evaluations in found for e in evaluations]
+    assert np.mean(inside) > by_chance + 0.25
 
 
 def area(found: Sequence[Evaluation]) -> float:

@@ -1,5 +1,6 @@
 """`AskTell`: a search in a loop of the user's own, without a storage and without training."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 from xfernas_jax.errors import HistoryError
@@ -86,11 +87,11 @@ class AskTell:
         """
         key, number = self.space.key(genotype), len(self._record.evaluations())
         job = Job(number, genotype, key, seed=number)
-        if score is None:
-            result = Result("failed")
-        else:
-            SCORE.check(score)
-            result = Result("complete", float(score), (float(score),))
+        if score is not None and not math.isfinite(score):
+            raise HistoryError(
+                f"A score is a finite number, or None for what failed. Got {score!r}."
+            )
+        result = Result("failed") if score is None else Result("complete", float(score))
         self._record.append(Evaluation(job, result, "told"))
         self._pending.pop(key, None)
 
