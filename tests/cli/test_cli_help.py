@@ -3,16 +3,20 @@
 import importlib
 import os
 import pathlib
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 
 import pytest
 from absl import flags as absl_flags
+from absl.testing import flagsaver
 from command import run_here
 
 from xfernas_jax import __version__
 from xfernas_jax.cli import verbs
+from xfernas_jax.cli.flags import parse
 from xfernas_jax.cli.verbs import GROUPS, VERBS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -147,3 +151,27 @@ def test_the_console_command_searches_by_modules_of_the_current_folder(
     done = start("-c", CONSOLE, *words, "--budget_evaluations=2", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs" / "history.db").is_file()
+
+
+def documented() -> list[str]:
+    """Returns the commands of ours in the documents' blocks, each on one line."""
+    files = [ROOT / "README.md", ROOT / "BUILD.md", *sorted(ROOT.glob("docs/*.md"))]
+    blocks = [
+        block for f in files for block in re.findall(r"```bash\n(.*?)```", f.read_text(), re.S)
+    ]
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    found = (re.search(r"(?:run\.py|bin/xfernas|-m xfernas_jax)((?: .*)?)$", line) for line in lines)
+    return [re.sub(r"\$\w+", "1", match[1].partition(" #")[0]) for match in found if match]
+
+
+@pytest.mark.parametrize("command", sorted(set(documented())))
+def test_documented_commands_use_flags_of_their_verbs(command: str) -> None:
+    words = shlex.split(re.sub(r'["&]', "", command).partition(" > ")[0])
+    with flagsaver.flagsaver():
+        absl_flags.FLAGS.unparse_flags()
+        verb = verbs.find(parse(["run.py", *words])[1:])
+        verbs.check_flags(verb)
+
+
+def test_documents_hold_commands() -> None:
+    assert len(documented()) > 20
