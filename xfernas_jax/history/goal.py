@@ -64,6 +64,20 @@ class Goal:
         is_known = all(name in costs for name in self.costs)
         return evaluation.value is not None and is_known and self.admits(costs)
 
+    def incumbent_after(self, best: float | None, evaluation: Evaluation) -> float | None:
+        """Returns the best value that may win, after one more evaluation; None while none may."""
+        value, gain = evaluation.value, self.metric.gain
+        if value is None or not self.may_win(evaluation):
+            return best
+        return value if best is None or gain(value) > gain(best) else best
+
+    def incumbents(self, evaluations: Iterable[Evaluation]) -> tuple[float | None, ...]:
+        """Returns the best value that may win after each evaluation; None while none may."""
+        curve: list[float | None] = []
+        for evaluation in evaluations:
+            curve.append(self.incumbent_after(curve[-1] if curve else None, evaluation))
+        return tuple(curve)
+
     def _loss(self, evaluation: Evaluation) -> float:
         assert evaluation.value is not None
         return -self.metric.gain(evaluation.value)
