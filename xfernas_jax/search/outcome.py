@@ -100,12 +100,4 @@ def _expected_maximum(count: int) -> float:
 
 def incumbent_curve(evaluations: Sequence[Evaluation], goal: Goal) -> tuple[float | None, ...]:
     """Returns the best admitted value after each evaluation; None while there is none."""
-    curve: list[float | None] = []
-    best: float | None = None
-    for evaluation in evaluations:
-        value = evaluation.value
-        if value is not None and goal.may_win(evaluation):
-            gain = goal.metric.gain
-            best = value if best is None or gain(value) > gain(best) else best
-        curve.append(best)
-    return tuple(curve)
+    return goal.incumbents(evaluations)
