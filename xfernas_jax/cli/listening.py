@@ -36,6 +36,7 @@ def listening(
     progress = EvaluationProgress(total, done, executor.num_workers, goal)
     folder = event_files and event_files / spec.name
     optimizer = spec.config.get("optimizer", "random")
+    is_trained = "objective" not in spec.config
     is_trained = flags.OBJECTIVE.value is None
     with (
         progress.bar,
