@@ -1,22 +1,24 @@
 """Runs a golden search with today's code: the one place to adapt where an interface changes."""
 
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import stub
 
-from xfernas_jax.evaluate.base import Scored
+from xfernas_jax.evaluate.base import OnEpoch, Scored, Stop
 from xfernas_jax.executors.in_process import InProcessExecutor
-from xfernas_jax.history import Storage, StudySpec, default_storage_url
 from xfernas_jax.history.goal import Goal
-from xfernas_jax.history.record import Evaluation, Purpose, Task
+from xfernas_jax.history.memory import MemoryRecord
+from xfernas_jax.history.record import Evaluation, Job, Result, Status, Task
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
+from xfernas_jax.search.desk import Desk
 from xfernas_jax.search.early_stop import make_early_stop
-from xfernas_jax.search.loop import LoopConfig, run_search
+from xfernas_jax.search.plan import SearchPlan
 from xfernas_jax.search.registry import SearchConfig, make_optimizer
+from xfernas_jax.search.search import Search
+from xfernas_jax.search.seen import Seen
 from xfernas_jax.space import CategoricalSpace, Genotype, Space, get_space
 
 TASK = Task("golden", "none", 2)
@@ -37,52 +39,36 @@ def run_golden(setting: stub.GoldenSearch) -> tuple[list[dict[str, Any]], dict[s
             num_initial=stub.NUM_INITIAL,
             population_size=stub.POPULATION_SIZE,
             tournament_size=stub.TOURNAMENT_SIZE,
-            goal=goal,
-            known_costs=lambda genotype: {"params": _costs(space, genotype)["params"]},
         ),
     )
-    spec = StudySpec("golden", "search", TASK, space.name, "golden", {})
-    loop = LoopConfig(
+    plan = SearchPlan(
         stub.BUDGET, stub.BATCH_SIZE, stub.SEED, stub.CONFIRM_SEEDS, stub.NUM_FINALISTS
     )
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Storage(default_storage_url(folder), get_space=lambda _: space) as storage,
-    ):
-        storage.create_or_open(spec)
-        outcome = run_search(
-            optimizer,
-            InProcessExecutor(_StubEvaluator(space)),
-            storage,
-            spec.name,
-            loop,
-            _Quiet(),
-            early_stop=make_early_stop(setting.early_stop, stub.NUM_EPOCHS, curves),
-            goal=goal,
-        )
-        evaluations = storage.evaluations(spec.name)
+    record = MemoryRecord()
+    start = Seen(
+        space,
+        goal,
+        known_costs=lambda genotype: {"params": _costs(space, genotype)["params"]},
+    )
+    desk = Desk(InProcessExecutor(_StubEvaluator(space)), record, "golden")
+    early_stop = make_early_stop(setting.early_stop, stub.NUM_EPOCHS, curves)
+    outcome = Search(optimizer, desk, plan, start, early_stop).run()
     assert outcome is not None
+    evaluations = [e for e in record.evaluations() if e.purpose != "test"]
+    costs = {name: value for name, value in outcome.costs.items() if name != "params"}
     return [_row(space, e) for e in evaluations], {
         "genotype": space.to_json(outcome.genotype),
-        "valid_accuracy": outcome.valid_accuracy,
-        "test_accuracy": outcome.test_accuracy,
-        "num_params": outcome.num_params,
-        "costs": dict(outcome.costs),
-        "incumbent_curve": list(outcome.incumbent_curve),
+        "valid_accuracy": outcome.value,
+        "test_accuracy": outcome.test,
+        "num_params": int(outcome.costs["params"]),
+        "costs": {**costs, "params": outcome.costs["params"]},
+        "incumbent_curve": [value or 0.0 for value in outcome.incumbent_curve],  # as 0.1.0 wrote it
         "num_evaluations": outcome.num_evaluations,
         "num_confirmations": outcome.num_confirmations,
         "epochs_trained": outcome.epochs_trained,
         "epochs_saved": outcome.epochs_saved,
         "front": [e.number for e in outcome.front],
     }
-
-
-class _Quiet:
-    def started(self, job: Any) -> None: ...
-
-    def epoch(self, job: Any, epoch: int, valid_accuracy: float) -> None: ...
-
-    def finished(self, job: Any, evaluation: Evaluation) -> None: ...
 
 
 class _StubEvaluator:
@@ -94,37 +80,21 @@ class _StubEvaluator:
         self.space = space
 
     def evaluate(
-        self,
-        genotype: Genotype,
-        seed: int,
-        purpose: Purpose = "search",
-        on_epoch: Callable[[int, float], None] | None = None,
-        stop: Callable[[Sequence[float]], bool] | None = None,
+        self, job: Job, on_epoch: OnEpoch | None = None, stop: Stop | None = None
     ) -> Scored:
-        tokens = self.space.encode(genotype)
-        value, curve = stub.score(tokens, seed), stub.curve(tokens, seed)
-        status = "failed" if value is None else "complete"
+        tokens = self.space.encode(job.genotype)
+        value, curve = stub.score(tokens, job.seed), stub.curve(tokens, job.seed)
+        status: Status = "failed" if value is None else "complete"
         for epoch in range(1, len(curve)):
             if stop is not None and stop(curve[:epoch]):
                 status, value, curve = "stopped", None, curve[:epoch]
                 break
-        costs = stub.costs(tokens)
-        evaluation = Evaluation(
-            genotype=genotype,
-            recipe=self.recipe,
-            seed=seed,
-            status=status,
-            valid_accuracy=value,
-            curve=curve,
-            num_params=int(costs["params"]),
-            seconds=0.0,
-            purpose=purpose,
-            failure="the stub fails" if status == "failed" else "",
-            costs=(("latency_ms", costs["latency_ms"]),),
-        )
-        return Scored(evaluation, None if value is None else seed)
+        failure = "the stub fails" if status == "failed" else ""
+        costs = tuple(stub.costs(tokens).items())
+        result = Result(status, value, curve, costs, failure=failure)
+        return Scored(result, None if value is None else job.seed)
 
-    def test_accuracy(self, genotype: Genotype, variables: Any) -> float:
+    def test(self, genotype: Genotype, variables: Any) -> float:
         return stub.score_on_test(self.space.encode(genotype), variables)
 
 
@@ -154,17 +124,18 @@ def _sources(
 
 
 def _row(space: Space, evaluation: Evaluation) -> dict[str, Any]:
+    costs = evaluation.costs
     return {
         "number": evaluation.number,
-        "round_index": evaluation.round_index,
+        "round_index": evaluation.job.after // stub.BATCH_SIZE,
         "purpose": evaluation.purpose,
         "status": evaluation.status,
         "genotype": space.to_json(evaluation.genotype),
         "tokens": list(space.encode(evaluation.genotype)),
         "seed": evaluation.seed,
-        "valid_accuracy": evaluation.valid_accuracy,
-        "predicted": evaluation.predicted,
+        "valid_accuracy": evaluation.value,
+        "predicted": evaluation.job.predicted,
         "curve": list(evaluation.curve),
-        "num_params": evaluation.num_params,
-        "costs": dict(evaluation.costs),
+        "num_params": int(costs.pop("params")),
+        "costs": costs,
     }

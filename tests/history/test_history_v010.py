@@ -1,9 +1,10 @@
 """A record of version 0.1.0 must stay readable: a SQLite file and JSON Lines exports of it.
 
 `v010/` holds what `run.py` of 0.1.0 (commit dd136e2) wrote, with tiny recipes: searches that are
-finished (`search_done` with sources, `costs`, `early_stop`, `objective`, `pareto`, `two_cell`),
-one that was killed in its second round (`unfinished`), and two collections (`collection` with
-repeated trainings, `diverged` in which all failed). The leases were cleared, as they name a host.
+finished (`search_done` with sources, `costs`, `early_stop`, `early_stop_resumed` in which one that
+was stopped went on, `objective`, `pareto`, `two_cell`), one that was killed in its second round
+(`unfinished`), and two collections (`collection` with repeated trainings, `diverged` in which all
+failed). The leases were cleared, as they name a host.
 `v010/facts.json` is what 0.1.0 itself said of each study; under `continued_with_budget_10` are the
 evaluations with which 0.1.0 ended `unfinished` by the command `CONTINUED`.
 
