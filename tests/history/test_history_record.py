@@ -1,6 +1,7 @@
 """What every record promises: the one in memory and a study's in a database."""
 
-from collections.abc import Callable
+import pathlib
+from collections.abc import Callable, Iterator
 
 import pytest
 from history_space import (
@@ -19,7 +20,9 @@ from xfernas_jax.history.storage import Storage
 
 
 @pytest.fixture(params=["memory", "storage"])
-def make_record(request, tmp_path) -> Callable[..., Record]:
+def make_record(
+    request: pytest.FixtureRequest, tmp_path: pathlib.Path
+) -> Iterator[Callable[..., Record]]:
     """Returns a function that makes a record of given evaluations."""
     if request.param == "memory":
         yield lambda *evaluations: MemoryRecord(evaluations)

@@ -19,6 +19,7 @@ from xfernas_jax.errors import HistoryError, SpaceError, UserError
 from xfernas_jax.history import serialize
 from xfernas_jax.history.metric import SCORE, Metric
 from xfernas_jax.history.record import Task
+from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import SPACES, lookup_space
 
 LOG_LOSS = Metric("log_loss", "log loss", "nats", low=0.0, maximize=False)
@@ -39,11 +40,11 @@ JSON = st.recursive(
 )
 
 
-def read(record, space=CHAIN, spec=SPEC):
+def read(record, space: Space = CHAIN, spec=SPEC):
     return serialize.evaluation_from_json(space, spec, record, "file:7")
 
 
-def through_text(evaluation, space=CHAIN, spec=SPEC):
+def through_text(evaluation, space: Space = CHAIN, spec=SPEC):
     text = serialize.ordered_json(serialize.evaluation_to_json(space, evaluation))
     return read(serialize.parse_json(text, "here"), space, spec)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from xfernas_jax.errors import HistoryError
 
-LARGEST_INT = 2**63 - 1  # of the databases
+_LARGEST_INT = 2**63 - 1  # of the databases
 
 
 def check_fields(value: Any, fields: frozenset[str], where: str, what: str) -> None:
@@ -50,7 +50,7 @@ def one_of(known: tuple[Any, ...], value: Any, field: str, where: str) -> Any:
 def integer(value: Mapping[str, Any], field: str, where: str) -> int:
     """Returns an integer that a database can hold, not negative."""
     number = value[field]
-    if type(number) is not int or not 0 <= number <= LARGEST_INT:
+    if type(number) is not int or not 0 <= number <= _LARGEST_INT:
         raise HistoryError(f"{where}: {field} is an integer from 0 to 2^63-1. Got {number!r:.60}.")
     return number
 
