@@ -1,5 +1,6 @@
 """The verb `report`: what a search did, as a page, pictures and data."""
 
+import dataclasses
 import pathlib
 
 from xfernas_jax.cli import flags, inputs
@@ -27,11 +28,12 @@ def report() -> None:
         if flags.OUTPUT_DIR.value:
             folder = pathlib.Path(flags.OUTPUT_DIR.value).expanduser().absolute()
         check_folder(folder)
-        alike = [other for other in storage.studies() if _is_comparable(other, spec)]
-        others = tuple(_recorded(storage, other) for other in alike)
-        study = _recorded(storage, spec, others, _sources(storage, spec))
+        study = _recorded(storage, spec)
         if not study.searched:
             raise StudyError(f"Study {spec.name!r} holds no evaluation yet; let the search run.")
+        alike = [other for other in storage.studies() if _is_comparable(other, spec)]
+        others = tuple(_recorded(storage, other) for other in alike)
+        study = dataclasses.replace(study, others=others, sources=_sources(storage, spec))
     page = write_report(folder, study, makers)
     console.print(f"Report of study {spec.name}: {page}")
     console.print(f"Pictures and their data: {folder / 'figures'}, {folder / 'data'}")
@@ -50,18 +52,12 @@ def _chosen(storage: Storage) -> StudySpec:
     raise StudyError(f"{storage.url} holds no search with evaluations; run.py search makes one.")
 
 
-def _recorded(
-    storage: Storage,
-    spec: StudySpec,
-    others: tuple[SearchStudy, ...] = (),
-    sources: tuple[SourceCost, ...] = (),
-) -> SearchStudy:
+def _recorded(storage: Storage, spec: StudySpec) -> SearchStudy:
     record = storage.record(spec.name)
     result = record.result()
     if result is not None:
         result = read_result(result, f"Study {spec.name!r}")
-    space = lookup_space(spec.space)
-    return SearchStudy(spec, record.evaluations(), space, result, others, sources)
+    return SearchStudy(spec, record.evaluations(), lookup_space(spec.space), result)
 
 
 def _is_comparable(other: StudySpec, spec: StudySpec) -> bool:
