@@ -65,7 +65,7 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "What is learned": {
         "dataset": (*_LEARNS, *_EXPORT),
         "data_dir": (*_LEARNS, *_EXPORT),
-        "metric": _LEARNS,
+        "metric": (*_LEARNS, *_EXPORT),
         "objective": _EVALUATES,
         "space": (*_RECORDS, *_TRAIN),
         "genotype": _TRAIN,
