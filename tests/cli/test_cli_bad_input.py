@@ -238,7 +238,7 @@ def test_ray_that_is_not_installed_is_one_line(
         "[]",
         '{"valid_accuracy": 0.5}',
         '{"valid_accuracy": null, "curve": [0.5], "test_accuracy": 0.5, "num_params": 1}',
-        '{"valid_value": 0.5, "curve": [0.5], "test_value": null, "num_params": 1}',
+        '{"valid_value": 0.5, "curve": [0.5], "test_value": "1", "num_params": 1}',
     ],
 )
 def test_a_damaged_result_of_a_training_is_named(text: str, tmp_path: pathlib.Path) -> None:

@@ -160,7 +160,8 @@ def documented() -> list[str]:
         block for f in files for block in re.findall(r"```bash\n(.*?)```", f.read_text(), re.S)
     ]
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    found = (re.search(r"(?:run\.py|bin/xfernas|-m xfernas_jax)((?: .*)?)$", line) for line in lines)
+    command = re.compile(r"(?:run\.py|bin/xfernas|-m xfernas_jax)((?: .*)?)$")
+    found = map(command.search, lines)
     return [re.sub(r"\$\w+", "1", match[1].partition(" #")[0]) for match in found if match]
 
 

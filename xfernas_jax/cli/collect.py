@@ -3,6 +3,7 @@
 from contextlib import closing
 
 from xfernas_jax.cli import flags, inputs, tensorboard
+from xfernas_jax.cli.executors import open_executor
 from xfernas_jax.cli.listening import listening
 from xfernas_jax.cli.progress import console
 from xfernas_jax.cli.scoring import scoring
@@ -27,7 +28,7 @@ def collect() -> None:
         )
     total = count + num_repeated
     spec = inputs.study_spec("collect", scored.task, space, scored.recipe, config)
-    executor, _ = scored.open(total, spec.name)
+    executor, _ = open_executor(scored, spec.name, total)
     with (
         closing(executor),
         inputs.open_storage() as storage,

@@ -1,6 +1,5 @@
 """All flags; which verb uses which is in `verbs.py`. Nothing heavy is imported."""
 
-import math
 import os
 from collections.abc import Sequence
 

@@ -25,11 +25,16 @@ def goal(metric: Metric) -> Goal:
 
 def recorded_costs() -> tuple[str, ...]:
     """Returns the costs that evaluations record: names, or `module:NAME`, each once."""
-    limited = [name for name, flag in _LIMITS.items() if flag.value is not None]
-    limited += [name for name, _ in _other_limits()]
     pareto = [] if flags.PARETO.value == "none" else [flags.PARETO.value]
-    addresses = {find_cost(name).name: name for name in [*flags.COSTS.value, *limited, *pareto]}
+    wanted = [*flags.COSTS.value, *limited_costs(), *pareto]
+    addresses = {find_cost(name).name: name for name in wanted}
     return tuple(addresses[name] for name in sorted(addresses))
+
+
+def limited_costs() -> tuple[str, ...]:
+    """Returns the costs that have a limit: names, or `module:NAME`."""
+    own = [name for name, flag in _LIMITS.items() if flag.value is not None]
+    return (*own, *(name for name, _ in _other_limits()))
 
 
 def flag_of(name: str, limit: float) -> str:

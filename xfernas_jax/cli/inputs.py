@@ -72,7 +72,7 @@ def use_compiled_programs() -> None:
     """Lets this process keep what it compiles in --workdir, and read it again."""
     from xfernas_jax.train.compile_cache import use_compile_cache  # imports JAX
 
-    use_compile_cache(compile_cache_folder(), absl_flags.FLAGS["compile_cache_gib"].value)
+    use_compile_cache(compile_cache_folder(), absl_flags.FLAGS.compile_cache_gib)
 
 
 def needed(name: str, value: str | None) -> str:

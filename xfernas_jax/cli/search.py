@@ -8,13 +8,14 @@ from typing import Any, cast
 import numpy as np
 
 from xfernas_jax.cli import flags, goals, inputs, outcome, tensorboard
+from xfernas_jax.cli.executors import open_executor
 from xfernas_jax.cli.inputs import STUDIES
 from xfernas_jax.cli.listening import listening
 from xfernas_jax.cli.progress import console
 from xfernas_jax.cli.scoring import Scoring, scoring
 from xfernas_jax.cli.sources import Learned, choose_sources
 from xfernas_jax.errors import FlagError, UserError
-from xfernas_jax.history import Evaluation, Storage, StudySpec
+from xfernas_jax.history import Evaluation, Storage
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.search.base import Optimizer
@@ -43,7 +44,7 @@ def search() -> None:
     spec = inputs.study_spec("search", scored.task, space, scored.recipe, config)
     folder = inputs.folder_of(STUDIES, spec.name)
     at_once = plan.batch_size if plan.schedule == "rounds" else plan.budget_evaluations
-    executor, num_devices = scored.open(at_once, spec.name)
+    executor, num_devices = open_executor(scored, spec.name, at_once)
     with (
         closing(executor),
         inputs.open_storage() as storage,

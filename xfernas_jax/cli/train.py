@@ -75,9 +75,10 @@ def _prepare() -> _Training:
         event_files = tensorboard.folder()
     file = inputs.needed("genotype", flags.GENOTYPE.value)
     given = flags.given("space")
-    space = get_space(flags.SPACE.value) if given else lookup_space(read_space_name(file))
+    name = flags.SPACE.value if given else read_space_name(file)
+    space = get_space(name) if given else lookup_space(name)
     genotype, seed = read_genotype(file, space), flags.SEED.value
-    spec = trained_spec(space)
+    spec = trained_spec(space, name)
     evaluator = spec.build(runtime())
     digest = hashlib.sha256(
         json.dumps(evaluator.identity(genotype, seed), sort_keys=True).encode()
@@ -194,7 +195,7 @@ def _is_whole(result: Mapping[str, Any]) -> bool:
         type(result.get("num_params")) is int
         and isinstance(curve, list)
         and all(map(_is_number, curve))
-        and _is_number(result.get("test_value"))
+        and (result.get("test_value") is None or _is_number(result["test_value"]))
         and (_is_number(valid) if curve else valid is None)
     )
 
