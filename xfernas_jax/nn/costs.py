@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from xfernas_jax.nn.compile import compile_network, variable_shapes
-from xfernas_jax.nn.network import Network, NetworkConfig
+from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.nn.programs import Programs
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.types import PyTree
@@ -67,7 +68,7 @@ class NetworkCosts:
 
 
 def count_flops(
-    network: Network, variables: Mapping[str, Any], image_shape: tuple[int, int, int]
+    network: nn.Module, variables: Mapping[str, Any], image_shape: tuple[int, int, int]
 ) -> float:
     """Returns the floating-point operations of classifying one image.
 

@@ -14,6 +14,7 @@ from xfernas_jax.report import cells, comparison, figures, prediction
 from xfernas_jax.report.study import StudyRecord, cost_names, pareto_set
 from xfernas_jax.report.table import Table, Value
 from xfernas_jax.space.base import Space
+from xfernas_jax.space.graph import NetworkPlan
 
 MAX_GROUPS = 6
 MAX_SOURCES = 12
@@ -148,6 +149,8 @@ def _best_cells(study: StudyRecord, space: Space) -> Section:
         try:
             plan = space.plan(best.genotype)
         except SpaceError:  # of named values, say, or a table: no networks of ours
+            plan = None
+        if not isinstance(plan, NetworkPlan):
             return Section("Best architectures", (), _as_text(study, space))
         parts = {"normal": plan.normal, "reduction": plan.reduction}
         for kind, graph in parts.items():
