@@ -9,11 +9,11 @@ module that it returns has
 as `nn.network.Network` documents it: normalised images `[B, H, W, C]`, float32 logits
 `[B, num_classes]`, and logits of an auxiliary head or None. Its variables are `params` and, where
 it has running statistics, `batch_stats`; its random draws take the rng "dropout". While it
-initialises there is no axis.
+initialises there is no axis. To be exported it takes the batch size from `images.shape[0]`, which
+is a symbol then; `len(images)` would ask it for a number.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 
@@ -43,7 +43,7 @@ def find_builder(plan: Plan) -> Builder:
             f"No network can be built from a {kind}: its class must name its builder, such as "
             "builder = 'my_package.my_file:build'; docs/EXTENDING.md has an example."
         )
-    builder: Any = load_user_object(address, "network builder", SpaceError)
+    builder: Builder | None = load_user_object(address, "network builder", SpaceError)
     if not callable(builder):
         raise SpaceError(
             f"{kind}.builder names {address!r}, which is no function or class; correct the name."

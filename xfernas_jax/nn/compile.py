@@ -1,8 +1,9 @@
 """From a genotype to a Flax module and its initial values."""
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
-from jax.extend.core import ClosedJaxpr, Literal
+from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
 from xfernas_jax.errors import SpaceError
 from xfernas_jax.nn.builders import build_network
@@ -60,22 +61,7 @@ def variable_leaves(network: nn.Module, image_shape: tuple[int, int, int]) -> di
     Raises:
       SpaceError: a module of a user's own breaks the contract of `nn.builders`.
     """
-    inits: dict[Path, HostNormal | None] = {}
-
-    def init(key: jax.Array) -> list[jax.Array]:
-        with recorded() as made:
-            flat = _initialise(network, image_shape, key)
-        # A variable that is what an initialiser gave, and not computed from it, is drawn so.
-        known = {id(value): host for value, host in made}
-        inits.update({path: known.get(id(value)) for path, value in flat.items()})
-        return list(flat.values())
-
-    jaxpr = jax.make_jaxpr(init)(jax.eval_shape(lambda: jax.random.key(0)))
-    leaves = zip(inits, jaxpr.out_avals, _constants(jaxpr), strict=True)
-    return {
-        path: Leaf(aval.shape, aval.dtype, constant if inits[path] is None else inits[path])
-        for path, aval, constant in leaves
-    }
+    return _trace(network, image_shape)[0]
 
 
 def variable_shapes(network: nn.Module, image_shape: tuple[int, int, int]) -> Variables:
@@ -95,23 +81,17 @@ def initial_variables(
     """Draws the values of the module's own initialisers.
 
     Those of `nn.initializers` and constants are drawn on the host, and no program is compiled for
-    them; what else a user's module has, a small program draws. A leaf's draw depends on the seed
+    them; the rest is drawn by JAX. A leaf's draw depends on the seed
     and on its own place in the network only.
 
     Returns:
       `{"params": ..., "batch_stats": ...}` of NumPy arrays.
     """
-    leaves = variable_leaves(network, image_shape)
-    paths = [path for path, leaf in leaves.items() if leaf.init is None]
-    if not paths:
-        return draw_variables(leaves, seed)
-
-    def draw(key: jax.Array) -> list[jax.Array]:
-        flat = _initialise(network, image_shape, key)
-        return [flat[path] for path in paths]
-
-    drawn = jax.device_get(jax.jit(draw)(jax.random.key(seed)))
-    return draw_variables(leaves, seed, dict(zip(paths, drawn, strict=True)))
+    leaves, program = _trace(network, image_shape)
+    wanted = [leaf.init is None for leaf in leaves.values()]
+    paths = itertools.compress(leaves, wanted)
+    drawn = jaxpr_as_fun(_only(program, wanted))(jax.random.key(seed)) if any(wanted) else []
+    return draw_variables(leaves, seed, dict(zip(paths, jax.device_get(drawn), strict=True)))
 
 
 def draw_variables(
@@ -133,16 +113,46 @@ def draw_variables(
     return _nested(values)
 
 
-def _initialise(
-    network: nn.Module, image_shape: tuple[int, int, int], key: jax.Array
-) -> dict[Path, jax.Array]:
-    """Runs the module's own initialisation; returns its variables by path."""
-    images, positions = jnp.zeros((1, *image_shape)), jnp.zeros(1, jnp.int32)
-    rngs = {"params": key, "dropout": key}
-    output, variables = network.init_with_output(rngs, images, positions, train=True)
-    _check(network, output, variables)
-    flat: dict[Any, Any] = dict(traverse_util.flatten_dict(variables))
-    return flat
+def _trace(
+    network: nn.Module, image_shape: tuple[int, int, int]
+) -> tuple[dict[Path, Leaf], ClosedJaxpr]:
+    """Returns the variables, and the program that gives them in this order from a key."""
+    inits: dict[Path, HostNormal | None] = {}
+
+    def init(key: jax.Array) -> list[jax.Array]:
+        images, positions = jnp.zeros((1, *image_shape)), jnp.zeros(1, jnp.int32)
+        rngs = {"params": key, "dropout": key}
+        with recorded() as made:
+            output, variables = network.init_with_output(rngs, images, positions, train=True)
+        _check(network, output, variables)
+        flat: dict[Any, Any] = dict(traverse_util.flatten_dict(variables))
+        # A variable that is what an initialiser gave, and not computed from it, is drawn so.
+        known = {id(value): host for value, host in made}
+        inits.update({path: known.get(id(value)) for path, value in flat.items()})
+        return list(flat.values())
+
+    program = jax.make_jaxpr(init)(jax.eval_shape(lambda: jax.random.key(0)))
+    leaves = zip(inits.items(), program.out_avals, _constants(program), strict=True)
+    return {
+        path: Leaf(aval.shape, aval.dtype, constant if init is None else init)
+        for (path, init), aval, constant in leaves
+    }, program
+
+
+def _only(program: ClosedJaxpr, wanted: Sequence[bool]) -> ClosedJaxpr:
+    """Returns what computes these outputs of a program: initialisers without the network.
+
+    It runs operation by operation. Each compiles once for a shape, whatever network it is in; a
+    program of a network's own took seconds.
+    """
+    outputs = list(itertools.compress(program.jaxpr.outvars, wanted))
+    needed, equations = set(outputs), []
+    for equation in reversed(program.jaxpr.eqns):
+        if not needed.isdisjoint(equation.outvars):
+            needed.update(x for x in equation.invars if not isinstance(x, Literal))
+            equations.append(equation)
+    jaxpr = program.jaxpr.replace(outvars=outputs, eqns=equations[::-1])
+    return program.replace(jaxpr=jaxpr)
 
 
 def _check(network: nn.Module, output: Any, variables: Mapping[str, Any]) -> None:

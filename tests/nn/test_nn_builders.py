@@ -1,0 +1,236 @@
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+
+from xfernas_jax.data.registry import load_dataset
+from xfernas_jax.errors import ExportError, SpaceError
+from xfernas_jax.evaluate.recipes import default_recipe, get_recipe
+from xfernas_jax.evaluate.trained import TrainedEvaluator
+from xfernas_jax.export.program import export_program, flat_arrays
+from xfernas_jax.nn.builders import build_network, find_builder
+from xfernas_jax.nn.compile import compile_network, variable_leaves
+from xfernas_jax.nn.network import Network, NetworkConfig
+from xfernas_jax.nn.programs import OwnProgram, Programs
+from xfernas_jax.space import NASBENCH201_BEST, Assignment, CategoricalSpace, get_space
+from xfernas_jax.train.checkpoint import TrainingCheckpoints, VariablesStore
+
+
+@dataclasses.dataclass(frozen=True)
+class MixerPlan:
+    builder: ClassVar[str] = f"{__name__}:Mixer"
+    width: int
+    num_blocks: int
+
+
+class MixerSpace(CategoricalSpace):
+    def plan(self, genotype: Assignment) -> MixerPlan:
+        named: dict[str, Any] = self.named(genotype)
+        return MixerPlan(**named)
+
+
+class Mlp(nn.Module):
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return nn.Dense(x.shape[-1])(nn.gelu(nn.Dense(2 * x.shape[-1])(nn.LayerNorm()(x))))
+
+
+class Mixer(nn.Module):
+    plan: MixerPlan
+    config: NetworkConfig
+    num_classes: int
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        images: jax.Array,
+        positions: jax.Array | None = None,
+        progress: jax.Array | float = 1.0,
+        train: bool = False,
+    ) -> tuple[jax.Array, None]:
+        x = nn.Conv(self.plan.width, (4, 4), (4, 4), name="patches")(images)
+        x = x.reshape(x.shape[0], -1, self.plan.width)
+        for _ in range(self.plan.num_blocks):
+            x = x + Mlp()(x.swapaxes(1, 2)).swapaxes(1, 2)
+            x = x + Mlp()(x)
+        return nn.Dense(self.num_classes, name="classifier")(x.mean(axis=1)), None
+
+
+SPACE = MixerSpace("test_mixer", {"width": (8, 16), "num_blocks": (1, 2)})
+MIXER = SPACE.genotype({"width": 8, "num_blocks": 1})
+# Images of 8x8 have 4 patches. Patches 16*8+8; along patches a norm (2*4), 4 -> 8 -> 4 (40+36);
+# along channels a norm (2*8), 8 -> 16 -> 8 (144+136); classifier 8*10+10.
+NUM_PARAMS = 136 + 8 + 76 + 16 + 280 + 90
+
+
+def evaluator(*changes: str, **options: Any) -> TrainedEvaluator:
+    common = ["train.epochs=1", "data.train_examples=130", "train.batch_size=32"]
+    recipe = get_recipe("cpu", [*common, *changes])
+    dataset = load_dataset("digits", recipe.data)
+    return TrainedEvaluator(SPACE, dataset, recipe, jax.devices()[:1], **options)
+
+
+def test_the_networks_of_a_users_builder_are_evaluated_and_their_costs_counted() -> None:
+    scored = evaluator(costs=("flops", "latency_ms")).evaluate(MIXER, seed=0)
+    found = scored.evaluation
+    assert found.status == "complete"
+    assert found.num_params == NUM_PARAMS
+    costs = dict(found.costs)
+    # Two for each multiply-add: patches 4*16*8, along patches 8*(4*8)*2, along channels
+    # 4*(8*16)*2, classifier 80: 2 * (512 + 512 + 1024 + 80) = 4256; norms and gelu add to that.
+    assert 4256 < costs["flops"] < 2 * 4256
+    assert costs["latency_ms"] > 0.0
+
+
+def test_a_network_without_batch_norm_learns_and_repeats_its_bits() -> None:
+    trainer = evaluator("train.epochs=8", "data.train_examples=600", "train.learning_rate=0.1")
+    first, again = trainer.train(MIXER, seed=1), trainer.train(MIXER, seed=1)
+    assert first.curve[-1] > 0.5  # chance is 0.1
+    assert first.variables["batch_stats"] == {}
+    jax.tree.map(np.testing.assert_array_equal, first.variables, again.variables)
+
+
+def test_training_a_users_network_goes_on_from_a_checkpoint_to_the_same_bits(
+    tmp_path: pathlib.Path,
+) -> None:
+    trainer = evaluator("train.epochs=2")
+    whole = trainer.train(MIXER, seed=0)
+
+    def checkpoints() -> TrainingCheckpoints:
+        return TrainingCheckpoints(tmp_path, {"training": 1})
+
+    saved = checkpoints()
+    trainer.train(MIXER, 0, checkpointer=saved, stop=lambda curve: len(curve) == 1)
+    saved.close()
+    saved = checkpoints()
+    resumed = trainer.train(MIXER, 0, checkpointer=saved)
+    saved.close()
+    assert resumed.curve == whole.curve
+    jax.tree.map(np.testing.assert_array_equal, resumed.variables, whole.variables)
+
+
+def test_stored_variables_without_batch_statistics_give_the_same_test_score(
+    tmp_path: pathlib.Path,
+) -> None:
+    trainer = evaluator()
+    variables = trainer.train(MIXER, seed=0).variables
+    store = VariablesStore(tmp_path)
+    store.save("mixer", variables)
+    loaded = store.load("mixer")
+    assert jax.tree.structure(loaded) == jax.tree.structure(variables)
+    assert trainer.test_accuracy(MIXER, loaded) == trainer.test_accuracy(MIXER, variables)
+
+
+def test_an_exported_users_network_gives_its_logits() -> None:
+    trainer = evaluator()
+    variables, infer = trainer.initial_variables(MIXER, 0), trainer.inference(MIXER)
+    program = export_program(infer, flat_arrays(variables), (8, 8, 1))
+    images = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8, 1)
+    found = jax.export.deserialize(bytearray(program)).call(flat_arrays(variables), images)
+    np.testing.assert_allclose(found, infer(variables, images), rtol=1e-5, atol=1e-6)
+
+
+def test_a_module_for_one_batch_size_cannot_be_exported_and_the_error_says_why() -> None:
+    with pytest.raises(ExportError, match=r"images\.shape\[0\], not from len"):
+        export_program(lambda _, images: images.reshape(len(images), -1), {}, (8, 8, 1))
+
+
+def test_a_users_plan_has_its_own_program_whatever_the_options() -> None:
+    config = NetworkConfig(scan_cells=True, remat=True)
+    plan = SPACE.plan(MIXER)
+    program = Programs(config, 10, (8, 8, 1), share=True).of(plan)
+    assert isinstance(program, OwnProgram)
+    assert program.key == plan
+    assert program.num_params == NUM_PARAMS
+
+
+def test_a_space_without_reduction_cell_takes_the_recipe_of_one_stage() -> None:
+    assert default_recipe(SPACE) == "cpu"
+
+
+def test_our_own_plans_name_their_builder_like_any_other() -> None:
+    space = get_space("nasbench201")
+    assert find_builder(space.plan(NASBENCH201_BEST)) is Network
+    network = compile_network(space, NASBENCH201_BEST, NetworkConfig(), 10, "devices")
+    assert network == Network(space.plan(NASBENCH201_BEST), NetworkConfig(), 10, "devices")
+
+
+def wrong_output(*_: Any) -> nn.Module:
+    class Logits(nn.Module):
+        @nn.compact
+        def __call__(self, images: jax.Array, *_: Any, **__: Any) -> Any:
+            return nn.Dense(10)(images.mean(axis=(1, 2)))
+
+    return Logits()
+
+
+def other_collection(*_: Any) -> nn.Module:
+    class Counting(nn.Module):
+        @nn.compact
+        def __call__(self, images: jax.Array, *_: Any, **__: Any) -> Any:
+            self.variable("counts", "seen", lambda: np.zeros(()))
+            return images.mean(axis=(1, 2)), None
+
+    return Counting()
+
+
+@dataclasses.dataclass
+class ChangeablePlan:
+    builder: ClassVar[str] = f"{__name__}:Mixer"
+
+
+NO_MODULE: Callable[..., Any] = lambda *_: "text"  # noqa: E731
+NO_FUNCTION = 3
+
+
+def plan_of(builder: Any) -> Any:
+    return dataclasses.make_dataclass("Plan", [], frozen=True, namespace={"builder": builder})()
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (dataclasses.make_dataclass("Plan", [], frozen=True)(), "its class must name its builder"),
+        (plan_of(len), "its class must name its builder"),
+        (plan_of("Mixer"), "network builder of your own is module:NAME"),
+        (plan_of("no_such_module:Mixer"), "cannot be imported"),
+        (plan_of(f"{__name__}:absent"), "no function or class"),
+        (plan_of(f"{__name__}:NO_FUNCTION"), "no function or class"),
+        (plan_of(f"{__name__}:NO_MODULE"), "must return a flax.linen.Module. Got 'text'"),
+        (ChangeablePlan(), r"dataclass\(frozen=True\)"),
+    ],
+)
+def test_a_plan_that_cannot_be_built_is_refused_with_the_way_out(plan: Any, message: str) -> None:
+    with pytest.raises(SpaceError, match=message) as refused:
+        build_network(plan, NetworkConfig(), 10)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("builder", "message"),
+    [
+        ("wrong_output", r"Logits must return \(logits \[B, num_classes\]"),
+        ("other_collection", "Counting has variables in counts; only params and batch_stats"),
+    ],
+)
+def test_a_module_that_breaks_the_contract_is_refused(builder: str, message: str) -> None:
+    network = build_network(plan_of(f"{__name__}:{builder}"), NetworkConfig(), 10)
+    with pytest.raises(SpaceError, match=message):
+        variable_leaves(network, (8, 8, 1))
+
+
+def test_an_evaluator_refuses_a_space_without_builder_before_it_trains() -> None:
+    class Unbuilt(CategoricalSpace):
+        def plan(self, genotype: Assignment) -> Any:
+            return ("a plan",)
+
+    recipe = get_recipe("cpu", ["data.train_examples=130"])
+    space = Unbuilt("unbuilt", {"width": (1, 2)})
+    with pytest.raises(SpaceError, match="No network can be built from a tuple"):
+        TrainedEvaluator(space, load_dataset("digits", recipe.data), recipe)
