@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable
@@ -5,6 +6,7 @@ from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -15,10 +17,12 @@ from xfernas_jax.evaluate.trained import TrainedEvaluator
 from xfernas_jax.export.program import export_program, flat_arrays
 from xfernas_jax.nn.builders import build_network, find_builder
 from xfernas_jax.nn.compile import compile_network, variable_leaves
+from xfernas_jax.nn.initializers import dense_init
 from xfernas_jax.nn.network import Network, NetworkConfig
 from xfernas_jax.nn.programs import OwnProgram, Programs
 from xfernas_jax.space import NASBENCH201_BEST, Assignment, CategoricalSpace, get_space
 from xfernas_jax.train.checkpoint import TrainingCheckpoints, VariablesStore
+from xfernas_jax.train.loop import Stop, TrainResult
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +41,8 @@ class MixerSpace(CategoricalSpace):
 class Mlp(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        return nn.Dense(x.shape[-1])(nn.gelu(nn.Dense(2 * x.shape[-1])(nn.LayerNorm()(x))))
+        hidden = nn.Dense(2 * x.shape[-1], kernel_init=dense_init)(nn.LayerNorm()(x))
+        return nn.Dense(x.shape[-1], kernel_init=dense_init)(nn.gelu(hidden))
 
 
 class Mixer(nn.Module):
@@ -54,12 +59,14 @@ class Mixer(nn.Module):
         progress: jax.Array | float = 1.0,
         train: bool = False,
     ) -> tuple[jax.Array, None]:
-        x = nn.Conv(self.plan.width, (4, 4), (4, 4), name="patches")(images)
+        patches = nn.Conv(self.plan.width, (4, 4), (4, 4), kernel_init=dense_init, name="patches")
+        x = patches(images)
         x = x.reshape(x.shape[0], -1, self.plan.width)
         for _ in range(self.plan.num_blocks):
             x = x + Mlp()(x.swapaxes(1, 2)).swapaxes(1, 2)
             x = x + Mlp()(x)
-        return nn.Dense(self.num_classes, name="classifier")(x.mean(axis=1)), None
+        features, init = x.mean(axis=1), nn.initializers.zeros
+        return nn.Dense(self.num_classes, kernel_init=init, name="classifier")(features), None
 
 
 SPACE = MixerSpace("test_mixer", {"width": (8, 16), "num_blocks": (1, 2)})
@@ -69,16 +76,24 @@ MIXER = SPACE.genotype({"width": 8, "num_blocks": 1})
 NUM_PARAMS = 136 + 8 + 76 + 16 + 280 + 90
 
 
-def evaluator(*changes: str, **options: Any) -> TrainedEvaluator:
-    common = ["train.epochs=1", "data.train_examples=130", "train.batch_size=32"]
-    recipe = get_recipe("cpu", [*common, *changes])
+@pytest.fixture(scope="module")
+def evaluator() -> TrainedEvaluator:
+    changes = ["epochs=4", "batch_size=32", "learning_rate=0.1"]
+    recipe = get_recipe("cpu", ["data.train_examples=600", *(f"train.{x}" for x in changes)])
     dataset = load_dataset("digits", recipe.data)
-    return TrainedEvaluator(SPACE, dataset, recipe, jax.devices()[:1], **options)
+    costs = ("flops", "latency_ms")
+    return TrainedEvaluator(SPACE, dataset, recipe, jax.devices()[:1], costs=costs)
 
 
-def test_the_networks_of_a_users_builder_are_evaluated_and_their_costs_counted() -> None:
-    scored = evaluator(costs=("flops", "latency_ms")).evaluate(MIXER, seed=0)
-    found = scored.evaluation
+@pytest.fixture(scope="module")
+def result(evaluator: TrainedEvaluator) -> TrainResult:
+    return evaluator.train(MIXER, seed=0)
+
+
+def test_the_networks_of_a_users_builder_are_evaluated_and_their_costs_counted(
+    evaluator: TrainedEvaluator,
+) -> None:
+    found = evaluator.evaluate(MIXER, seed=0).evaluation
     assert found.status == "complete"
     assert found.num_params == NUM_PARAMS
     costs = dict(found.costs)
@@ -88,52 +103,49 @@ def test_the_networks_of_a_users_builder_are_evaluated_and_their_costs_counted()
     assert costs["latency_ms"] > 0.0
 
 
-def test_a_network_without_batch_norm_learns_and_repeats_its_bits() -> None:
-    trainer = evaluator("train.epochs=8", "data.train_examples=600", "train.learning_rate=0.1")
-    first, again = trainer.train(MIXER, seed=1), trainer.train(MIXER, seed=1)
-    assert first.curve[-1] > 0.5  # chance is 0.1
-    assert first.variables["batch_stats"] == {}
-    jax.tree.map(np.testing.assert_array_equal, first.variables, again.variables)
+def test_a_network_without_batch_norm_learns_and_repeats_its_bits(
+    evaluator: TrainedEvaluator, result: TrainResult
+) -> None:
+    assert result.curve[-1] > 0.4  # chance is 0.1
+    assert result.variables["batch_stats"] == {}
+    again = evaluator.train(MIXER, seed=0)
+    jax.tree.map(np.testing.assert_array_equal, result.variables, again.variables)
 
 
 def test_training_a_users_network_goes_on_from_a_checkpoint_to_the_same_bits(
-    tmp_path: pathlib.Path,
+    evaluator: TrainedEvaluator, result: TrainResult, tmp_path: pathlib.Path
 ) -> None:
-    trainer = evaluator("train.epochs=2")
-    whole = trainer.train(MIXER, seed=0)
+    def train(stop: Stop | None) -> TrainResult:
+        with contextlib.closing(TrainingCheckpoints(tmp_path, {"training": 1})) as checkpoints:
+            return evaluator.train(MIXER, 0, checkpointer=checkpoints, stop=stop)
 
-    def checkpoints() -> TrainingCheckpoints:
-        return TrainingCheckpoints(tmp_path, {"training": 1})
-
-    saved = checkpoints()
-    trainer.train(MIXER, 0, checkpointer=saved, stop=lambda curve: len(curve) == 1)
-    saved.close()
-    saved = checkpoints()
-    resumed = trainer.train(MIXER, 0, checkpointer=saved)
-    saved.close()
-    assert resumed.curve == whole.curve
-    jax.tree.map(np.testing.assert_array_equal, resumed.variables, whole.variables)
+    assert len(train(lambda curve: len(curve) == 2).curve) == 2
+    resumed = train(None)
+    assert resumed.curve == result.curve
+    jax.tree.map(np.testing.assert_array_equal, resumed.variables, result.variables)
 
 
 def test_stored_variables_without_batch_statistics_give_the_same_test_score(
-    tmp_path: pathlib.Path,
+    evaluator: TrainedEvaluator, result: TrainResult, tmp_path: pathlib.Path
 ) -> None:
-    trainer = evaluator()
-    variables = trainer.train(MIXER, seed=0).variables
     store = VariablesStore(tmp_path)
-    store.save("mixer", variables)
+    store.save("mixer", result.variables)
     loaded = store.load("mixer")
-    assert jax.tree.structure(loaded) == jax.tree.structure(variables)
-    assert trainer.test_accuracy(MIXER, loaded) == trainer.test_accuracy(MIXER, variables)
+    assert jax.tree.structure(loaded) == jax.tree.structure(result.variables)
+    score = evaluator.test_accuracy(MIXER, result.variables)
+    assert evaluator.test_accuracy(MIXER, loaded) == score
 
 
-def test_an_exported_users_network_gives_its_logits() -> None:
-    trainer = evaluator()
-    variables, infer = trainer.initial_variables(MIXER, 0), trainer.inference(MIXER)
-    program = export_program(infer, flat_arrays(variables), (8, 8, 1))
-    images = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8, 1)
-    found = jax.export.deserialize(bytearray(program)).call(flat_arrays(variables), images)
-    np.testing.assert_allclose(found, infer(variables, images), rtol=1e-5, atol=1e-6)
+def test_an_exported_users_network_gives_its_logits(
+    evaluator: TrainedEvaluator, result: TrainResult
+) -> None:
+    infer, arrays = evaluator.inference(MIXER), flat_arrays(result.variables)
+    program = export_program(infer, arrays, (8, 8, 1))
+    images = jnp.arange(3 * 64, dtype=jnp.uint8).reshape(3, 8, 8, 1)
+    found = jax.export.deserialize(bytearray(program)).call(arrays, images)
+    np.testing.assert_allclose(
+        found, jax.jit(infer)(result.variables, images), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_a_module_for_one_batch_size_cannot_be_exported_and_the_error_says_why() -> None:

@@ -146,10 +146,10 @@ def _only(program: ClosedJaxpr, wanted: Sequence[bool]) -> ClosedJaxpr:
     program of a network's own took seconds.
     """
     outputs = list(itertools.compress(program.jaxpr.outvars, wanted))
-    needed, equations = set(outputs), []
+    needed, equations = {id(x) for x in outputs}, []
     for equation in reversed(program.jaxpr.eqns):
-        if not needed.isdisjoint(equation.outvars):
-            needed.update(x for x in equation.invars if not isinstance(x, Literal))
+        if any(id(x) in needed for x in equation.outvars):
+            needed.update(id(x) for x in equation.invars)
             equations.append(equation)
     jaxpr = program.jaxpr.replace(outvars=outputs, eqns=equations[::-1])
     return program.replace(jaxpr=jaxpr)
@@ -169,14 +169,19 @@ def _check(network: nn.Module, output: Any, variables: Mapping[str, Any]) -> Non
         )
 
 
-def _constants(jaxpr: ClosedJaxpr) -> list[float | None]:
+def _constants(program: ClosedJaxpr) -> list[float | None]:
     """Returns, for each output, the number that fills it; None where there is none."""
     filled = {
-        equation.outvars[0]: equation.invars[0].val
-        for equation in jaxpr.jaxpr.eqns
-        if equation.primitive.name == "broadcast_in_dim" and isinstance(equation.invars[0], Literal)
+        equation.outvars[0]: _number(equation.invars[0])
+        for equation in program.jaxpr.eqns
+        if equation.primitive.name == "broadcast_in_dim"
     }
-    return [x.val if isinstance(x, Literal) else filled.get(x) for x in jaxpr.jaxpr.outvars]
+    return [_number(x) if isinstance(x, Literal) else filled.get(x) for x in program.jaxpr.outvars]
+
+
+def _number(x: Any) -> float | None:
+    is_number = isinstance(x, Literal) and np.asarray(x.val).dtype.kind == "f"
+    return float(x.val) if is_number else None
 
 
 def _nested(flat: Mapping[Path, Any]) -> Variables:

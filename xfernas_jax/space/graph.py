@@ -6,19 +6,14 @@ what our own spaces return; a space may bring plans of its own class, and what b
 """
 
 import dataclasses
-from collections.abc import Hashable
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
+Plan = Any
+"""What a network is built from: a frozen, hashable value; equal plans give the same network.
 
-class Plan(Hashable, Protocol):
-    """What a network is built from: a frozen value; equal plans give the same network.
-
-    Attributes:
-      builder: `module:NAME` of the function that builds it, imported when a network is needed; see
-        `nn/builders.py`.
-    """
-
-    builder: ClassVar[str]
+Its class attribute `builder` is `module:NAME` of the function that builds it, imported when a
+network is needed; see `nn/builders.py`.
+"""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
