@@ -135,6 +135,28 @@ def test_our_convolutions_inside_an_operation_stay_the_hosts() -> None:
     assert inits["Dense_0", "kernel"] is None
 
 
+class Copied(nn.Module):
+    """A parameter in bfloat16, and one whose first value a running statistic copies."""
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *_: Any, **__: Any) -> tuple[jax.Array, None]:
+        narrow = self.param("narrow", dense_init, (3, 5), jnp.bfloat16)
+        kernel = self.param("kernel", dense_init, (3, 5))
+        self.variable("batch_stats", "mean_kernel", lambda: kernel)
+        return images.mean(axis=(1, 2)) @ (kernel + narrow.astype(jnp.float32)), None
+
+
+def test_a_copied_first_value_is_the_same_in_both_places() -> None:
+    values = initial_variables(Copied(), IMAGE, 0)
+    kernel = values["params"]["kernel"]
+    assert kernel.std() > 0.0
+    np.testing.assert_array_equal(kernel, values["batch_stats"]["mean_kernel"])
+
+
+def test_a_parameter_has_the_type_that_its_module_gives_it() -> None:
+    assert initial_variables(Copied(), IMAGE, 0)["params"]["narrow"].dtype == jnp.bfloat16
+
+
 def test_the_values_of_jax_are_those_of_flax_init() -> None:
     network = Bare((nn.Dense(4, name="first"), nn.Dense(4, name="second")))
     values = initial_variables(network, IMAGE, 7)["params"]

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -81,8 +82,8 @@ def initial_variables(
     """Draws the values of the module's own initialisers.
 
     Those of `nn.initializers` and constants are drawn on the host, and no program is compiled for
-    them; the rest is drawn by JAX. A leaf's draw depends on the seed
-    and on its own place in the network only.
+    them; the rest is drawn by JAX. A leaf's draw depends on the seed and on its own place in the
+    network only.
 
     Returns:
       `{"params": ..., "batch_stats": ...}` of NumPy arrays.
@@ -107,7 +108,7 @@ def draw_variables(
     values = dict(drawn or {})
     for path, leaf in leaves.items():
         if isinstance(leaf.init, HostNormal):
-            values[path] = leaf.init.draw(path, leaf.shape, seed)
+            values[path] = leaf.init.draw(path, leaf.shape, seed).astype(leaf.dtype)
         elif leaf.init is not None:
             values[path] = np.full(leaf.shape, leaf.init, leaf.dtype)
     return _nested(values)
@@ -126,9 +127,10 @@ def _trace(
             output, variables = network.init_with_output(rngs, images, positions, train=True)
         _check(network, output, variables)
         flat: dict[Any, Any] = dict(traverse_util.flatten_dict(variables))
-        # A variable that is what an initialiser gave, and not computed from it, is drawn so.
-        known = {id(value): host for value, host in made}
-        inits.update({path: known.get(id(value)) for path, value in flat.items()})
+        # A variable that is what an initialiser gave, and not computed from it or copied, is drawn
+        # so on the host.
+        known, uses = {id(x): host for x, host in made}, Counter(map(id, flat.values()))
+        inits.update({p: known.get(id(x)) if uses[id(x)] == 1 else None for p, x in flat.items()})
         return list(flat.values())
 
     program = jax.make_jaxpr(init)(jax.eval_shape(lambda: jax.random.key(0)))
