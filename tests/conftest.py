@@ -77,10 +77,10 @@ def _no_network() -> Iterator[None]:
 def run_command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
     """Returns a function that runs `run.py` with the given words."""
     monkeypatch.syspath_prepend(str(ROOT))
-    import run
-
-    monkeypatch.setattr(run, "use_compile_cache", lambda folder, max_gib: None)
-    return lambda *words: run_here(run, words)
+    monkeypatch.setattr(
+        "xfernas_jax.train.compile_cache.use_compile_cache", lambda folder, max_gib: None
+    )
+    return lambda *words: run_here(words)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from xfernas_jax import __version__
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LOCKS = ROOT / ".ci" / "locks"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -92,7 +94,7 @@ def test_the_license_is_apache_2() -> None:
 
 def test_the_change_log_names_the_version() -> None:
     headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert PROJECT["version"] in headings
+    assert __version__ in headings
 
 
 def test_no_tracked_file_names_a_path_of_one_machine() -> None:
