@@ -15,6 +15,7 @@ from xfernas_jax.errors import ExportError, SpaceError
 from xfernas_jax.evaluate.recipes import default_recipe, get_recipe
 from xfernas_jax.evaluate.trained import TrainedEvaluator
 from xfernas_jax.export.program import export_program, flat_arrays
+from xfernas_jax.history.record import Job
 from xfernas_jax.nn.builders import build_network, find_builder
 from xfernas_jax.nn.compile import compile_network, variable_leaves
 from xfernas_jax.nn.initializers import dense_init
@@ -93,10 +94,10 @@ def result(evaluator: TrainedEvaluator) -> TrainResult:
 def test_the_networks_of_a_users_builder_are_evaluated_and_their_costs_counted(
     evaluator: TrainedEvaluator,
 ) -> None:
-    found = evaluator.evaluate(MIXER, seed=0).evaluation
+    found = evaluator.evaluate(Job(0, MIXER, SPACE.key(MIXER), seed=0)).result
     assert found.status == "complete"
-    assert found.num_params == NUM_PARAMS
     costs = dict(found.costs)
+    assert costs["params"] == NUM_PARAMS
     # Two for each multiply-add: patches 4*16*8, along patches 8*(4*8)*2, along channels
     # 4*(8*16)*2, classifier 80: 2 * (512 + 512 + 1024 + 80) = 4256; norms and gelu add to that.
     assert 4256 < costs["flops"] < 2 * 4256
@@ -132,8 +133,9 @@ def test_stored_variables_without_batch_statistics_give_the_same_test_score(
     store.save("mixer", result.variables)
     loaded = store.load("mixer")
     assert jax.tree.structure(loaded) == jax.tree.structure(result.variables)
-    score = evaluator.test_accuracy(MIXER, result.variables)
-    assert evaluator.test_accuracy(MIXER, loaded) == score
+    score = evaluator.test(MIXER, result.variables)
+    assert score is not None
+    assert evaluator.test(MIXER, loaded) == score
 
 
 def test_an_exported_users_network_gives_its_logits(
