@@ -69,7 +69,7 @@ def rows(file: pathlib.Path) -> list[dict[str, str]]:
 def test_the_latest_search_is_reported_beside_the_study(
     run_command: Callable, work: pathlib.Path
 ) -> None:
-    done = run_command("report", f"--workdir={work}")
+    done = run_command("report", f"--workdir={work}", "--sections=incumbent")
     assert done.code == 0, done.err
     folder = work / "studies" / "latest" / "report"
     assert str(folder / "report.html") in done.out
@@ -79,14 +79,17 @@ def test_the_latest_search_is_reported_beside_the_study(
         row["series"]: row["studies"] for row in rows(folder / "data/incumbent_evaluations.csv")
     }
     assert series == {"this study": "1", "xfer_nao, this included": "2"}
-    assert run_command("report", f"--workdir={work}").code == 0  # once more: it is replaced
+    once_more = run_command("report", f"--workdir={work}", "--sections=cost")
+    assert once_more.code == 0, once_more.err
+    assert not (folder / "figures").exists()  # it was replaced
 
 
 def test_a_named_study_goes_to_a_named_folder_with_the_cost_of_its_sources(
     run_command: Callable, work: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     folder = tmp_path / "out"
-    done = run_command("report", f"--workdir={work}", "--study=first", f"--output_dir={folder}")
+    words = [f"--workdir={work}", "--study=first", f"--output_dir={folder}", "--sections=cost"]
+    done = run_command("report", *words)
     assert done.code == 0, done.err
     page = (folder / "report.html").read_text()
     for text in ("75.00 %", "62.50 %", "not recorded, so they count as 1"):

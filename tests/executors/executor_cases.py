@@ -4,9 +4,10 @@ import dataclasses
 from typing import Any
 
 from xfernas_jax.evaluate.recipes import get_recipe
+from xfernas_jax.evaluate.runtime import Runtime
+from xfernas_jax.evaluate.spec import TrainedSpec
 from xfernas_jax.executors.devices import DeviceGroup, Devices, device_groups
-from xfernas_jax.executors.setup import EvaluationSetup
-from xfernas_jax.history.record import Evaluation
+from xfernas_jax.history.record import Job, Result
 from xfernas_jax.space import get_space
 from xfernas_jax.space.nasbench201 import TopologyCell
 
@@ -29,27 +30,29 @@ class Record:
     def __init__(self) -> None:
         self.started_numbers: list[int] = []
         self.epochs: list[tuple[int, int]] = []
-        self.evaluations: list[Evaluation] = []
 
     def started(self, job: Any) -> None:
         self.started_numbers.append(job.number)
 
-    def epoch(self, job: Any, epoch: int, valid_accuracy: float) -> None:
+    def epoch(self, job: Any, epoch: int, value: float) -> None:
         self.epochs.append((job.number, epoch))
 
-    def finished(self, job: Any, evaluation: Evaluation) -> None:
-        self.evaluations.append(evaluation)
+
+OWN = Runtime(programs="own")
 
 
-def quick_setup(*changes: str, dataset: str = "digits") -> EvaluationSetup:
-    recipe = get_recipe("cpu", [*QUICK, *changes])
-    return EvaluationSetup(SPACE.name, dataset, None, recipe, "own")
+def quick_spec(*changes: str, dataset: str = "digits") -> TrainedSpec:
+    return TrainedSpec(SPACE.name, dataset, None, get_recipe("cpu", [*QUICK, *changes]))
+
+
+def job(number: int, cell: Any, seed: int) -> Job:
+    return Job(number, cell, SPACE.key(cell), seed)
 
 
 def cpu_groups(count: int) -> tuple[DeviceGroup, ...]:
     return device_groups(Devices("cpu", count), 1)
 
 
-def timeless(evaluation: Evaluation) -> Evaluation:
+def timeless(result: Result) -> Result:
     """Returns what must be equal wherever an evaluation ran."""
-    return dataclasses.replace(evaluation, seconds=0.0)
+    return dataclasses.replace(result, seconds=0.0)

@@ -3,10 +3,10 @@
 import pathlib
 from contextlib import closing
 
-from executor_cases import CELLS, Record, cpu_groups, quick_setup
+from executor_cases import CELLS, OWN, Record, cpu_groups, job, quick_spec
 
-from xfernas_jax.executors.base import Job
 from xfernas_jax.executors.local import LocalExecutor
+from xfernas_jax.history.record import Job
 
 
 def children() -> list[int]:
@@ -21,6 +21,7 @@ class Tells(Record):
         print(*children(), flush=True)
 
 
-with closing(LocalExecutor(quick_setup("train.epochs=100000"), cpu_groups(1))) as executor:
-    executor.submit(Job(0, CELLS[0], seed=0))
+SPEC = quick_spec("train.epochs=100000")
+with closing(LocalExecutor(SPEC, OWN, cpu_groups(1))) as executor:
+    executor.submit(job(0, CELLS[0], seed=0))
     executor.next_finished(Tells())

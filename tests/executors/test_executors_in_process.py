@@ -7,26 +7,25 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from executor_cases import CELLS, SPACE, Record, quick_setup, timeless
+from executor_cases import CELLS, OWN, Record, job, quick_spec, timeless
+from search_toy import Toy
 
-from xfernas_jax.data.registry import load_dataset
+from xfernas_jax.errors import DatasetError
 from xfernas_jax.evaluate.base import Scored
-from xfernas_jax.evaluate.trained import TrainedEvaluator
-from xfernas_jax.executors.base import Executor, Job
+from xfernas_jax.executors.base import Executor
 from xfernas_jax.executors.in_process import InProcessExecutor
-from xfernas_jax.history.record import Evaluation, Task
+from xfernas_jax.history.record import Job
 
-JOBS = [Job(number, cell, seed=number) for number, cell in enumerate(CELLS[:3])]
+JOBS = [job(number, cell, seed=number) for number, cell in enumerate(CELLS[:3])]
 # Two are the same network, as the confirming trainings of a finalist are.
-TWICE = [*JOBS[:2], Job(2, CELLS[1], seed=9)]
+TWICE = [*JOBS[:2], job(2, CELLS[1], seed=9)]
 
 
-class Waits:
-    """Scores by seed; an evaluation lasts until the next one's preparation has begun."""
-
-    task, space, recipe = Task("synthetic", "none", 2), SPACE, "r"
+class Waits(Toy):
+    """An evaluation lasts until the next one's preparation has begun."""
 
     def __init__(self) -> None:
+        super().__init__(lambda asked: 0.5)
         self.prepared: dict[Any, threading.Event] = collections.defaultdict(threading.Event)
         self.seen: list[str] = []
 
@@ -34,48 +33,98 @@ class Waits:
         self.seen.append(f"prepare {CELLS.index(genotype)}")
         self.prepared[genotype].set()
 
-    def evaluate(
-        self,
-        genotype: Any,
-        seed: int,
-        purpose: Any = "search",
-        on_epoch: Any = None,
-        stop: Any = None,
-    ):
-        if seed + 1 < len(JOBS):
-            assert self.prepared[CELLS[seed + 1]].wait(30)
-        self.seen.append(f"evaluate {CELLS.index(genotype)}")
+    def evaluate(self, job: Job, on_epoch: Any = None, stop: Any = None) -> Scored:
+        if job.seed + 1 < len(JOBS):
+            assert self.prepared[CELLS[job.seed + 1]].wait(30)
+        self.seen.append(f"evaluate {CELLS.index(job.genotype)}")
         on_epoch(1, 0.5)
-        return Scored(Evaluation(genotype, "r", seed, "complete", 0.5, (0.5,), 1, 0.0, purpose))
-
-    def test_accuracy(self, genotype: Any, variables: Any) -> float:
-        return 0.25
+        return super().evaluate(job)
 
 
 def run(executor: Executor, jobs: list[Job]) -> tuple[list[Any], Record]:
     record = Record()
-    for job in jobs:
-        executor.submit(job)
+    for each in jobs:
+        executor.submit(each)
     return [executor.next_finished(record) for _ in jobs], record
 
 
 def test_jobs_run_in_order_and_are_told_to_the_watcher() -> None:
-    bench = Waits()
-    with closing(InProcessExecutor(bench, bench.prepare)) as executor:
+    evaluator = Waits()
+    with closing(InProcessExecutor(evaluator, evaluator.prepare)) as executor:
         results, record = run(executor, JOBS)
-        assert [job for job, _ in results] == JOBS
+        assert [each for each, _ in results] == JOBS
         assert record.started_numbers == [0, 1, 2]
         assert record.epochs == [(0, 1), (1, 1), (2, 1)]
         with pytest.raises(ValueError, match="none was submitted"):
             executor.next_finished(record)
-        assert executor.test_accuracy(CELLS[0], None) == 0.25
-    assert bench.seen == ["prepare 1", "evaluate 0", "prepare 2", "evaluate 1", "evaluate 2"]
+        assert executor.test(CELLS[0], {"seed": 2**31}) == 0.5
+    assert evaluator.seen == ["prepare 1", "evaluate 0", "prepare 2", "evaluate 1", "evaluate 2"]
+
+
+def test_the_rule_of_a_job_reaches_its_evaluation() -> None:
+    rules: list[Any] = []
+
+    class Asked(Toy):
+        def evaluate(self, job: Job, on_epoch: Any = None, stop: Any = None) -> Scored:
+            rules.append(stop)
+            return super().evaluate(job)
+
+    with closing(InProcessExecutor(Asked())) as executor:
+        executor.submit(JOBS[0], min)
+        executor.submit(JOBS[1])
+        for _ in range(2):
+            executor.next_finished(Record())
+    assert rules == [min, None]
+
+
+def raises(error: BaseException) -> Any:
+    def score(asked: Job) -> float:
+        if asked.number == 1:
+            raise error
+        return 0.5
+
+    return score
+
+
+@pytest.mark.parametrize(
+    "error", [TypeError("not\nthis"), MemoryError("RESOURCE_EXHAUSTED: Out of memory")]
+)
+def test_an_exception_is_a_broken_result_and_the_next_job_runs(error: Exception) -> None:
+    with closing(InProcessExecutor(Toy(raises(error)))) as executor:
+        results, _ = run(executor, JOBS)
+    assert [scored.result.status for _, scored in results] == ["complete", "broken", "complete"]
+    broken = results[1][1]
+    assert broken.variables is None
+    line = raises.__code__.co_firstlineno + 3
+    place = f"{type(error).__name__} at test_executors_in_process.py:{line}: "
+    assert broken.result.failure == place + str(error).replace("\n", " ")
+
+
+@pytest.mark.parametrize("error", [DatasetError("absent"), KeyboardInterrupt(), SystemExit(3)])
+def test_a_users_mistake_and_what_ends_the_process_pass(error: BaseException) -> None:
+    with closing(InProcessExecutor(Toy(raises(error)))) as executor, pytest.raises(type(error)):
+        run(executor, JOBS)
+
+
+def test_what_the_watcher_raises_passes() -> None:
+    class Fails(Record):
+        def epoch(self, job: Any, epoch: int, value: float) -> None:
+            raise LookupError("of the watcher")
+
+    class Tells(Toy):
+        def evaluate(self, job: Job, on_epoch: Any = None, stop: Any = None) -> Scored:
+            on_epoch(1, 0.5)
+            return super().evaluate(job)
+
+    with closing(InProcessExecutor(Tells())) as executor:
+        executor.submit(JOBS[0])
+        with pytest.raises(LookupError, match="of the watcher"):
+            executor.next_finished(Fails())
 
 
 @pytest.fixture(scope="module")
 def dataset() -> Any:
-    setup = quick_setup()
-    return load_dataset("digits", setup.recipe.data)
+    return quick_spec().load()
 
 
 @pytest.fixture
@@ -97,12 +146,13 @@ def test_compiling_ahead_changes_no_bit_and_compiles_each_program_once(
 ) -> None:
     found = {}
     for ahead in (False, True):
-        recipe, devices = quick_setup().recipe, jax.devices()[:1]
-        bench = TrainedEvaluator(SPACE, dataset, recipe, devices, programs="own")
+        evaluator = quick_spec().build(OWN, jax.devices()[:1], dataset)
         compilations.clear()
-        with closing(InProcessExecutor(bench, bench.prepare if ahead else None)) as executor:
+        with closing(
+            InProcessExecutor(evaluator, evaluator.prepare if ahead else None)
+        ) as executor:
             results, _ = run(executor, TWICE)
-        found[ahead] = [(timeless(s.evaluation), s.variables) for _, s in results]
+        found[ahead] = [(timeless(s.result), s.variables) for _, s in results]
         in_thread = [name for name in compilations if name.startswith("compile_ahead")]
         assert len(compilations) == 2 * 2  # two networks, a training and an evaluation step
         assert len(in_thread) == (2 if ahead else 0)

@@ -12,20 +12,21 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from executor_cases import CELLS, Record, quick_setup, timeless
+from executor_cases import CELLS, OWN, Record, job, quick_spec, timeless
 from ray_cases import NEEDS_RAY, check_none_left, kill_running, start_search
 
 from xfernas_jax.errors import ClusterError, DatasetError, DeviceError
-from xfernas_jax.evaluate.base import Scored
+from xfernas_jax.evaluate.base import Scored, Stop
 from xfernas_jax.executors import ray_cluster
-from xfernas_jax.executors.base import Executor, Job
+from xfernas_jax.executors.base import Executor
 from xfernas_jax.executors.ray import RayExecutor
 from xfernas_jax.executors.ray_resources import Reservation, reserve
+from xfernas_jax.history.record import Job
 from xfernas_jax.search.early_stop import Stopper
 from xfernas_jax.train.checkpoint import VariablesStore
 
 ONE_CPU = Reservation("cpu", 1)
-JOBS = [Job(number, CELLS[number % 2], seed=number // 2) for number in range(4)]
+JOBS = [job(number, CELLS[number % 2], seed=number // 2) for number in range(4)]
 pytestmark = [pytest.mark.slow, NEEDS_RAY]
 
 
@@ -41,32 +42,34 @@ def own_ray() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def two_workers(own_ray: None) -> Iterator[RayExecutor]:
-    with closing(RayExecutor(quick_setup(), ONE_CPU, 2)) as executor:
+    with closing(RayExecutor(quick_spec(), OWN, ONE_CPU, 2)) as executor:
         yield executor
 
 
-def run_one(executor: Executor, job: Job, watcher: Record | None = None) -> Scored:
-    executor.submit(job)
+def run_one(
+    executor: Executor, job: Job, watcher: Record | None = None, stop: Stop | None = None
+) -> Scored:
+    executor.submit(job, stop)
     return executor.next_finished(watcher or Record())[1]
 
 
 def check_same(first: Scored, second: Scored) -> None:
-    assert timeless(first.evaluation) == timeless(second.evaluation)
+    assert timeless(first.result) == timeless(second.result)
     jax.tree.map(np.testing.assert_array_equal, first.variables, second.variables)
 
 
 def test_progress_and_results_of_two_actors_come_here(two_workers: RayExecutor) -> None:
     record = Record()
-    for job in JOBS:
-        two_workers.submit(job)
+    for each in JOBS:
+        two_workers.submit(each)
     results = dict(two_workers.next_finished(record) for _ in JOBS)
     assert set(results) == set(JOBS)
     assert sorted(record.started_numbers) == [0, 1, 2, 3]
-    assert sorted(record.epochs) == [(job.number, e) for job in JOBS for e in (1, 2)]
+    assert sorted(record.epochs) == [(each.number, e) for each in JOBS for e in (1, 2)]
     variables = results[JOBS[1]].variables
     again = run_one(two_workers, JOBS[1])
     check_same(results[JOBS[1]], again)
-    tested = [two_workers.test_accuracy(CELLS[1], v) for v in (variables, again.variables)]
+    tested = [two_workers.test(CELLS[1], v) for v in (variables, again.variables)]
     assert tested[0] == tested[1]
     assert all(leaf.flags.writeable for leaf in jax.tree.leaves(variables))  # none is Ray's
 
@@ -83,29 +86,29 @@ def test_two_actors_of_a_node_run_on_different_cores(two_workers: RayExecutor) -
 
 def test_a_rule_stops_a_training_in_an_actor(two_workers: RayExecutor) -> None:
     above = Stopper(references=((1.0,),), kept_shares=(0.0,))  # stops whatever is below 100 %
-    scored = run_one(two_workers, dataclasses.replace(JOBS[0], stop=above))
-    assert scored.evaluation.status == "stopped"
-    assert len(scored.evaluation.curve) == 1
+    scored = run_one(two_workers, JOBS[0], stop=above)
+    assert scored.result.status == "stopped"
+    assert len(scored.result.curve) == 1
 
 
 def test_an_actor_that_dies_is_replaced_and_its_evaluation_goes_on_where_it_was(
     own_ray: None, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     changes = "train.epochs=15"
-    setup = dataclasses.replace(
-        quick_setup(changes), unfinished_dir=str(tmp_path), checkpoint_seconds=0.0
+    runtime = dataclasses.replace(
+        OWN, unfinished_dir=str(tmp_path), evaluation_checkpoint_seconds=1e-9
     )
 
     class Kills(Record):
-        def epoch(self, job: Any, epoch: int, valid_accuracy: float) -> None:
+        def epoch(self, job: Any, epoch: int, value: float) -> None:
             if epoch == 5 and len(self.started_numbers) == 1:
                 kill_running(executor)
-            super().epoch(job, epoch, valid_accuracy)
+            super().epoch(job, epoch, value)
 
-    job, watch = Job(6, CELLS[0], seed=3), Kills()
-    with closing(RayExecutor(setup, ONE_CPU, 1)) as executor:
-        broken = run_one(executor, job, watch)
-        whole = run_one(executor, job)
+    asked, watch = job(6, CELLS[0], seed=3), Kills()
+    with closing(RayExecutor(quick_spec(changes), runtime, ONE_CPU, 1)) as executor:
+        broken = run_one(executor, asked, watch)
+        whole = run_one(executor, asked)
     check_same(broken, whole)
     assert watch.started_numbers == [6, 6]
     epochs = [epoch for _, epoch in watch.epochs]
@@ -120,8 +123,8 @@ def test_an_actor_that_dies_is_replaced_and_its_evaluation_goes_on_where_it_was(
 
 
 def test_a_users_mistake_in_an_actor_is_raised_here(own_ray: None) -> None:
-    setup = quick_setup(dataset="npz:absent.npz")
-    with closing(RayExecutor(setup, ONE_CPU, 1)) as executor:
+    spec = quick_spec(dataset="npz:absent.npz")
+    with closing(RayExecutor(spec, OWN, ONE_CPU, 1)) as executor:
         with pytest.raises(DatasetError, match=r"absent\.npz"):
             run_one(executor, JOBS[0])
         with pytest.raises(ValueError, match="none was submitted"):
@@ -133,7 +136,7 @@ def test_devices_that_jax_does_not_find_on_a_node_are_named(own_ray: None) -> No
         options = ONE_CPU.options  # Ray has room for it
 
     with (
-        closing(RayExecutor(quick_setup(), Unseen("gpu", 1), 1)) as executor,
+        closing(RayExecutor(quick_spec(), OWN, Unseen("gpu", 1), 1)) as executor,
         pytest.raises(DeviceError, match=r"reserved 1 GPU on the node .* JAX finds . CPU"),
     ):
         run_one(executor, JOBS[0])

@@ -1,11 +1,16 @@
+import dataclasses
 import math
+import sys
+import types
 
 import jax
 import numpy as np
+import pytest
 
+from xfernas_jax.errors import FlagError
 from xfernas_jax.evaluate.recipes import get_recipe
 from xfernas_jax.nn.compile import compile_network, count_params, variable_shapes
-from xfernas_jax.nn.costs import NetworkCosts, count_flops, measure_latency
+from xfernas_jax.nn.costs import COSTS, Cost, NetworkCosts, count_flops, find_cost, measure_latency
 from xfernas_jax.space import NASBENCH201_BEST, get_space
 from xfernas_jax.space.nasbench201 import TopologyCell
 
@@ -75,3 +80,24 @@ def test_latency_is_a_time_that_grows_with_the_work() -> None:
     small, large = milliseconds(8), milliseconds(1024)  # two million times the work
     assert 0.0 < small < large
     assert math.isfinite(large)
+
+
+def test_a_users_own_cost_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("users_costs")
+    own = Cost("nodes", "", "nodes of a cell", known=lambda its: len(its.plan.normal.nodes))
+    vars(module).update(NODES=own, SIX=dataclasses.replace(own, name="params"))
+    monkeypatch.setitem(sys.modules, "users_costs", module)
+    costs = NetworkCosts(SPACE, CONFIG, 10, SHAPE, ["users_costs:NODES", "latency_ms"])
+    assert find_cost("users_costs:NODES") is own
+    assert costs(NASBENCH201_BEST) == {"nodes": 3.0}
+    with pytest.raises(FlagError, match="name that none of ours has"):
+        find_cost("users_costs:SIX")
+    with pytest.raises(FlagError, match=r"--costs.*Did you mean flops\?"):
+        find_cost("flop")
+
+
+def test_a_cost_is_either_known_or_measured() -> None:
+    assert COSTS["params"].measure is None
+    for change in ({"known": None}, {"measure": measure_latency}):
+        with pytest.raises(ValueError, match="either known or measured"):
+            dataclasses.replace(COSTS["params"], **change)

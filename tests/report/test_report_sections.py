@@ -76,6 +76,15 @@ def test_the_bias_of_the_best_of_several_is_said_in_the_metrics_unit() -> None:
     assert "by 1.25 % at most" in section.remark
 
 
+def test_single_trainings_do_not_tell_the_bias() -> None:
+    study = finished_study()
+    single = [{**row, "values": row["values"][:1]} for row in study.result["finalists"]]
+    result = {**study.result, "finalists": single, "selection_bias": None}
+    section = finalists.section(dataclasses.replace(study, result=result))
+    assert section is not None
+    assert "by how much one training of each does not tell" in section.remark
+
+
 def test_finalists_of_an_earlier_version_come_from_the_record() -> None:
     study = finished_study()
     other = changed(study.confirmations[0], number=2, genotype=CELLS[4], key=SPACE.key(CELLS[4]))

@@ -84,7 +84,9 @@ def _bias(study: SearchStudy, finalists: list[_Finalist]) -> str:
     )
     bias = (study.result or {}).get("selection_bias")
     if bias is None:
-        return f"{text}; by how much is not recorded."
+        is_single = all(len(values) < 2 for _, values, _ in finalists)
+        why = "one training of each does not tell" if is_single else "is not recorded"
+        return f"{text}; by how much {why}."
     return (
         f"{text}: by {study.metric.text(bias)} at most, which is what it comes to where all of "
         "them are equally good. A test value is free of it."
