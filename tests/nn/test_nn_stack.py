@@ -1,12 +1,13 @@
 import dataclasses
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from xfernas_jax.nn.network import Network, NetworkConfig
+from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.nn.programs import OwnProgram, Program, Programs, ScannedProgram
 from xfernas_jax.nn.stack import equal_cells
 from xfernas_jax.space import NASBENCH201_BEST, get_space
@@ -24,7 +25,7 @@ def program(space: str, config: NetworkConfig) -> Program:
     return Programs(config, 5, IMAGE).of(known.plan(genotype))
 
 
-def step(module: Network, variables: dict[str, Any]) -> tuple[jax.Array, Any, Any]:
+def step(module: nn.Module, variables: dict[str, Any]) -> tuple[jax.Array, Any, Any]:
     """Returns the loss of a training step, its gradients and the new statistics."""
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.normal(size=(6, *IMAGE)), jnp.float32)

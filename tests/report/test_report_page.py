@@ -19,7 +19,7 @@ from xfernas_jax.report.page import MARK, render_page
 from xfernas_jax.report.sections import SECTIONS, make_sections
 from xfernas_jax.report.sections.evaluations import evaluation_table
 from xfernas_jax.report.study import SearchStudy
-from xfernas_jax.space.categorical import CategoricalSpace
+from xfernas_jax.space.categorical import Assignment, CategoricalSpace
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"' {{ 7*7 }} \x1b[31m 名"
 _PNG = b"\x89PNG\r\n\x1a\n" + bytes(8) + (100).to_bytes(4, "big") * 2
@@ -197,6 +197,17 @@ def test_an_objective_over_named_values_has_no_cells_no_test_part_and_no_paramet
     assert "not confirmed" in reader.text
     for absent in ("classes", "test accuracy", "test score", "trainable", "Finalists"):
         assert absent not in reader.text
+
+
+def test_architectures_of_a_users_own_plans_are_named_by_their_values() -> None:
+    class Planned(CategoricalSpace):
+        def plan(self, genotype: Assignment) -> tuple[str, Assignment]:
+            return ("a plan", genotype)
+
+    space = Planned("planned", {"depth": [2, 4]})
+    genotypes = [space.genotype({"depth": depth}) for depth in (2, 4)]
+    study = score_study([0.0, -1.0], space, genotypes)
+    assert 'No. 1: {"space": "planned", "values": {"depth": 2}}' in read(study).text
 
 
 def test_a_broken_evaluation_says_why() -> None:

@@ -20,6 +20,7 @@ from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.options import decisive, parse_changes
 from xfernas_jax.registry import Registry
 from xfernas_jax.space.base import Space
+from xfernas_jax.space.graph import NetworkPlan, Plan
 from xfernas_jax.train.config import TrainConfig
 
 
@@ -123,7 +124,13 @@ def default_recipe(space: Space) -> str:
 
 def has_reduction_cell(space: Space) -> bool:
     """Tells whether genotypes of a space hold a reduction cell."""
-    return space.plan(space.sample(np.random.default_rng(0))).reduction is not None
+    plan = plan_of_any(space)
+    return isinstance(plan, NetworkPlan) and plan.reduction is not None
+
+
+def plan_of_any(space: Space) -> Plan:
+    """Returns the plan of some architecture of a space, always the same one."""
+    return space.plan(space.sample(np.random.default_rng(0)))
 
 
 def get_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:

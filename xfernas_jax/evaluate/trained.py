@@ -10,11 +10,12 @@ import pathlib
 import platform
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import closing, nullcontext
 from typing import Any
 
 import flax
+import flax.linen as nn
 import jax
 
 from xfernas_jax.data.augment import augment_batch, normalize, normalizer
@@ -23,10 +24,10 @@ from xfernas_jax.data.pipeline import epoch_indices, eval_indices
 from xfernas_jax.data.stream import Residence, is_streamed, read_batches
 from xfernas_jax.errors import RecipeError, TrainingDivergedError
 from xfernas_jax.evaluate.base import OnEpoch, Scored, Stop
-from xfernas_jax.evaluate.recipes import Recipe, has_reduction_cell
+from xfernas_jax.evaluate.recipes import Recipe, has_reduction_cell, plan_of_any
 from xfernas_jax.history.record import Job, Result, Task
+from xfernas_jax.nn.builders import find_builder
 from xfernas_jax.nn.costs import NetworkCosts, find_cost
-from xfernas_jax.nn.network import Network
 from xfernas_jax.nn.programs import (
     LARGEST_SHARED_WORK,
     Program,
@@ -108,7 +109,7 @@ class TrainedEvaluator:
             share=plain_sgd
             and (programs == "shared" or (programs == "auto" and work <= LARGEST_SHARED_WORK)),
         )
-        self._trainers: dict[str, Trainer] = {}
+        self._trainers: dict[Hashable, Trainer] = {}
         self._unfinished_dir = None if unfinished_dir is None else pathlib.Path(unfinished_dir)
         self._checkpoint_seconds = checkpoint_seconds
         self._lock = threading.Lock()
@@ -282,7 +283,7 @@ class TrainedEvaluator:
             self._trainers = dict([*latest, (program.key, trainer)])
             return trainer
 
-    def _build_trainer(self, network: Network) -> Trainer:
+    def _build_trainer(self, network: nn.Module) -> Trainer:
         config = self._recipe.train
         data, scale = self._recipe.data, self._normalizer
 
@@ -306,7 +307,7 @@ class TrainedEvaluator:
                 mutable=["batch_stats"],
                 rngs={} if key is None else {"dropout": key},
             )
-            return logits, auxiliary, updated["batch_stats"]
+            return logits, auxiliary, updated.get("batch_stats", {})
 
         def augment(images: jax.Array, key: jax.Array, positions: jax.Array) -> jax.Array:
             return augment_batch(normalize(images, scale), key, positions, data)
@@ -335,7 +336,9 @@ def check_fits(space: Space, recipe: Recipe, devices: Sequence[Device]) -> None:
     Raises:
       DeviceError: when the devices do not divide a batch size.
       RecipeError: when a space has a reduction cell that the recipe never builds.
+      SpaceError: when no network can be built from the space's plans.
     """
+    find_builder(plan_of_any(space))
     if recipe.network.num_stages == 1 and has_reduction_cell(space):
         raise RecipeError(
             f"Recipe {recipe.name!r} has network.num_stages=1, which builds no reduction cell, "

@@ -13,6 +13,8 @@ import numpy as np
 from flax import traverse_util
 from jax import export
 
+from xfernas_jax.errors import ExportError
+
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 Arrays = dict[str, np.ndarray]
@@ -33,6 +35,9 @@ def export_program(
       infer: from nested variables and uint8 images `[B, H, W, C]` to logits `[B, classes]`.
       arrays: of `flat_arrays`; the program's first argument is such a dictionary.
       image_shape: (height, width, channels).
+
+    Raises:
+      ExportError: the network's module works for batches of one size only.
     """
 
     def call(arrays: Any, images: jax.Array) -> jax.Array:
@@ -41,4 +46,12 @@ def export_program(
     (batch,) = export.symbolic_shape("batch")
     shapes = {path: jax.ShapeDtypeStruct(x.shape, x.dtype) for path, x in arrays.items()}
     images = jax.ShapeDtypeStruct((batch, *image_shape), np.uint8)
-    return bytes(export.export(jax.jit(call), platforms=PLATFORMS)(shapes, images).serialize())
+    try:
+        exported = export.export(jax.jit(call), platforms=PLATFORMS)(shapes, images)
+    except (TypeError, jax.errors.InconclusiveDimensionOperation) as error:
+        reason = " ".join(str(error).split())
+        raise ExportError(
+            f"The network cannot be written for any batch size ({reason:.200}); its module must "
+            "take that from images.shape[0], not from len(images)."
+        ) from error
+    return bytes(exported.serialize())

@@ -5,7 +5,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from xfernas_jax.nn.conv import Conv, conv_init
+from xfernas_jax.nn.conv import Conv
+from xfernas_jax.nn.initializers import conv_init, dense_init
 from xfernas_jax.nn.ops import (
     ConvBn,
     FactorizedReduction,
@@ -154,4 +155,4 @@ class AuxiliaryHead(nn.Module):
             kernel_init=conv_init,
         )(nn.relu(x))
         x = nn.relu(batch_norm(self.context)(x))[:, 0, 0]
-        return nn.Dense(self.num_classes, dtype=jnp.float32)(x)
+        return nn.Dense(self.num_classes, dtype=jnp.float32, kernel_init=dense_init)(x)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-conv_init = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
+from xfernas_jax.nn.initializers import conv_init
 
 
 class Conv(nn.Module):

@@ -8,12 +8,13 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from xfernas_jax.nn.compile import variable_shapes
-from xfernas_jax.nn.network import Network, NetworkConfig
+from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.nn.programs import Programs
 from xfernas_jax.registry import Registry
 from xfernas_jax.space.base import Genotype, Space
@@ -38,7 +39,7 @@ class Architecture:
         return self._programs.of(self.plan).num_params
 
     @cached_property
-    def network(self) -> Network:
+    def network(self) -> nn.Module:
         """The module in its plain form."""
         return self._programs.own(self.plan)
 
@@ -72,7 +73,7 @@ class Cost:
 
 
 def count_flops(
-    network: Network, variables: Mapping[str, Any], image_shape: tuple[int, int, int]
+    network: nn.Module, variables: Mapping[str, Any], image_shape: tuple[int, int, int]
 ) -> float:
     """Returns the floating-point operations of classifying one image.
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from xfernas_jax.errors import RecipeError
 from xfernas_jax.nn.cell import AuxiliaryHead, DropPath, ResidualReduction, build_cell
 from xfernas_jax.nn.depthwise import DepthwiseForm
+from xfernas_jax.nn.initializers import dense_init
 from xfernas_jax.nn.ops import ConvBn, OpContext, batch_norm
 from xfernas_jax.nn.stack import equal_cells, run_equal_cells
 from xfernas_jax.options import option
@@ -145,13 +146,15 @@ class Network(nn.Module):
         features = nn.relu(x).astype(jnp.float32).mean(axis=(1, 2))
         if train and config.dropout_keep < 1.0:
             features = self._dropout(features, positions)
-        return nn.Dense(self.num_classes, name="classifier")(features), auxiliary
+        classifier = nn.Dense(self.num_classes, kernel_init=dense_init, name="classifier")
+        return classifier(features), auxiliary
 
     def build_cell(
         self, graph: CellGraph, context: OpContext, filters: int, stride: int, name: str
     ) -> nn.Module:
         """Returns the module of a searched cell."""
-        return build_cell(graph, context, filters, stride, self.config.remat, name)
+        remat = self.config.remat and not self.is_initializing()
+        return build_cell(graph, context, filters, stride, remat, name)
 
     def scanned_cells(self) -> tuple[range, ...]:
         """Returns the indices of the cells that are scanned, a range for each stage."""

@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 
 from xfernas_jax.errors import GenotypeError
-from xfernas_jax.nn.conv import Conv, conv_init
+from xfernas_jax.nn.conv import Conv
 from xfernas_jax.nn.depthwise import DepthwiseForm, depthwise_conv
+from xfernas_jax.nn.initializers import conv_init
 from xfernas_jax.nn.norm import BatchNorm
 from xfernas_jax.nn.pooling import avg_pool, max_pool
 

@@ -2,23 +2,27 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import cached_property
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from flax import traverse_util
+import flax.linen as nn
 
+from xfernas_jax.nn.builders import build_network
 from xfernas_jax.nn.compile import (
+    Leaf,
     Variables,
     count_params,
     draw_variables,
     initial_variables,
+    variable_leaves,
     variable_shapes,
 )
+from xfernas_jax.nn.initializers import Path
 from xfernas_jax.nn.network import Network, NetworkConfig
-from xfernas_jax.nn.shared import can_share, narrow, own_shapes, shared_network, widen
+from xfernas_jax.nn.shared import can_share, narrow, own_leaves, shared_network, widen
 from xfernas_jax.nn.stack import join_cells, part_cells
-from xfernas_jax.space.graph import NetworkPlan
+from xfernas_jax.space.graph import NetworkPlan, Plan
 
 ProgramChoice = Literal["auto", "own", "shared"]
 
@@ -39,7 +43,7 @@ class Program(Protocol):
     """
 
     @property
-    def key(self) -> str:
+    def key(self) -> Hashable:
         """Equal for networks that run with the same compiled program."""
         ...
 
@@ -49,7 +53,7 @@ class Program(Protocol):
         ...
 
     @property
-    def module(self) -> Network: ...
+    def module(self) -> nn.Module: ...
 
     @property
     def num_params(self) -> int:
@@ -69,12 +73,13 @@ class Program(Protocol):
 class OwnProgram:
     """A network's own module; see `Program`."""
 
-    module: Network
+    plan: Plan
+    module: nn.Module
     image_shape: tuple[int, int, int]
 
     @property
-    def key(self) -> str:
-        return repr(self.module.plan)
+    def key(self) -> Hashable:
+        return self.plan
 
     @property
     def name(self) -> str:
@@ -107,8 +112,8 @@ class ScannedProgram:
     image_shape: tuple[int, int, int]
 
     @property
-    def key(self) -> str:
-        return f"scanned {self.own.plan!r}"
+    def key(self) -> Hashable:
+        return "scanned", self.own.plan
 
     @property
     def name(self) -> str:
@@ -138,26 +143,26 @@ class SharedProgram:
 
     plan: NetworkPlan
     module: Network
-    shapes: Mapping[tuple[str, ...], Any]
+    leaves: Mapping[Path, Leaf]
 
     @property
-    def key(self) -> str:
+    def key(self) -> Hashable:
         return "shared"
 
     @property
     def num_params(self) -> int:
-        shapes = own_shapes(self.plan, self.shapes)
-        return sum(math.prod(shape) for path, shape in shapes.items() if path[0] == "params")
+        leaves = own_leaves(self.plan, self.leaves).items()
+        return sum(math.prod(leaf.shape) for path, leaf in leaves if path[0] == "params")
 
     @property
     def name(self) -> str:
         return "shared"
 
     def initial_variables(self, seed: int) -> Variables:
-        return draw_variables(own_shapes(self.plan, self.shapes), seed)
+        return draw_variables(own_leaves(self.plan, self.leaves), seed)
 
     def enter(self, variables: Mapping[str, Any]) -> Variables:
-        return widen(self.plan, variables, self.shapes)
+        return widen(self.plan, variables, self.leaves)
 
     def leave(self, variables: Mapping[str, Any]) -> Variables:
         return narrow(self.plan, variables)
@@ -181,20 +186,18 @@ class Programs:
     axis_name: str | None = None
     share: bool = False
 
-    def of(self, plan: NetworkPlan) -> Program:
+    def of(self, plan: Plan) -> Program:
         """Returns the program of a network."""
-        if self.share and can_share(plan, self.config):
-            return SharedProgram(plan, self._shared, self._shared_shapes)
+        if self.share and isinstance(plan, NetworkPlan) and can_share(plan, self.config):
+            return SharedProgram(plan, self._shared, self._shared_leaves)
         own = self.own(plan)
-        return (
-            ScannedProgram(own, self.image_shape)
-            if self.config.scan_cells
-            else OwnProgram(own, self.image_shape)
-        )
+        if self.config.scan_cells and isinstance(own, Network):
+            return ScannedProgram(own, self.image_shape)
+        return OwnProgram(plan, own, self.image_shape)
 
-    def own(self, plan: NetworkPlan) -> Network:
+    def own(self, plan: Plan) -> nn.Module:
         """Returns a network's own module, whatever program trains it."""
-        return Network(plan, self._unrolled, self.num_classes, self.axis_name)
+        return build_network(plan, self._unrolled, self.num_classes, self.axis_name)
 
     @property
     def _unrolled(self) -> NetworkConfig:
@@ -205,9 +208,8 @@ class Programs:
         return shared_network(self._unrolled, self.num_classes, self.axis_name)
 
     @cached_property
-    def _shared_shapes(self) -> Mapping[tuple[str, ...], Any]:
-        shapes = variable_shapes(self._shared, self.image_shape)
-        return dict(traverse_util.flatten_dict(shapes))
+    def _shared_leaves(self) -> Mapping[Path, Leaf]:
+        return variable_leaves(self._shared, self.image_shape)
 
 
 def shared_work(config: NetworkConfig, image_shape: tuple[int, int, int], examples: int) -> float:

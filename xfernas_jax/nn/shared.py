@@ -13,6 +13,7 @@ of gated branches is the node's sum. Source of the idea of one program for a spa
 supernets of Bender et al. (2018); here nothing is shared but the program.
 """
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,7 +24,8 @@ import numpy as np
 from flax import traverse_util
 from jax import lax
 
-from xfernas_jax.nn.conv import conv_init
+from xfernas_jax.nn.compile import Leaf
+from xfernas_jax.nn.initializers import Path, conv_init
 from xfernas_jax.nn.network import Network, NetworkConfig
 from xfernas_jax.nn.ops import OpContext, batch_norm
 from xfernas_jax.nn.pooling import avg_pool
@@ -42,7 +44,6 @@ _GATES = ("identity", "pool", "conv_1x1", "conv_3x3")
 _PAIRS = tuple((s, t) for s in range(NUM_NODES) for t in range(s + 1, NUM_NODES + 1))
 _WIDE_PLAN = NetworkPlan(CellGraph(1, ((),) * NUM_NODES, "last"), None)
 
-Path = tuple[str, ...]
 Flat = Mapping[Path, Any]
 
 
@@ -131,15 +132,17 @@ class SharedCell(nn.Module):
         return x
 
 
-def own_shapes(plan: NetworkPlan, wide: Flat) -> dict[Path, tuple[int, ...]]:
-    """Returns the shape of each variable of the network itself, without tracing it.
+def own_leaves(plan: NetworkPlan, wide: Mapping[Path, Leaf]) -> dict[Path, Leaf]:
+    """Returns the variables of the network itself, without tracing it.
 
     Args:
       plan: of the network.
-      wide: the shared program's variables, flattened, arrays or shapes.
+      wide: the shared program's variables.
     """
     return {
-        path: np.empty(wide[place].shape, np.bool_)[index].shape
+        path: dataclasses.replace(
+            wide[place], shape=np.empty(wide[place].shape, np.bool_)[index].shape
+        )
         for path, (place, index) in _places(plan, wide).items()
     }
 

@@ -4,7 +4,7 @@ from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.canonical import canonical_graph, prune
 from xfernas_jax.space.categorical import Assignment, CategoricalSpace
 from xfernas_jax.space.genotype_file import read_genotype, read_space_name, write_genotype
-from xfernas_jax.space.graph import CellGraph, Edge, NetworkPlan
+from xfernas_jax.space.graph import CellGraph, Edge, NetworkPlan, Plan
 from xfernas_jax.space.nasbench201 import (
     NasBench201Space,
     TopologyCell,
@@ -29,6 +29,7 @@ __all__ = [
     "Genotype",
     "NasBench201Space",
     "NetworkPlan",
+    "Plan",
     "Space",
     "TopologyCell",
     "TwoCell",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xfernas_jax.errors import GenotypeError, SpaceError
-from xfernas_jax.space.graph import NetworkPlan
+from xfernas_jax.space.graph import Plan
 
 Genotype = Any  # a frozen, hashable value whose class belongs to its space
 
@@ -44,8 +44,8 @@ class Space(abc.ABC):
         """Inverts `encode`; `GenotypeError` names position and rule of a bad token."""
 
     @abc.abstractmethod
-    def plan(self, genotype: Genotype) -> NetworkPlan:
-        """Returns the cells that the compiler builds."""
+    def plan(self, genotype: Genotype) -> Plan:
+        """Returns what the compiler builds: cells as a `NetworkPlan`, or a plan of your own."""
 
     @abc.abstractmethod
     def canonical(self, genotype: Genotype) -> Genotype:

@@ -10,7 +10,7 @@ from typing import Any
 from xfernas_jax.errors import GenotypeError, SpaceError
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.checks import check_fields, checked_tokens
-from xfernas_jax.space.graph import NetworkPlan
+from xfernas_jax.space.graph import Plan
 
 Value = None | bool | int | float | str
 """What a parameter may be: a scalar that JSON can write."""
@@ -98,11 +98,11 @@ class CategoricalSpace(Space):
         )
         return Assignment(tuple(values[token - first] for first, values, token in places))
 
-    def plan(self, genotype: Assignment) -> NetworkPlan:
-        """Raises `SpaceError`: values of parameters are no network of ours."""
+    def plan(self, genotype: Assignment) -> Plan:
+        """Raises `SpaceError`: values of parameters are no network until a subclass says which."""
         raise SpaceError(
             f"Space {self.name!r} has parameters and no networks of ours; search it with "
-            "--objective=module:FUNCTION, or from Python."
+            "--objective=module:FUNCTION or from Python, or override plan()."
         )
 
     def canonical(self, genotype: Assignment) -> Assignment:

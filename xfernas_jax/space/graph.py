@@ -1,11 +1,19 @@
 """What a space hands to the compiler: cells as graphs of named operations.
 
-A genotype is the search's view of an architecture; a `NetworkPlan` is the compiler's. Every
-space turns the one into the other (`Space.plan`), so the compiler needs to know no space.
+A genotype is the search's view of an architecture; a plan is the compiler's. Every space turns
+the one into the other (`Space.plan`), so the compiler needs to know no space. A `NetworkPlan` is
+what our own spaces return; a space may bring plans of its own class, and what builds them.
 """
 
 import dataclasses
-from typing import Literal
+from typing import Any, ClassVar, Literal
+
+Plan = Any
+"""What a network is built from: a frozen, hashable value; equal plans give the same network.
+
+Its class attribute `builder` is `module:NAME` of the function that builds it, imported when a
+network is needed; see `nn/builders.py`.
+"""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -49,6 +57,8 @@ class NetworkPlan:
       reduction: the cell that halves it; None means a basic residual block of stride 2,
         as in NAS-Bench-201.
     """
+
+    builder: ClassVar[str] = "xfernas_jax.nn.network:Network"
 
     normal: CellGraph
     reduction: CellGraph | None

@@ -8,7 +8,7 @@ from xfernas_jax.history.record import Evaluation
 from xfernas_jax.report import cells
 from xfernas_jax.report.section import Picture, Section
 from xfernas_jax.report.study import SearchStudy
-from xfernas_jax.space.graph import CellGraph
+from xfernas_jax.space.graph import CellGraph, NetworkPlan
 
 TITLE = "Best architectures"
 NUM_BEST = 3  # architectures that are drawn
@@ -19,9 +19,8 @@ def section(study: SearchStudy) -> Section:
     ranked = list(enumerate(study.best(NUM_BEST), start=1))
     if not ranked:
         return Section(TITLE, note="No architecture may win yet.")
-    try:
-        pictures = [picture for rank, best in ranked for picture in _cells(study, rank, best)]
-    except SpaceError:  # of named values, say, or a table: no networks of ours
+    pictures = [picture for rank, best in ranked for picture in _cells(study, rank, best)]
+    if not pictures:
         texts = (
             f"No. {rank}: {json.dumps(study.space.to_json(e.genotype))}, {_values(study, e)}"
             for rank, e in ranked
@@ -34,7 +33,13 @@ def section(study: SearchStudy) -> Section:
 
 
 def _cells(study: SearchStudy, rank: int, best: Evaluation) -> list[Picture]:
-    plan = study.space.plan(best.genotype)
+    """Draws an architecture's cells; a table, named values, or plans of a user's own have none."""
+    try:
+        plan = study.space.plan(best.genotype)
+    except SpaceError:
+        return []
+    if not isinstance(plan, NetworkPlan):
+        return []
     parts: dict[str, CellGraph | None] = {"normal": plan.normal, "reduction": plan.reduction}
     pictures = []
     for kind, graph in parts.items():
