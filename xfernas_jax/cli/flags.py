@@ -46,7 +46,7 @@ SURROGATE = flags.DEFINE_string(
     "surrogate",
     "head",
     "What predicts scores: head (a network learns the sources, a Bayesian head the target) or "
-    "joint (one network is trained on all, as we read XferNAS).",
+    "joint (one network is trained on all, as we read XferNAS); module:NAME is your own.",
 )
 ARCHITECTURE_NUMBERS = flags.DEFINE_string(
     "architecture_numbers",

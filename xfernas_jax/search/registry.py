@@ -12,8 +12,7 @@ from xfernas_jax.errors import FlagError, HistoryError
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.predictor.base import ArchitectureNumbers, Surrogate, TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
-from xfernas_jax.predictor.head import HeadSurrogate
-from xfernas_jax.predictor.joint import JointSurrogate
+from xfernas_jax.predictor.registry import make_surrogate as build_surrogate
 from xfernas_jax.search.bananas import Bananas, PredictorEvolution
 from xfernas_jax.search.base import SearchOptimizer
 from xfernas_jax.search.candidates import KnownCosts
@@ -30,10 +29,10 @@ class SearchConfig:
     """Settings of all optimizers; each reads its own.
 
     Attributes:
-      surrogate: name in `SURROGATES`.
+      surrogate: name in `predictor.registry.SURROGATES`, or `module:NAME` of your own.
       predictor: network, fit and ascent of the surrogate (the encoder's name is there).
-      architecture_numbers: what is known of an architecture before training, for the `head`
-        surrogate; or None.
+      architecture_numbers: what is known of an architecture before training, for a surrogate
+        that takes such numbers (`head` does); or None.
       task_numbers: what is known of the target, comparable with the `numbers` of the sources.
       num_initial: random architectures before the first fit without sources.
       population_size: of `evolution`.
@@ -75,22 +74,9 @@ def _evolution(
 
 
 def make_surrogate(space: Space, sources: Sequence[TaskHistory], config: SearchConfig) -> Surrogate:
-    """Builds a surrogate that knows the sources and nothing of the target.
-
-    Raises:
-      FlagError: there is no such surrogate, or it takes no numbers of architectures.
-      HistoryError: a source is not of this space.
-    """
-    name = config.surrogate
-    if name not in SURROGATES:
-        raise FlagError(
-            f"Unknown surrogate {name!r} (--surrogate). Known: {', '.join(SURROGATES)}."
-        )
-    if name == "head":
-        return HeadSurrogate(space, sources, config.predictor, config.architecture_numbers)
-    if config.architecture_numbers is not None:
-        raise FlagError(f"--architecture_numbers needs --surrogate=head. Got --surrogate={name}.")
-    return JointSurrogate(space, sources, config.predictor)
+    """Builds the surrogate that the configuration names; see `predictor.registry`."""
+    numbers = config.architecture_numbers
+    return build_surrogate(config.surrogate, space, sources, config.predictor, numbers)
 
 
 def _guided(kind: type[SurrogateSearch], with_sources: bool) -> Builder:
@@ -129,8 +115,6 @@ def _with_costs(source: TaskHistory, num_costs: int) -> TaskHistory:
     unknown = np.full((len(source.scores), num_costs), np.nan)
     return dataclasses.replace(source, costs=unknown)
 
-
-SURROGATES = ("head", "joint")
 
 _GUIDED = {"nao": Nao, "bananas": Bananas, "predictor_evolution": PredictorEvolution}
 
