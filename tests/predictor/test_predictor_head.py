@@ -5,7 +5,7 @@ import pytest
 
 from xfernas_jax.errors import FlagError, HistoryError
 from xfernas_jax.predictor import cache
-from xfernas_jax.predictor.ascent import ascend_linear
+from xfernas_jax.predictor.ascent import ascend
 from xfernas_jax.predictor.base import ArchitectureNumbers, Posterior, Surrogate, TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.head import HeadSurrogate
@@ -163,7 +163,7 @@ def test_ascent_climbs_and_growing_histories_compile_nothing_new() -> None:
     for num_rows in (1, 5, 20, 60, 100):
         posterior = surrogate.condition(history(num_rows, 8))
         reached = np.unique(posterior.ascend(rng, worst), axis=0)
-        sizes.append(ascend_linear._cache_size())
+        sizes.append(ascend._cache_size())
         assert SPACE.mask()[np.arange(6), reached].all()
     gain = posterior.mean(reached).mean() - posterior.mean(worst).mean()
     assert gain > 0.5
@@ -261,5 +261,5 @@ def test_before_any_observation_the_consensus_ranks(shuffled: bool) -> None:
     sources = [history(100, seed, shuffled=shuffled and seed > 0) for seed in range(3)]
     surrogate = HeadSurrogate(SPACE, sources, dataclasses.replace(QUICK, source_steps=60))
     posterior = surrogate.condition(EMPTY)
-    consensus = posterior._prior.features(QUERY.tokens).scores @ posterior._prior.consensus
+    consensus = posterior._prior.model.scores(QUERY.tokens) @ posterior._prior.consensus
     assert rank_correlation(posterior.mean(QUERY.tokens), consensus) > 0.999

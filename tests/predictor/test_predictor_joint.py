@@ -7,11 +7,11 @@ import pytest
 
 from xfernas_jax.errors import FlagError, HistoryError
 from xfernas_jax.predictor import cache
-from xfernas_jax.predictor.ascent import ascend_target, decode
+from xfernas_jax.predictor.ascent import ascend, decode
 from xfernas_jax.predictor.base import Posterior, Surrogate, TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.encoder import ENCODERS
-from xfernas_jax.predictor.ensemble import encode, predict_scores
+from xfernas_jax.predictor.ensemble import encode, task_features
 from xfernas_jax.predictor.fit import fit_ensemble
 from xfernas_jax.predictor.joint import JointSurrogate
 from xfernas_jax.predictor.network import build_network, draw_params
@@ -103,7 +103,7 @@ def test_growing_histories_compile_nothing_new_within_a_size() -> None:
         posterior.ascend(np.random.default_rng(0), QUERY[: min(num_rows, 20)])
 
     run(1)
-    programs = (fit_ensemble, predict_scores, ascend_target)
+    programs = (fit_ensemble, task_features, ascend)
     before = [program._cache_size() for program in programs]
     for num_rows in range(2, 33):
         run(num_rows)

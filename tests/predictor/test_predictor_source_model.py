@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from xfernas_jax.predictor import cache
-from xfernas_jax.predictor.ascent import ascend_linear, ascend_target
+from xfernas_jax.predictor.ascent import ascend
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
-from xfernas_jax.predictor.ensemble import predict_costs, predict_scores, task_features
+from xfernas_jax.predictor.ensemble import task_features
 from xfernas_jax.predictor.fit import fit_ensemble
 from xfernas_jax.predictor.head import HeadSurrogate
 from xfernas_jax.predictor.joint import JointSurrogate
@@ -44,9 +44,8 @@ def _forget_fits() -> None:
 def test_features_know_each_source_and_leave_out_empty_ones() -> None:
     model = SourceModel(SPACE, [EMPTY, *SOURCES], QUICK)
     assert len(model.sources) == 2
-    found = model.features(QUERY)
-    assert found.scores.shape == (30, 2)
-    assert len(found.z) == len(found.hidden) == 30
+    assert model.scores(QUERY).shape == (30, 2)
+    assert len(model.features(QUERY).z) == 30
 
 
 @pytest.mark.parametrize(
@@ -95,7 +94,7 @@ def test_a_fit_of_other_code_is_not_used(
     for code, num_fits in (("old", 1), ("old", 1), ("new", 2)):
         monkeypatch.setattr(cache, "code_digest", lambda code=code: code)
         cache.clear_memory()
-        assert SourceModel(SPACE, SOURCES, config).ensemble.num_members == 2
+        assert SourceModel(SPACE, SOURCES, config).scores(QUERY).shape == (30, 2)
         assert len(list(tmp_path.glob("*.npz"))) == num_fits
 
 
@@ -121,14 +120,7 @@ def test_the_codes_digest_covers_every_module(
 def test_a_number_that_is_no_shape_compiles_nothing(kind: type) -> None:
     sources = [history(30, seed, num_costs=1) for seed in (1, 2)]
     target = history(6, 4, num_costs=1)
-    programs = (
-        fit_ensemble,
-        predict_scores,
-        task_features,
-        predict_costs,
-        ascend_linear,
-        ascend_target,
-    )
+    programs = (fit_ensemble, task_features, ascend)
 
     def run(config: PredictorConfig) -> list[int]:
         posterior = kind(SPACE, sources, config).condition(target)
