@@ -145,10 +145,8 @@ def decode(
     length = len(network.mask)
     num_rows, vocabulary = latent.shape[1], len(network.mask[0])
 
-    def call(method: str, *args: Array) -> Any:
-        return jax.vmap(lambda p, *a: cast(Any, network.apply)({"params": p}, *a, method=method))(
-            params, *args
-        )
+    def begin(p: Params, z: Array) -> Any:
+        return cast(Any, network.apply)({"params": p}, z, method="start_decoding")
 
     def step(carry: tuple, position: Array) -> tuple[tuple, Array]:
         state, previous = carry
@@ -164,6 +162,6 @@ def decode(
         token = jnp.argmax(log_probs + temperature * noise, axis=-1).astype(jnp.int32)
         return (state, token), token
 
-    start = (call("start_decoding", latent), jnp.zeros(num_rows, jnp.int32))
+    start = (jax.vmap(begin)(params, latent), jnp.zeros(num_rows, jnp.int32))
     _, tokens = jax.lax.scan(step, start, jnp.arange(length))
     return tokens.T

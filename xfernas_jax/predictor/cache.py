@@ -66,7 +66,7 @@ def load(digest: str, folder: str | None, template: Mapping[str, Any]) -> dict[s
         for value in flat.values()
     ):
         return None
-    expected = {name: value.shape for name, value in flatten_dict(template, sep="/").items()}
+    expected = {name: value.shape for name, value in _flat(template).items()}
     if {name: value.shape for name, value in flat.items()} != expected:
         return None
     params = unflatten_dict(flat, sep="/")
@@ -79,7 +79,7 @@ def save(digest: str, folder: str | None, params: Mapping[str, Any]) -> None:
 
     A folder that cannot be written is no error: the fit is only computed again.
     """
-    flat = {name: np.asarray(value) for name, value in flatten_dict(params, sep="/").items()}
+    flat = {name: np.asarray(value) for name, value in _flat(params).items()}
     _remember(digest, unflatten_dict(flat, sep="/"))
     if folder is None:
         return
@@ -103,3 +103,7 @@ def _remember(digest: str, params: dict[str, Any]) -> None:
 
 def _file(digest: str, folder: str) -> pathlib.Path:
     return pathlib.Path(folder) / f"source_fit_{digest[:32]}.npz"
+
+
+def _flat(params: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(flatten_dict(params, sep="/"))

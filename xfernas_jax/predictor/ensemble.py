@@ -14,9 +14,9 @@ from jax import Array
 
 from xfernas_jax.predictor.fit_data import TARGET
 from xfernas_jax.predictor.network import JointNetwork, Params
-from xfernas_jax.predictor.padding import capacity, pad_rows
+from xfernas_jax.predictor.padding import capacity, in_chunks, pad_rows
 
-_MIN_QUERY, _MAX_QUERY = 64, 8192
+_MIN_QUERY = 64
 
 
 class Features(NamedTuple):
@@ -52,14 +52,9 @@ class Ensemble:
 
     def features(self, tokens: np.ndarray) -> Features:
         """Returns everything that the ensemble says of `[N, L]` tokens."""
-        size = max(1, min(len(tokens), _MAX_QUERY))
-        parts = []
-        for start in range(0, max(len(tokens), 1), size):
-            rows = tokens[start : start + size]
-            padded = pad_rows(rows, capacity(len(rows), _MIN_QUERY))
-            found = task_features(self.network, self.params, self.is_source, padded)
-            parts.append([np.asarray(x)[: len(rows)] for x in found])
-        return Features(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        padded = pad_rows(tokens, capacity(len(tokens), _MIN_QUERY))
+        found = task_features(self.network, self.params, self.is_source, padded)
+        return Features._make(np.asarray(rows)[: len(tokens)] for rows in found)
 
     def source_scores(self, found: Features) -> np.ndarray:
         """Returns `[N, J]`, mean over the members."""
@@ -67,7 +62,7 @@ class Ensemble:
 
     def target_scores(self, tokens: np.ndarray) -> np.ndarray:
         """Returns the target's score `[E, N]` by each member."""
-        return self.features(tokens).scores[..., TARGET].T
+        return in_chunks(lambda rows: self.features(rows).scores[..., TARGET], tokens).T
 
 
 @functools.partial(jax.jit, static_argnames="network")
@@ -97,5 +92,5 @@ def latent_features(
 
     found = [jnp.moveaxis(x, 0, 1) for x in jax.vmap(member)(params, latent)]  # [B, E, ...]
     scores, z, hidden, costs = found
-    flat = [x.reshape(len(x), -1) for x in (z, hidden)]
-    return Features(scores, *flat, jnp.mean(costs, axis=1))
+    rows = len(scores)
+    return Features(scores, z.reshape(rows, -1), hidden.reshape(rows, -1), jnp.mean(costs, axis=1))

@@ -6,7 +6,7 @@ The head is refitted in closed form at each round, on the network's source score
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from xfernas_jax.predictor.kernels import (
     kernel_matrices,
     measure_scales,
 )
-from xfernas_jax.predictor.padding import capacity, pad_rows
+from xfernas_jax.predictor.padding import capacity, in_chunks, pad_rows
 from xfernas_jax.predictor.relatedness import relatedness, similarity
 from xfernas_jax.predictor.scaling import standardize_clipped
 from xfernas_jax.predictor.source_model import SourceModel
@@ -35,7 +35,6 @@ _MAX_NONE = 0.6  # prior weight of "no transfer" above which a search starts as 
 _NUM_OBJECTIVES = 4  # of an ascent: the mean, and the means of single hypotheses
 _MIN_ROWS = 128
 _MAX_OBSERVED = 256
-_CHUNK = 8192
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -230,11 +229,12 @@ class HeadPosterior:
 
     def mean(self, tokens: np.ndarray) -> np.ndarray:
         """Returns `[N]`; see `Posterior.mean`."""
-        parts = [
-            self._mean(features, self._prior.kernels(features, self._seen), self._weights)
-            for features in self._chunks(tokens)
-        ]
-        return np.concatenate([np.zeros(0), *parts])
+
+        def score(rows: np.ndarray) -> np.ndarray:
+            features = self._prior.features(rows)
+            return self._mean(features, self._prior.kernels(features, self._seen), self._weights)
+
+        return in_chunks(score, tokens)
 
     def costs(self, tokens: np.ndarray) -> np.ndarray:
         """Returns `[N, C]`; see `Posterior.costs`."""
@@ -292,10 +292,6 @@ class HeadPosterior:
     def _only(self, which: int) -> np.ndarray:
         """Returns weights `[H]` of one hypothesis alone."""
         return np.eye(len(self._weights))[which]
-
-    def _chunks(self, tokens: np.ndarray) -> Iterator[_Features]:
-        for start in range(0, len(tokens), _CHUNK):
-            yield self._prior.features(tokens[start : start + _CHUNK])
 
     def _coefficients(self, weights: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """Writes a mixture of posterior means as one function of an architecture.

@@ -99,7 +99,7 @@ class SourceModel:
             jax.default_backend().encode(),
             repr(self.network).encode(),
             repr([float(number) for number in numbers]).encode(),
-            *self.data.to_bytes(),
+            *(np.ascontiguousarray(array).tobytes() for array in self.data),
         )
 
     @functools.cached_property
