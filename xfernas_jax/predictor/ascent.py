@@ -4,7 +4,6 @@ The decoders' log-probabilities are averaged over the members.
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -13,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from xfernas_jax.predictor.config import PredictorConfig
-from xfernas_jax.predictor.ensemble import encode, latent_features, latent_scores
+from xfernas_jax.predictor.ensemble import encode, latent_features
 from xfernas_jax.predictor.kernels import Scales, kernel_matrices
 from xfernas_jax.predictor.network import JointNetwork, Params
 from xfernas_jax.predictor.padding import capacity
@@ -35,19 +34,17 @@ class Trajectories(NamedTuple):
     key: Array
 
 
-class LinearScores(NamedTuple):
-    """O functions of the latent: task scores and kernels to N architectures, weighted.
+class KernelTerms(NamedTuple):
+    """K kernels on z and hidden layers to N architectures, weighted.
 
     Attributes:
-      on_scores: `[O, T]`.
-      on_kernels: `[O, K, N]`, 0 at padding.
+      weights: `[O, K, N]` in each of O functions, 0 at padding.
       blocks: z and hidden layers `[N, P]` of these architectures.
       center: mean of both, `[P]`.
       square: `[2]`, see `Scales`.
     """
 
-    on_scores: np.ndarray
-    on_kernels: np.ndarray
+    weights: np.ndarray
     blocks: tuple[np.ndarray, ...]
     center: tuple[np.ndarray, ...]
     square: np.ndarray
@@ -74,79 +71,46 @@ def plan(rng: np.random.Generator, starts: np.ndarray, config: PredictorConfig) 
 
 
 @functools.partial(jax.jit, static_argnames=("network", "num_steps"))
-def ascend_target(
+def ascend(
     network: JointNetwork,
     num_steps: int,
     params: Params,
     is_source: Array,
-    use_embedding: Array,
+    on_scores: Array,
+    kernels: KernelTerms | None,
     trajectories: Trajectories,
 ) -> Array:
-    """Ascends the members' mean score of the target.
+    """Ascends O functions of the latent, each from all starts.
+
+    A step has the length rate times the latent's rms, over all members together, and is followed by
+    the encoder's own normalisation.
 
     Args:
       network: of all members.
       num_steps: every one is decoded.
       params: `[E, ...]`.
       is_source: `[T]`.
-      use_embedding: 1.0, or 0.0 to ascend u alone.
+      on_scores: `[O, T]` weights of the tasks' scores (mean over the members) in each function.
+      kernels: what is added to them, or None.
       trajectories: from C starts at R rates.
 
     Returns:
-      `[steps R C, L]` tokens, each allowed at its position.
+      `[steps O R C, L]` tokens, each allowed at its position.
     """
-
-    def objective(latent: Array) -> Array:
-        scores = latent_scores(network, params, is_source, use_embedding, latent)
-        return jnp.sum(jnp.mean(scores, axis=0))
-
-    return _ascend(network, num_steps, params, objective, 1, trajectories)
-
-
-@functools.partial(jax.jit, static_argnames=("network", "num_steps"))
-def ascend_linear(
-    network: JointNetwork,
-    num_steps: int,
-    params: Params,
-    is_source: Array,
-    functions: LinearScores,
-    trajectories: Trajectories,
-) -> Array:
-    """Ascends each of O functions from all starts; see `ascend_target`.
-
-    Returns:
-      `[steps O R C, L]` tokens.
-    """
-    num_objectives = functions.on_scores.shape[0]
+    num_objectives = len(on_scores)
 
     def objective(latent: Array) -> Array:
         """Sums each trajectory's own function; latents are `[E, O R C, S, D]`, O slowest."""
-        scores, z, hidden = latent_features(network, params, is_source, latent)
-        scales = Scales(functions.center, functions.square)
-        kernels = kernel_matrices((z, hidden), functions.blocks, scales, jnp)
-        per = z.shape[0] // num_objectives
-        scores = scores.reshape(num_objectives, per, -1)
-        kernels = kernels.reshape(len(kernels), num_objectives, per, -1)
-        return jnp.sum(scores * functions.on_scores[:, None]) + jnp.sum(
-            kernels * jnp.moveaxis(functions.on_kernels, 0, 1)[:, :, None]
-        )
+        found = latent_features(network, params, is_source, latent)
+        scores = jnp.mean(found.scores, axis=1).reshape(num_objectives, -1, on_scores.shape[1])
+        total = jnp.sum(scores * on_scores[:, None])
+        if kernels is None:
+            return total
+        scales, blocks = Scales(kernels.center, kernels.square), (found.z, found.hidden)
+        values = kernel_matrices(blocks, kernels.blocks, scales, jnp)
+        values = values.reshape(len(values), num_objectives, -1, values.shape[-1])
+        return total + jnp.sum(values * jnp.moveaxis(kernels.weights, 0, 1)[:, :, None])
 
-    return _ascend(network, num_steps, params, objective, num_objectives, trajectories)
-
-
-def _ascend(
-    network: JointNetwork,
-    num_steps: int,
-    params: Params,
-    objective: Callable[[Array], Array],
-    num_objectives: int,
-    trajectories: Trajectories,
-) -> Array:
-    """Moves latents up a sum over trajectories, a function of latents `[E, O R C, S, D]`.
-
-    A step has the length rate times the latent's rms, over all members together, and is followed by
-    the encoder's own normalisation.
-    """
     num_rates = len(trajectories.rates)
     starts = jnp.tile(trajectories.starts, (num_objectives, 1))
     latent = encode(network, params, starts)  # [E, O C, S, D]
@@ -181,10 +145,8 @@ def decode(
     length = len(network.mask)
     num_rows, vocabulary = latent.shape[1], len(network.mask[0])
 
-    def call(method: str, *args: Array) -> Any:
-        return jax.vmap(lambda p, *a: cast(Any, network.apply)({"params": p}, *a, method=method))(
-            params, *args
-        )
+    def begin(p: Params, z: Array) -> Any:
+        return cast(Any, network.apply)({"params": p}, z, method="start_decoding")
 
     def step(carry: tuple, position: Array) -> tuple[tuple, Array]:
         state, previous = carry
@@ -200,6 +162,6 @@ def decode(
         token = jnp.argmax(log_probs + temperature * noise, axis=-1).astype(jnp.int32)
         return (state, token), token
 
-    start = (call("start_decoding", latent), jnp.zeros(num_rows, jnp.int32))
+    start = (jax.vmap(begin)(params, latent), jnp.zeros(num_rows, jnp.int32))
     _, tokens = jax.lax.scan(step, start, jnp.arange(length))
     return tokens.T

@@ -13,6 +13,7 @@ import flax
 import jax
 import numpy as np
 import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from xfernas_jax.files import write_atomically
 
@@ -61,15 +62,14 @@ def load(digest: str, folder: str | None, template: Mapping[str, Any]) -> dict[s
     except Exception:  # damaged files fail in many ways
         return None
     if not all(
-        isinstance(value, np.ndarray) and value.dtype.kind == "f" for value in flat.values()
+        isinstance(value, np.ndarray) and value.dtype.kind == "f" and np.isfinite(value).all()
+        for value in flat.values()
     ):
         return None
-    expected = {name: value.shape for name, value in _flatten(template).items()}
+    expected = {name: value.shape for name, value in _flat(template).items()}
     if {name: value.shape for name, value in flat.items()} != expected:
         return None
-    if not all(np.isfinite(value).all() for value in flat.values()):
-        return None
-    params = _unflatten(flat)
+    params = unflatten_dict(flat, sep="/")
     _remember(digest, params)
     return params
 
@@ -79,8 +79,8 @@ def save(digest: str, folder: str | None, params: Mapping[str, Any]) -> None:
 
     A folder that cannot be written is no error: the fit is only computed again.
     """
-    flat = {name: np.asarray(value) for name, value in _flatten(params).items()}
-    _remember(digest, _unflatten(flat))
+    flat = {name: np.asarray(value) for name, value in _flat(params).items()}
+    _remember(digest, unflatten_dict(flat, sep="/"))
     if folder is None:
         return
     data = io.BytesIO()
@@ -105,22 +105,5 @@ def _file(digest: str, folder: str) -> pathlib.Path:
     return pathlib.Path(folder) / f"source_fit_{digest[:32]}.npz"
 
 
-def _flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in params.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{name}/")
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
-def _unflatten(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    params: dict[str, Any] = {}
-    for path, value in flat.items():
-        *parents, name = path.split("/")
-        node = params
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[name] = value
-    return params
+def _flat(params: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(flatten_dict(params, sep="/"))

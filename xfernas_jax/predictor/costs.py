@@ -17,6 +17,7 @@ import numpy as np
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.gp import GaussianProcess, Settings
 from xfernas_jax.predictor.kernels import KERNELS_OF_A_BLOCK, Scales, kernel_matrices
+from xfernas_jax.predictor.padding import in_chunks
 
 _SLOPES = (0.0, 1.0)  # prior mean of the slope; its deviation is half of that
 _RESIDUALS = (0.1, 0.5, 1.5)
@@ -24,7 +25,6 @@ _NOISES = (0.02, 0.1, 0.4)
 _LINEAR, _SMOOTH = 0, 1  # kernels of a block
 _VAR_OFFSET = 25.0
 _MAX_OBSERVED = 256
-_CHUNK = 8192
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,11 +104,12 @@ class CostPredictor:
 
     def predict(self, tokens: np.ndarray) -> np.ndarray:
         """Returns `[M, C]`; see `Posterior.costs`."""
-        parts = [np.zeros((0, len(self._models)))]
-        for start in range(0, len(tokens), _CHUNK):
-            features = self._featurize(tokens[start : start + _CHUNK])
-            parts.append(np.stack([model.predict(features) for model in self._models], axis=1))
-        return np.concatenate(parts)
+
+        def price(rows: np.ndarray) -> np.ndarray:
+            features = self._featurize(rows)
+            return np.stack([model.predict(features) for model in self._models], axis=1)
+
+        return in_chunks(price, tokens)
 
 
 class CostModel:
@@ -122,15 +123,7 @@ class CostModel:
         observed: CostFeatures,
         scales: Scales,
     ) -> None:
-        """Fits all settings.
-
-        Args:
-          column: of the costs.
-          sources: that the network has learned.
-          target: N observations.
-          observed: the features of these.
-          scales: of the blocks.
-        """
+        """Fits all settings for one column of the costs; the rest as in `CostPredictor`."""
         of_sources = [log_costs(source)[:, column] for source in sources]
         values = log_costs(target)[:, column]
         self._column, self._scales = column, scales

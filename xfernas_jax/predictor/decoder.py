@@ -1,8 +1,15 @@
-"""Decoders: a latent `[B, S, D]` back to token logits, always within the space's mask."""
+"""Decoders: a latent `[B, S, D]` back to token logits, always within the space's mask.
+
+One is built as `decoder(mask, hidden_size)`. The call is for the loss: of a latent, its pooled
+embedding `[B, D]` and allowed tokens it gives `[B]` the mean over tokens of the negative
+log-likelihood, in nats. Free decoding is `start`, the carry before position 0, and then one `step`
+a position: it takes the token before (0, the start symbol, at position 0) and gives the next carry
+and logits `[B, V]`. The probabilities of the steps multiply to that of the call (tested).
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -13,35 +20,6 @@ from xfernas_jax.predictor.encoder import Mask, allowed_pairs, one_hot_pairs
 
 FORBIDDEN = -1e9  # logit of a token that its position does not allow
 LOGIT_CAP = 15.0  # of the parallel decoder
-
-
-class Decoder(Protocol):
-    """What every decoder module offers; it is built as `decoder(mask, hidden_size)`.
-
-    The call is for the loss; free decoding is `start` and then one `step` a position. The
-    probabilities of the steps multiply to that of the call (tested).
-    """
-
-    def __call__(self, latent: Array, embedding: Array, tokens: Array) -> Array:
-        """Returns `[B]` the mean over tokens of the negative log-likelihood, in nats.
-
-        Args:
-          latent: `[B, S, D]`.
-          embedding: `[B, D]`, the pooled latent.
-          tokens: `[B, L]`, each allowed at its position.
-        """
-        ...
-
-    def start(self, latent: Array, embedding: Array) -> Any:
-        """Returns the carry before position 0."""
-        ...
-
-    def step(self, carry: Any, latent: Array, previous: Array, position: Array) -> Any:
-        """Returns the next carry and the logits `[B, V]` of `position`.
-
-        `previous` holds the token `[B]` before it (0, the start symbol, at position 0).
-        """
-        ...
 
 
 class MlpDecoder(nn.Module):

@@ -1,8 +1,13 @@
-"""Encoders: token sequences to a latent `[B, S, D]`. NAO's LSTM, and a parallel one."""
+"""Encoders: token sequences to a latent `[B, S, D]`. NAO's LSTM, and a parallel one.
+
+One is built as `encoder(mask, latent_size, hidden_size)`. Calling it turns `[B, L]` tokens into a
+normalised latent; `normalize` puts any `[..., S, D]` back on the surface where latents lie; `pool`
+gives the architecture embedding `[..., D]`.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -21,25 +26,6 @@ def rms_normalize(x: Array, axes: tuple[int, ...] = (-1,)) -> Array:
 def l2_normalize(x: Array) -> Array:
     """Scales the last axis to length 1."""
     return x * jax.lax.rsqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True) + 1e-12)
-
-
-class Encoder(Protocol):
-    """What every encoder module offers; it is built as `encoder(mask, latent_size, hidden_size)`.
-
-    Calling it turns `[B, L]` tokens into a normalised latent `[B, S, D]`.
-    """
-
-    def __call__(self, tokens: Array) -> Array: ...
-
-    @staticmethod
-    def normalize(latent: Array) -> Array:
-        """Puts any `[..., S, D]` back on the surface where latents lie."""
-        ...
-
-    @staticmethod
-    def pool(latent: Array) -> Array:
-        """Returns the architecture embedding `[..., D]` of a latent `[..., S, D]`."""
-        ...
 
 
 class MlpEncoder(nn.Module):

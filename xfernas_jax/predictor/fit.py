@@ -16,18 +16,7 @@ from xfernas_jax.predictor.network import JointNetwork, Params
 
 
 class FitSettings(NamedTuple):
-    """What is no shape of a fit: other values of these use the same program.
-
-    Attributes:
-      num_steps: of the optimizer.
-      learning_rate: the peak.
-      weight_decay: decoupled, on all parameters.
-      score_weight: of the squared error.
-      reconstruction_weight: of the negative log-likelihood of the tokens.
-      residual_penalty: of the mean squared residual and task embedding.
-      embedding_dropout: share of the batch in which e is 0.
-      latent_noise: standard deviation of the noise on the latent, relative to its own rms.
-    """
+    """What is no shape of a fit, see `PredictorConfig`: other values use the same program."""
 
     num_steps: np.int32
     learning_rate: np.float32
@@ -39,26 +28,15 @@ class FitSettings(NamedTuple):
     latent_noise: np.float32
 
     @classmethod
-    def of(cls, config: PredictorConfig, with_target: bool) -> "FitSettings":
-        """Returns those of a fit on the sources, or of a round; `config` is resolved."""
-        c = config
+    def of(cls, c: PredictorConfig, with_target: bool) -> "FitSettings":
+        """Returns those of a fit on the sources, or of a round; `c` is resolved."""
         assert c.source_steps is not None
         assert c.latent_noise is not None
-        steps, rate = (
-            (c.target_steps, c.target_learning_rate)
-            if with_target
-            else (c.source_steps, c.source_learning_rate)
-        )
-        weights = (
-            rate,
-            c.weight_decay,
-            c.score_weight,
-            1.0 - c.score_weight,
-            c.residual_penalty,
-            c.embedding_dropout,
-            c.latent_noise,
-        )
-        return cls(np.int32(steps), *(np.float32(weight) for weight in weights))
+        rate = c.target_learning_rate if with_target else c.source_learning_rate
+        weights = (rate, c.weight_decay, c.score_weight, 1.0 - c.score_weight)
+        others = (c.residual_penalty, c.embedding_dropout, c.latent_noise)
+        numbers = [np.float32(number) for number in (*weights, *others)]
+        return cls(np.int32(c.target_steps if with_target else c.source_steps), *numbers)
 
 
 class _Batch(NamedTuple):

@@ -40,10 +40,6 @@ class FitData(NamedTuple):
     costs: np.ndarray
     knows_cost: np.ndarray
 
-    def to_bytes(self) -> list[bytes]:
-        """Returns the content of every array."""
-        return [np.ascontiguousarray(array).tobytes() for array in self]
-
 
 def join_sources(
     sources: Sequence[TaskHistory], unlabelled: np.ndarray, num_tasks: int, num_costs: int

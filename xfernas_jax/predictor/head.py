@@ -6,12 +6,12 @@ The head is refitted in closed form at each round, on the network's source score
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from xfernas_jax.errors import FlagError
-from xfernas_jax.predictor.ascent import LinearScores, ascend_linear, plan
+from xfernas_jax.predictor.ascent import KernelTerms, ascend, plan
 from xfernas_jax.predictor.base import ArchitectureNumbers, TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.costs import CostPredictor
@@ -24,7 +24,7 @@ from xfernas_jax.predictor.kernels import (
     kernel_matrices,
     measure_scales,
 )
-from xfernas_jax.predictor.padding import capacity, pad_rows
+from xfernas_jax.predictor.padding import capacity, in_chunks, pad_rows
 from xfernas_jax.predictor.relatedness import relatedness, similarity
 from xfernas_jax.predictor.scaling import standardize_clipped
 from xfernas_jax.predictor.source_model import SourceModel
@@ -35,7 +35,6 @@ _MAX_NONE = 0.6  # prior weight of "no transfer" above which a search starts as 
 _NUM_OBJECTIVES = 4  # of an ascent: the mean, and the means of single hypotheses
 _MIN_ROWS = 128
 _MAX_OBSERVED = 256
-_CHUNK = 8192
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,7 +62,8 @@ class _Prior:
         blocks = [found.z, found.hidden]
         if self.numbers is not None:
             blocks.append(self.numbers(tokens))
-        scores, *blocks = (np.asarray(x, np.float64) for x in (found.scores, *blocks))
+        scores = self.model.ensemble.source_scores(found)
+        scores, *blocks = (np.asarray(x, np.float64) for x in (scores, *blocks))
         return _Features(scores, tuple(blocks))
 
     def kernels(self, first: _Features, second: _Features) -> np.ndarray:
@@ -137,7 +137,7 @@ class HeadSurrogate:
             target.name,
             [source.name for source in self._model.sources],
             posterior.mean(tokens),
-            self._model.features(tokens).scores,
+            self._model.scores(tokens),
             posterior.source_coefficients(),
             posterior.no_transfer_probability,
         )
@@ -151,7 +151,7 @@ class HeadSurrogate:
         if self._numbers is not None:
             numbers, block = _standardized(self._numbers, tokens)
             blocks.append(block)
-        consensus = consensus_weights(reference.scores)
+        consensus = consensus_weights(self._model.ensemble.source_scores(reference))
         scales = measure_scales(tuple(blocks))
         return _Prior(self._model, *self._hypotheses, consensus, scales, numbers)
 
@@ -229,11 +229,12 @@ class HeadPosterior:
 
     def mean(self, tokens: np.ndarray) -> np.ndarray:
         """Returns `[N]`; see `Posterior.mean`."""
-        parts = [
-            self._mean(features, self._prior.kernels(features, self._seen), self._weights)
-            for features in self._chunks(tokens)
-        ]
-        return np.concatenate([np.zeros(0), *parts])
+
+        def score(rows: np.ndarray) -> np.ndarray:
+            features = self._prior.features(rows)
+            return self._mean(features, self._prior.kernels(features, self._seen), self._weights)
+
+        return in_chunks(score, tokens)
 
     def costs(self, tokens: np.ndarray) -> np.ndarray:
         """Returns `[N, C]`; see `Posterior.costs`."""
@@ -257,10 +258,10 @@ class HeadPosterior:
         """Ascends the mean and the means of three hypotheses; see `Posterior.ascend`."""
         config, ensemble = self._prior.model.config, self._prior.model.ensemble
         trajectories = plan(rng, starts, config)
-        args = (ensemble.params, ensemble.is_source, self._functions(rng), trajectories)
-        return np.asarray(ascend_linear(ensemble.network, config.ascent_steps, *args))
+        args = (ensemble.params, ensemble.is_source, *self._functions(rng), trajectories)
+        return np.asarray(ascend(ensemble.network, config.ascent_steps, *args))
 
-    def _functions(self, rng: np.random.Generator) -> LinearScores:
+    def _functions(self, rng: np.random.Generator) -> tuple[np.ndarray, KernelTerms]:
         """Returns the mean, and the means of hypotheses drawn by weight, as far as z knows them."""
         count, num_sources = self._seen.scores.shape
         is_source = self._prior.model.ensemble.is_source > 0.0
@@ -275,8 +276,7 @@ class HeadPosterior:
         on_kernels = np.asarray([kernels[:known] for *_, kernels in found], np.float32)
         rows, scales = capacity(count, _MIN_ROWS), self._prior.scales
         blocks = [np.asarray(block, np.float32) for block in self._seen.blocks[:_NUM_LATENT]]
-        return LinearScores(
-            on_scores,
+        return on_scores, KernelTerms(
             np.pad(on_kernels, ((0, 0), (0, 0), (0, rows - count))),
             tuple(pad_rows(block, rows, 0.0) for block in blocks),
             tuple(np.asarray(center, np.float32) for center in scales.center[:_NUM_LATENT]),
@@ -292,10 +292,6 @@ class HeadPosterior:
     def _only(self, which: int) -> np.ndarray:
         """Returns weights `[H]` of one hypothesis alone."""
         return np.eye(len(self._weights))[which]
-
-    def _chunks(self, tokens: np.ndarray) -> Iterator[_Features]:
-        for start in range(0, len(tokens), _CHUNK):
-            yield self._prior.features(tokens[start : start + _CHUNK])
 
     def _coefficients(self, weights: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """Writes a mixture of posterior means as one function of an architecture.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xfernas_jax.predictor.ascent import ascend_target, plan
+from xfernas_jax.predictor.ascent import ascend, plan
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.costs import CostPredictor
@@ -26,13 +26,11 @@ class JointPosterior:
     Attributes:
       ensemble: the fit.
       config: resolved.
-      use_embedding: 1.0, or 0.0 without target observations: then u alone predicts.
       cost_predictor: None where there are no costs.
     """
 
     ensemble: Ensemble
     config: PredictorConfig
-    use_embedding: np.float32
     cost_predictor: CostPredictor | None = None
 
     def mean(self, tokens: np.ndarray) -> np.ndarray:
@@ -41,12 +39,12 @@ class JointPosterior:
 
     def sample(self, rng: np.random.Generator, count: int, tokens: np.ndarray) -> np.ndarray:
         """Returns the scores of random members, none twice before all had their turn."""
-        members = np.resize(rng.permutation(self.ensemble.num_members), count)
+        members = np.resize(rng.permutation(self.config.num_members), count)
         return self.member_scores(tokens)[members]
 
     def member_scores(self, tokens: np.ndarray) -> np.ndarray:
         """Returns the standardised score `[E, N]` by each member."""
-        return self.ensemble.target_scores(tokens, self.use_embedding)
+        return self.ensemble.target_scores(tokens)
 
     def costs(self, tokens: np.ndarray) -> np.ndarray:
         """Returns `[N, C]`; see `Posterior.costs`."""
@@ -57,8 +55,9 @@ class JointPosterior:
     def ascend(self, rng: np.random.Generator, starts: np.ndarray) -> np.ndarray:
         """Ascends the mean; see `Posterior.ascend`."""
         e, trajectories = self.ensemble, plan(rng, starts, self.config)
-        args = (e.params, e.is_source, self.use_embedding, trajectories)
-        return np.asarray(ascend_target(e.network, self.config.ascent_steps, *args))
+        on_scores = np.eye(e.network.num_tasks, dtype=np.float32)[[TARGET]]
+        args = (e.params, e.is_source, on_scores, None, trajectories)
+        return np.asarray(ascend(e.network, self.config.ascent_steps, *args))
 
 
 class JointSurrogate:
@@ -83,8 +82,10 @@ class JointSurrogate:
 
     @functools.cached_property
     def source_posterior(self) -> JointPosterior:
-        """The fit on the sources alone: u of the sources' network, e = 0."""
-        return JointPosterior(self._model.ensemble, self._model.config, np.float32(0.0))
+        """The fit on the sources alone: u of the sources' network, since the target's e is 0."""
+        fit = self._model.ensemble
+        params = _center_target(fit.params, fit.is_source)
+        return JointPosterior(dataclasses.replace(fit, params=params), self._model.config)
 
     def condition(self, target: TaskHistory) -> JointPosterior:
         """Fits sources and target jointly, from the sources' fit; see `Surrogate`."""
@@ -100,23 +101,23 @@ class JointSurrogate:
             # sources' network says by how much, which puts them on the sources' scale.
             scores = scores + start.member_scores(tokens).mean()
         data = add_target(model.data, tokens, scores.astype(np.float32), model.config.target_share)
-        params = _center_target(start.ensemble.params, data.is_source)
-        params = model.fit(params, data, with_target=True)
+        params = model.fit(start.ensemble.params, data, with_target=True)
         ensemble = dataclasses.replace(start.ensemble, params=params)
-        return JointPosterior(ensemble, model.config, np.float32(1.0), costs)
+        return JointPosterior(ensemble, model.config, costs)
 
     def relations(self, target: TaskHistory) -> TaskRelations | None:
         """Returns how the tasks relate; see `ExplainingSurrogate`."""
         if not self._model.sources:
             return None
         posterior, tokens = self.condition(target), self._model.reference
-        names = [source.name for source in self._model.sources]
-        mix = np.full(len(names), 1.0 / len(names))
-        ensemble = posterior.ensemble
-        if posterior.use_embedding:
-            mix = mix_of_sources(ensemble.params["task_embedding"], TARGET, ensemble.is_source)
-        scores = ensemble.features(tokens).scores
-        return relate(target.name, names, posterior.mean(tokens), scores, mix)
+        fit = posterior.ensemble
+        return relate(
+            target.name,
+            [source.name for source in self._model.sources],
+            posterior.mean(tokens),
+            fit.source_scores(fit.features(tokens)),
+            mix_of_sources(fit.params["task_embedding"], TARGET, fit.is_source),
+        )
 
 
 def _center_target(params: Params, is_source: np.ndarray) -> Params:

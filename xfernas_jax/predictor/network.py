@@ -85,11 +85,11 @@ class JointNetwork(nn.Module):
         """Returns `[B, C]` standardised log costs."""
         return self.heads.predict_costs(rms_normalize(self.encoder.pool(latent)))
 
-    def all_scores(self, latent: Array, is_source: Array) -> tuple[Array, Array, Array]:
-        """Returns scores for every task `[B, T]`, embedding `[B, D]` and hidden layer `[B, H]`."""
+    def features(self, latent: Array, is_source: Array) -> tuple[Array, Array, Array, Array]:
+        """Returns scores `[B, T]`, embedding `[B, D]`, hidden layer `[B, H]`, costs `[B, C]`."""
         z = rms_normalize(self.encoder.pool(latent))
         scores, hidden = self.heads.all_tasks(z, self.embeddings(is_source))
-        return scores, z, hidden
+        return scores, z, hidden, self.heads.predict_costs(z)
 
     def embeddings(self, is_source: Array) -> Array:
         """Returns the centred task embeddings `[T, K]`."""

@@ -1,9 +1,7 @@
 """The surrogates by name, and how one is built."""
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import cast
 
 from xfernas_jax.errors import FlagError
 from xfernas_jax.predictor.base import ArchitectureNumbers, Surrogate, TaskHistory
@@ -11,7 +9,7 @@ from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.head import HeadSurrogate
 from xfernas_jax.predictor.joint import JointSurrogate
 from xfernas_jax.space.base import Space
-from xfernas_jax.user_code import load_user_object
+from xfernas_jax.user_code import find_builder
 
 Builder = Callable[
     [Space, Sequence[TaskHistory], PredictorConfig, ArchitectureNumbers | None], Surrogate
@@ -54,7 +52,8 @@ def make_surrogate(
       FlagError: there is no such surrogate, it takes no numbers, or what was built is none.
       HistoryError: a source is not of this space.
     """
-    build = _load(name) if ":" in name else _find(name)
+    call = "NAME(space, sources, config, numbers)"
+    build: Builder = find_builder(name, SURROGATES, "surrogate", "--surrogate", call)
     surrogate = build(space, sources, PredictorConfig() if config is None else config, numbers)
     if ":" in name and not isinstance(surrogate, Surrogate):
         raise FlagError(
@@ -62,24 +61,3 @@ def make_surrogate(
             f"`trusts_sources`, see xfernas_jax.predictor.base.Surrogate. Got {surrogate!r:.80}."
         )
     return surrogate
-
-
-def _find(name: str) -> Builder:
-    if name not in SURROGATES:
-        near = difflib.get_close_matches(name, SURROGATES, n=1)
-        hint = f"Did you mean {near[0]}? " if near else ""
-        raise FlagError(
-            f"Unknown surrogate {name!r} (--surrogate). {hint}Known: {', '.join(SURROGATES)}; "
-            "one of your own is module:NAME."
-        )
-    return SURROGATES[name]
-
-
-def _load(address: str) -> Builder:
-    builder = load_user_object(address, "surrogate", FlagError)
-    if not callable(builder):
-        raise FlagError(
-            f"Surrogate {address!r} must be callable as NAME(space, sources, config, numbers). "
-            f"Found {builder!r:.80}."
-        )
-    return cast(Builder, builder)

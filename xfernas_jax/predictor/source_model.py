@@ -99,7 +99,7 @@ class SourceModel:
             jax.default_backend().encode(),
             repr(self.network).encode(),
             repr([float(number) for number in numbers]).encode(),
-            *self.data.to_bytes(),
+            *(np.ascontiguousarray(array).tobytes() for array in self.data),
         )
 
     @functools.cached_property
@@ -121,8 +121,12 @@ class SourceModel:
         return jax.tree.map(np.asarray, fitted)
 
     def features(self, tokens: np.ndarray) -> Features:
-        """Returns scores `[N, J]` and the features that they are computed from."""
+        """Returns what the network says of `[N, L]` tokens."""
         return self.ensemble.features(tokens)
+
+    def scores(self, tokens: np.ndarray) -> np.ndarray:
+        """Returns `[N, J]` the score for each source, mean over the members."""
+        return self.ensemble.source_scores(self.features(tokens))
 
     def cost_predictor(self, target: TaskHistory) -> CostPredictor | None:
         """Returns what predicts the target's costs; None where it has none."""
@@ -148,7 +152,7 @@ class SourceModel:
         found, (length, vocabulary) = self.features(tokens), self._mask.shape
         one_hot = np.eye(vocabulary)[tokens].reshape(len(tokens), length * vocabulary)
         blocks = (found.z.astype(np.float64), found.hidden.astype(np.float64), one_hot)
-        return CostFeatures(self.ensemble.costs(tokens).astype(np.float64), blocks)
+        return CostFeatures(found.costs.astype(np.float64), blocks)
 
 
 def _check_tokens(history: TaskHistory, mask: np.ndarray) -> None:
