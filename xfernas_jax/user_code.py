@@ -1,11 +1,9 @@
 """Objects of a user's own package, named `module:NAME`."""
 
-import difflib
 import importlib
-from collections.abc import Mapping
 from typing import Any
 
-from xfernas_jax.errors import FlagError, UserError
+from xfernas_jax.errors import UserError
 
 
 def load_user_object(address: str, what: str, error: type[UserError]) -> Any:
@@ -34,31 +32,3 @@ def load_user_object(address: str, what: str, error: type[UserError]) -> Any:
             f"({text:.200}); is its folder on PYTHONPATH?"
         ) from reason
     return getattr(module, attribute, None)
-
-
-def find_builder(name: str, known: Mapping[str, Any], what: str, flag: str, call: str) -> Any:
-    """Returns what `known` has under `name`, or a callable of the user's own.
-
-    Args:
-      name: in `known`, or `module:NAME`.
-      known: builders by name.
-      what: they build, for messages: "surrogate".
-      flag: that the name comes from.
-      call: how a builder is called: "NAME(space, sources)".
-
-    Raises:
-      FlagError: the name is unknown (a near one is proposed), or stands for no callable.
-    """
-    if ":" not in name and name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"Did you mean {near[0]}? " if near else ""
-        raise FlagError(
-            f"Unknown {what} {name!r} ({flag}). {hint}Known: {', '.join(known)}; "
-            "one of your own is module:NAME."
-        )
-    builder = known[name] if name in known else load_user_object(name, what, FlagError)
-    if not callable(builder):
-        raise FlagError(
-            f"{what.capitalize()} {name!r} must be callable as {call}. Found {builder!r:.80}."
-        )
-    return builder

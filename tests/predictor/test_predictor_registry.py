@@ -10,6 +10,7 @@ from xfernas_jax.predictor.base import Surrogate, TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.registry import SURROGATES, make_surrogate
 from xfernas_jax.search.registry import SearchConfig, make_optimizer
+from xfernas_jax.search.seen import Seen
 from xfernas_jax.space import get_space
 
 SPACE = get_space("nasbench201")
@@ -78,7 +79,7 @@ def test_a_search_follows_a_surrogate_of_ones_own(own: str) -> None:
     sources = [TaskHistory("s", tokens, np.arange(40.0))]
     config = SearchConfig(surrogate=f"{own}:Sums")
     optimizer = make_optimizer("xfer_nao", SPACE, sources, config)
-    (first,) = optimizer.suggest(np.random.default_rng(0), 1)
+    (first,) = optimizer.suggest(Seen(SPACE), np.random.default_rng(0), 1)
     assert first.predicted == tokens.sum(1).max()
 
 
@@ -89,8 +90,8 @@ def test_a_search_follows_a_surrogate_of_ones_own(own: str) -> None:
         ("gp", "Known: head, joint; one of your own is module:NAME"),
         ("no_such_module:Sums", "cannot be imported"),
         ("own_surrogates:nothing", "must build an object with `condition`"),
-        ("own_surrogates:text", "must be callable as NAME"),
-        ("own_surrogates:missing", "must be callable as NAME"),
+        ("own_surrogates:text", "be callable as NAME"),
+        ("own_surrogates:missing", "be callable as NAME"),
     ],
 )
 def test_what_builds_no_surrogate_is_refused(own: str, name: str, message: str) -> None:

@@ -8,8 +8,8 @@ from xfernas_jax.predictor.base import ArchitectureNumbers, Surrogate, TaskHisto
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.head import HeadSurrogate
 from xfernas_jax.predictor.joint import JointSurrogate
+from xfernas_jax.registry import Registry
 from xfernas_jax.space.base import Space
-from xfernas_jax.user_code import find_builder
 
 Builder = Callable[
     [Space, Sequence[TaskHistory], PredictorConfig, ArchitectureNumbers | None], Surrogate
@@ -52,8 +52,8 @@ def make_surrogate(
       FlagError: there is no such surrogate, it takes no numbers, or what was built is none.
       HistoryError: a source is not of this space.
     """
-    call = "NAME(space, sources, config, numbers)"
-    build: Builder = find_builder(name, SURROGATES, "surrogate", "--surrogate", call)
+    expected = "be callable as NAME(space, sources, config, numbers)"
+    build = Registry("surrogate", "--surrogate", SURROGATES, expected).find(name)
     surrogate = build(space, sources, PredictorConfig() if config is None else config, numbers)
     if ":" in name and not isinstance(surrogate, Surrogate):
         raise FlagError(

@@ -4,11 +4,10 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from xfernas_jax.predictor.registry import make_surrogate
-
 from xfernas_jax.errors import FlagError
 from xfernas_jax.predictor.base import ArchitectureNumbers, TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
+from xfernas_jax.predictor.registry import make_surrogate
 from xfernas_jax.registry import Registry
 from xfernas_jax.search.bananas import Bananas, PredictorEvolution
 from xfernas_jax.search.base import Optimizer
