@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,7 @@ QUICK_SEARCH = [
 
 def kill_running(executor: RayExecutor) -> None:
     """Kills the only actor that has a task."""
+    worker: Any
     (worker,) = executor._running
     os.kill(worker.place.process, signal.SIGKILL)
 

@@ -1,6 +1,6 @@
 import collections
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -64,17 +64,20 @@ def test_jobs_run_in_order_and_are_told_to_the_watcher() -> None:
 def test_the_rule_of_a_job_reaches_its_evaluation() -> None:
     rules: list[Any] = []
 
+    def never(values: Sequence[float]) -> bool:
+        return False
+
     class Asked(Toy):
         def evaluate(self, job: Job, on_epoch: Any = None, stop: Any = None) -> Scored:
             rules.append(stop)
             return super().evaluate(job)
 
     with closing(InProcessExecutor(Asked())) as executor:
-        executor.submit(JOBS[0], min)
+        executor.submit(JOBS[0], never)
         executor.submit(JOBS[1])
         for _ in range(2):
             executor.next_finished(Record())
-    assert rules == [min, None]
+    assert rules == [never, None]
 
 
 def raises(error: BaseException) -> Any:
@@ -132,7 +135,7 @@ def compilations() -> Iterator[list[str]]:
     """Names of the threads that compiled a step."""
     names: list[str] = []
 
-    def note(event: str, seconds: float, **about: Any) -> None:
+    def note(event: str, duration_secs: float, **about: str | int) -> None:
         if event.endswith("/backend_compile_duration") and about.get("fun_name") == "jit(_fun)":
             names.append(threading.current_thread().name)
 

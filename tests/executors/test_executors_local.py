@@ -85,6 +85,7 @@ def test_a_worker_that_dies_is_replaced_and_its_evaluation_is_the_same(
     class Kills(Record):
         def started(self, job: Any) -> None:
             if not self.started_numbers:
+                worker: Any
                 (worker,) = two_workers._running
                 assert worker._process is not None
                 worker._process.send_signal(signal.SIGKILL)

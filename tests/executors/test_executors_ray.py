@@ -75,7 +75,11 @@ def test_progress_and_results_of_two_actors_come_here(two_workers: RayExecutor) 
 
 
 def test_two_actors_of_a_node_run_on_different_cores(two_workers: RayExecutor) -> None:
-    shares = {worker.place.process: worker.share for worker in two_workers._actors}
+    shares = {
+        worker.place.process: worker.share
+        for worker in two_workers._actors
+        if worker.place is not None
+    }
     assert sorted(shares.values()) == [0, 1]
     every = sorted(os.sched_getaffinity(0))
     for process, share in shares.items():
@@ -133,7 +137,9 @@ def test_a_users_mistake_in_an_actor_is_raised_here(own_ray: None) -> None:
 
 def test_devices_that_jax_does_not_find_on_a_node_are_named(own_ray: None) -> None:
     class Unseen(Reservation):
-        options = ONE_CPU.options  # Ray has room for it
+        @property
+        def options(self) -> dict[str, Any]:
+            return ONE_CPU.options  # Ray has room for it
 
     with (
         closing(RayExecutor(quick_spec(), OWN, Unseen("gpu", 1), 1)) as executor,

@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import pathlib
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from executor_cases import CELLS, Record, quick_setup, timeless
+from executor_cases import CELLS, OWN, Record, job, quick_spec, timeless
 from ray_cases import (
     NEEDS_RAY,
     check_none_left,
@@ -19,9 +20,7 @@ from ray_cases import (
     start_search,
 )
 
-from xfernas_jax.errors import WorkerError
 from xfernas_jax.executors import ray_cluster
-from xfernas_jax.executors.base import Job
 from xfernas_jax.executors.ray import RayExecutor
 from xfernas_jax.executors.ray_resources import Reservation, reserve
 
@@ -53,16 +52,16 @@ def test_a_lost_node_costs_no_evaluation_and_no_finished_epoch(
     cluster: Any, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     nodes = {node.node_id: node for node in (add_node(cluster), add_node(cluster))}
-    setup = dataclasses.replace(
-        quick_setup("train.epochs=40"), unfinished_dir=str(tmp_path), checkpoint_seconds=0.0
+    runtime = dataclasses.replace(
+        OWN, unfinished_dir=str(tmp_path), evaluation_checkpoint_seconds=1e-9
     )
     reserved, num_workers = reserve(ray_cluster.living_nodes(), 1)
     assert (reserved, num_workers) == (Reservation("cpu", 1), 2)
-    jobs = [Job(0, CELLS[0], seed=0), Job(1, CELLS[1], seed=1)]
+    jobs = [job(0, CELLS[0], seed=0), job(1, CELLS[1], seed=1)]
 
     class Removes(Record):
-        def epoch(self, job: Any, epoch: int, valid_accuracy: float) -> None:
-            super().epoch(job, epoch, valid_accuracy)
+        def epoch(self, job: Any, epoch: int, value: float) -> None:
+            super().epoch(job, epoch, value)
             if epoch == 5 and len(nodes) == 2:
                 places = {task.job.number: w.place for w, task in executor._running.items()}
                 lost.append(job.number)
@@ -71,17 +70,18 @@ def test_a_lost_node_costs_no_evaluation_and_no_finished_epoch(
 
     lost: list[int] = []
     watch = Removes()
-    with closing(RayExecutor(setup, reserved, num_workers)) as executor:
-        for job in jobs:
-            executor.submit(job)
+    spec = quick_spec("train.epochs=40")
+    with closing(RayExecutor(spec, runtime, reserved, num_workers)) as executor:
+        for each in jobs:
+            executor.submit(each)
         found = dict(executor.next_finished(watch) for _ in jobs)
         (number,) = lost
         executor.submit(jobs[number])
         whole = executor.next_finished(Record())[1]
-    broken = found[jobs[number]]
-    assert timeless(broken.evaluation) == timeless(whole.evaluation)
-    jax.tree.map(np.testing.assert_array_equal, broken.variables, whole.variables)
-    assert all(scored.evaluation.status == "complete" for scored in found.values())
+    cut_off = found[jobs[number]]
+    assert timeless(cut_off.result) == timeless(whole.result)
+    jax.tree.map(np.testing.assert_array_equal, cut_off.variables, whole.variables)
+    assert all(scored.result.status == "complete" for scored in found.values())
     assert "it cannot be reached" in caplog.text or "its node has died" in caplog.text
     assert "try 2 of 3" in caplog.text
     epochs = [epoch for told, epoch in watch.epochs if told == number]
@@ -94,19 +94,19 @@ def test_a_node_that_joins_later_takes_the_place_of_a_lost_one(
     cluster: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     node = add_node(cluster)
-    with closing(RayExecutor(quick_setup(), Reservation("cpu", 1), 1)) as executor:
-        executor.submit(Job(0, CELLS[0], seed=0))
+    with closing(RayExecutor(quick_spec(), OWN, Reservation("cpu", 1), 1)) as executor:
+        executor.submit(job(0, CELLS[0], seed=0))
         executor.next_finished(Record())
         cluster.remove_node(node, allow_graceful=False)
         node = add_node(cluster)
-        executor.submit(Job(1, CELLS[0], seed=0))
-        job, scored = executor.next_finished(Record())
-    assert (job.number, scored.evaluation.status) == (1, "complete")
+        executor.submit(job(1, CELLS[0], seed=0))
+        finished, scored = executor.next_finished(Record())
+    assert (finished.number, scored.result.status) == (1, "complete")
     assert "died" in caplog.text
     cluster.remove_node(node)
 
 
-def test_an_evaluation_over_which_every_actor_dies_is_given_up(
+def test_an_evaluation_over_which_every_actor_dies_is_broken(
     cluster: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     class KillsAll(Record):
@@ -114,13 +114,14 @@ def test_an_evaluation_over_which_every_actor_dies_is_given_up(
             kill_running(executor)
 
     node = add_node(cluster)
-    setup = quick_setup("train.epochs=100000")
+    spec = quick_spec("train.epochs=100000")
+    with closing(RayExecutor(spec, OWN, Reservation("cpu", 1), 1)) as executor:
+        executor.submit(job(0, CELLS[0], seed=0))
+        _, scored = executor.next_finished(KillsAll())
+    assert scored.result.status == "broken"
     expected = r"Ray worker 0 on .* died over evaluation 1 .*, as 2"
-    with closing(RayExecutor(setup, Reservation("cpu", 1), 1)) as executor:
-        executor.submit(Job(0, CELLS[0], seed=0))
-        with pytest.raises(WorkerError, match=expected):
-            executor.next_finished(KillsAll())
-    assert len(caplog.records) == 2
+    assert re.match(expected, scored.result.failure)
+    assert len(caplog.records) == 3
     cluster.remove_node(node)
 
 

@@ -94,12 +94,12 @@ def test_values_enter_and_leave_unchanged_and_start_alike(cell: TopologyCell) ->
 def test_a_second_network_traces_and_compiles_nothing() -> None:
     recipe = get_recipe("cpu", ["train.epochs=1", "network.filters=4", "data.train_examples=128"])
     benchmark = TrainedEvaluator(SPACE, load_dataset("digits", recipe.data), recipe)
-    benchmark.evaluate(NASBENCH201_BEST, 1)
+    benchmark.train(NASBENCH201_BEST, 1)
     events: list[str] = []
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, _, **__: events.append(event)
     )
-    benchmark.evaluate(POOLS, 1)
+    benchmark.train(POOLS, 1)
     assert not events
     jax.jit(lambda x: x + 1.0)(1.0)
     assert events  # the listener hears compilations

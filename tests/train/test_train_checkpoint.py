@@ -31,7 +31,7 @@ def state(value: float) -> TrainState:
     return fresh.replace(step=np.asarray(int(value), np.int32))
 
 
-def save_epochs(folder: pathlib.Path, epochs: int, **kwargs: int) -> None:
+def save_epochs(folder: pathlib.Path, epochs: int, **kwargs: Any) -> None:
     with closing(TrainingCheckpoints(folder, IDENTITY, **kwargs)) as checkpoints:
         for epoch in range(1, epochs + 1):
             curves = {"losses": [1.0 / e for e in range(1, epoch + 1)], "curve": [0.5] * epoch}

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import pathlib
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from xfernas_jax.history.record import Job, Purpose
 from xfernas_jax.nn.costs import COSTS
 from xfernas_jax.space import NASBENCH201_BEST, get_space
 from xfernas_jax.space.nasbench201 import TopologyCell
+from xfernas_jax.train.scores import METRICS
 
 SPACE = get_space("nasbench201")
 LIGHT = TopologyCell(("nor_conv_1x1", "none", "none", "avg_pool_3x3", "identity", "none"))
@@ -89,6 +91,15 @@ def test_divergence_is_a_failed_evaluation_that_names_the_epoch() -> None:
     assert result.status == "failed"
     assert result.value is None
     assert "The loss is not finite in epoch 1" in result.failure
+
+
+def test_a_metric_that_is_not_finite_fails_the_evaluation_under_its_name() -> None:
+    broken = dataclasses.replace(
+        METRICS["log_loss"], name="ratio", label="ratio", finish=lambda sums, count: math.nan
+    )
+    result = benchmark([], metric=broken).evaluate(job()).result
+    assert result.status == "failed"
+    assert result.failure == "The ratio is not finite in epoch 1."
 
 
 def test_a_batch_that_devices_do_not_divide_is_refused() -> None:

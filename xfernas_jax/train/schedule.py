@@ -3,6 +3,7 @@
 import optax
 
 from xfernas_jax.errors import RecipeError
+from xfernas_jax.registry import near_hint
 from xfernas_jax.train.config import TrainConfig
 from xfernas_jax.user_code import load_user_object
 
@@ -37,8 +38,8 @@ def _named_optimizer(config: TrainConfig, schedule: optax.Schedule) -> optax.Gra
         build = getattr(optax, name, None)
     if not callable(build):
         raise RecipeError(
-            f"train.optimizer {name!r} does not exist; name an Optax optimizer, such as 'adamw', "
-            "or 'module:FUNCTION' of your own."
+            f"train.optimizer {name!r} does not exist. {near_hint(name, dir(optax))}Name an Optax "
+            "optimizer, such as 'adamw', or 'module:FUNCTION' of your own."
         )
     try:
         built = build(schedule)
