@@ -55,7 +55,7 @@ def written(folder: pathlib.Path) -> list[str]:
         (["search", "--surrogate=heads"], ["heads", "head, joint"]),
         (["search", "--schedule=round"], ["round", "Did you mean rounds?", "rounds, async"]),
         (["search", "--metric=macro_f2"], ["macro_f2", "Did you mean macro_f1?"]),
-        (["train", "--metric=math:pi"], ["math:pi", "--metric"]),
+        (["search", "--metric=math:pi"], ["math:pi", "--metric"]),
         (["search", "--pareto=flop"], ["flop", "Did you mean flops?"]),
         (["collect", "--costs=param"], ["param", "Did you mean params?"]),
         (["search", "--max_cost=params"], ["--max_cost=params", "NAME=LIMIT"]),
