@@ -18,7 +18,7 @@ from xfernas_jax.space.base import Space
 
 
 def to_json(
-    spec: StudySpec, space: Space, sources: Sequence[str], outcome: Outcome, num_devices: int
+    spec: StudySpec, space: Space, sources: Sequence[str], outcome: Outcome
 ) -> dict[str, Any]:
     """Returns what is recorded of a search that ended; `search.result.read_result` reads it.
 
@@ -27,7 +27,6 @@ def to_json(
       space: of the genotypes.
       sources: names of those that it learned from.
       outcome: that it ended with.
-      num_devices: of each evaluation.
     """
     metric, params = spec.task.metric.name, outcome.costs.get("params")
     values = [finalist.values for finalist in outcome.finalists]
@@ -51,7 +50,6 @@ def to_json(
         "epochs_saved": outcome.epochs_saved,
         "incumbent_curve": list(outcome.incumbent_curve),
         "variables": outcome.variables_name,
-        "devices_per_evaluation": num_devices,
         "dataset_flag": "" if flags.OBJECTIVE.value else flags.DATASET.value,
         "data_dir": flags.DATA_DIR.value,
         "costs": dict(outcome.costs),

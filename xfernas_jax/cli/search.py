@@ -1,6 +1,7 @@
 """The verb `search`; without a verb: the demo."""
 
 import dataclasses
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any, cast
@@ -9,13 +10,13 @@ import numpy as np
 
 from xfernas_jax.cli import flags, goals, inputs, outcome, tensorboard
 from xfernas_jax.cli.executors import open_executor
-from xfernas_jax.cli.inputs import STUDIES
 from xfernas_jax.cli.listening import listening
 from xfernas_jax.cli.progress import console
 from xfernas_jax.cli.scoring import Scoring, scoring
 from xfernas_jax.cli.sources import Learned, choose_sources
 from xfernas_jax.errors import FlagError, UserError
-from xfernas_jax.history import Evaluation, Storage
+from xfernas_jax.executors.base import Executor
+from xfernas_jax.history import Evaluation, Record, Storage, StudySpec
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.search.base import Optimizer
@@ -24,6 +25,7 @@ from xfernas_jax.search.early_stop import EarlyStop, make_early_stop
 from xfernas_jax.search.plan import SearchPlan
 from xfernas_jax.search.registry import SearchConfig, make_optimizer
 from xfernas_jax.search.result import read_result
+from xfernas_jax.search.schedule import make_schedule
 from xfernas_jax.search.search import Search
 from xfernas_jax.search.seen import Seen
 from xfernas_jax.search.sources import source_curves, task_histories
@@ -33,54 +35,65 @@ from xfernas_jax.train.checkpoint import VariablesStore
 from xfernas_jax.user_code import load_user_object
 
 
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What the flags ask for.
+
+    Attributes:
+      space: to search in.
+      scored: what scores.
+      goal: what may win.
+      plan: size and order.
+      spec: of the study.
+    """
+
+    space: Space
+    scored: Scoring
+    goal: Goal
+    plan: SearchPlan
+    spec: StudySpec
+
+    @property
+    def at_once(self) -> int:
+        """Evaluations that there are to run at the same time."""
+        is_in_rounds = self.plan.schedule == "rounds"
+        return self.plan.batch_size if is_in_rounds else self.plan.budget_evaluations
+
+
 def search() -> None:
     """Searches an architecture for one task, reusing the histories of others."""
     inputs.check_output()
     event_files = tensorboard.folder()
-    space = get_space(flags.SPACE.value)
-    scored = scoring(space)
-    goal, plan = goals.goal(scored.task.metric), _plan(scored)
-    config = _config(scored, goal, plan)
-    spec = inputs.study_spec("search", scored.task, space, scored.recipe, config)
-    folder = inputs.folder_of(STUDIES, spec.name)
-    at_once = plan.batch_size if plan.schedule == "rounds" else plan.budget_evaluations
-    executor, num_devices = open_executor(scored, spec.name, at_once)
+    asked = _asked()
+    space, spec = asked.space, asked.spec
+    executor, num_devices = open_executor(asked.scored, spec.name, asked.at_once)
     with (
         closing(executor),
         inputs.open_storage() as storage,
-        _control_unless_finished(storage, spec.name, plan, scored.runtime_words),
+        _control_unless_finished(storage, asked),
     ):
-        console.print(f"Study {spec.name}: {scored.task.dataset} in {space.name}, {scored.label}")
+        console.print(
+            f"Study {spec.name}: {spec.task.dataset} in {space.name}, {asked.scored.label}"
+        )
         learned = choose_sources(storage, space, spec)
-        spec = dataclasses.replace(spec, config={**spec.config, "source_studies": learned.counts})
-        early_stop = _early_stop(scored, learned)
-        optimizer = _optimizer(space, learned, goal)
-        storage.create_or_open(spec)
-        result = _finished(storage, spec.name, plan, scored.runtime_words)
+        optimizer = _optimizer(space, learned, asked.goal)
+        config = {**spec.config, "source_studies": learned.counts}
+        storage.create_or_open(dataclasses.replace(spec, config=config))
+        result = _finished(storage, asked)
         if result is not None:
             console.print("This study is finished; nothing is trained or tested again.")
         else:
-            start = Seen(space, goal, learned.prior, known_costs=scored.known_costs)
             record = storage.record(spec.name)
-            keeper = VariablesStore(folder / "variables") if scored.is_trained else None
-            total = plan.budget_evaluations
-            with listening(total, executor, record, spec, goal, event_files) as listener:
-                desk = Desk(executor, record, spec.recipe, listener, keeper, scored.runtime_words)
-                found = Search(optimizer, desk, plan, start, early_stop).run()
-            if found is None:
-                raise UserError(_no_result(spec.name, desk.record.evaluations(), goal))
-            names = [source.name for source in learned.sources]
-            seen = start.then(desk.recorded("search"))
-            result = {
-                **outcome.to_json(spec, space, names, found, num_devices),
-                "relations": outcome.relations(optimizer, seen),
-            }
+            found = _run(asked, learned, optimizer, executor, record, event_files)
+            result = {**found, "devices_per_evaluation": num_devices}
             record.set_result(result)
     outcome.hand_over(space, result, spec.task.metric)
 
 
-def _plan(scored: Scoring) -> SearchPlan:
-    return SearchPlan(
+def _asked() -> _Asked:
+    space = get_space(flags.SPACE.value)
+    scored = scoring(space)
+    plan = SearchPlan(
         flags.BUDGET.value,
         flags.BATCH_SIZE.value,
         flags.SEED.value,
@@ -88,6 +101,38 @@ def _plan(scored: Scoring) -> SearchPlan:
         schedule=flags.SCHEDULE.value,
         reads_test=scored.is_trained,
     )
+    # A mistake shows before anything is written.
+    make_schedule(plan.schedule, plan.budget_evaluations, plan.batch_size)
+    goal = goals.goal(scored.task.metric)
+    config = _config(scored, goal, plan)
+    spec = inputs.study_spec("search", scored.task, space, scored.recipe, config)
+    return _Asked(space, scored, goal, plan, spec)
+
+
+def _run(
+    asked: _Asked,
+    learned: Learned,
+    optimizer: Optimizer,
+    executor: Executor,
+    record: Record,
+    event_files: pathlib.Path | None,
+) -> dict[str, Any]:
+    """Searches to the end and returns the result; `UserError` where nothing may win."""
+    scored, spec, goal = asked.scored, asked.spec, asked.goal
+    start = Seen(asked.space, goal, learned.prior, known_costs=scored.known_costs)
+    variables = inputs.folder_of(inputs.STUDIES, spec.name) / "variables"
+    keeper = VariablesStore(variables) if scored.is_trained else None
+    total, early_stop = asked.plan.budget_evaluations, _early_stop(scored, learned)
+    with listening(total, executor, record, spec, goal, event_files) as listener:
+        desk = Desk(executor, record, spec.recipe, listener, keeper, scored.runtime_words)
+        found = Search(optimizer, desk, asked.plan, start, early_stop).run()
+    if found is None:
+        raise UserError(_no_result(spec.name, record.evaluations(), goal))
+    seen = start.then(desk.recorded("search"))
+    return {
+        **outcome.to_json(spec, asked.space, [source.name for source in learned.sources], found),
+        "relations": outcome.relations(optimizer, seen),
+    }
 
 
 def _config(scored: Scoring, goal: Goal, plan: SearchPlan) -> dict[str, Any]:
@@ -151,10 +196,9 @@ def _architecture_numbers() -> Callable[[np.ndarray], np.ndarray] | None:
     return cast(Callable[[np.ndarray], np.ndarray], found)
 
 
-def _finished(
-    storage: Storage, study: str, plan: SearchPlan, runtime_words: str
-) -> dict[str, Any] | None:
+def _finished(storage: Storage, asked: _Asked) -> dict[str, Any] | None:
     """Returns the result of a study that there is nothing to add to, else None."""
+    study = asked.spec.name
     spec = storage.find(study)
     if spec is None or spec.kind != "search":  # a collection has another kind of result
         return None
@@ -162,21 +206,19 @@ def _finished(
     if recorded is None:
         return None
     result = read_result(recorded, f"Study {study!r}")
-    if result["num_evaluations"] < plan.budget_evaluations:
+    if result["num_evaluations"] < asked.plan.budget_evaluations:
         return None
-    evaluations = storage.record(study).evaluations()
-    if any(e.status == "broken" and e.result.runtime != runtime_words for e in evaluations):
+    words, evaluations = asked.scored.runtime_words, storage.record(study).evaluations()
+    if any(e.status == "broken" and e.result.runtime != words for e in evaluations):
         return None  # they are tried again under the options of today
     return result
 
 
-def _control_unless_finished(
-    storage: Storage, study: str, plan: SearchPlan, runtime_words: str
-) -> AbstractContextManager[None]:
+def _control_unless_finished(storage: Storage, asked: _Asked) -> AbstractContextManager[None]:
     """Controls the study; one that is only read again may be another's."""
-    if _finished(storage, study, plan, runtime_words) is not None:
+    if _finished(storage, asked) is not None:
         return nullcontext()
-    return inputs.control(storage, study)
+    return inputs.control(storage, asked.spec.name)
 
 
 def _no_result(study: str, evaluations: Sequence[Evaluation], goal: Goal) -> str:

@@ -194,14 +194,14 @@ def _is_whole(result: Mapping[str, Any]) -> bool:
     return (
         type(result.get("num_params")) is int
         and isinstance(curve, list)
-        and all(map(_is_number, curve))
-        and (result.get("test_value") is None or _is_number(result["test_value"]))
-        and (_is_number(valid) if curve else valid is None)
+        and all(map(_is_value, curve))
+        and (result.get("test_value") is None or _is_value(result["test_value"]))
+        and (_is_value(valid) if curve else valid is None)
     )
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+def _is_value(value: Any) -> bool:
+    return type(value) is float and math.isfinite(value)
 
 
 def _hand_over(

@@ -13,10 +13,10 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "num_evaluations": (int,),
     "num_confirmations": (int,),
     "best_genotype": (dict,),
-    "best_value": (int, float),
-    "test_value": (int, float, type(None)),
+    "best_value": (float,),
+    "test_value": (float, type(None)),
     "finalists": (list,),
-    "selection_bias": (int, float, type(None)),
+    "selection_bias": (float, type(None)),
     "num_params": (int, type(None)),
     "seconds": (int, float),
     "epochs_trained": (int,),
@@ -32,14 +32,14 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 }
 _FRONT_KINDS: Mapping[str, tuple[type, ...]] = {
     "evaluation": (int,),
-    "value": (int, float),
+    "value": (float,),
     "costs": (dict,),
     "genotype": (dict,),
 }
 _FINALIST_KINDS: Mapping[str, tuple[type, ...]] = {
     "genotype": (dict,),
     "values": (list,),
-    "mean": (int, float, type(None)),
+    "mean": (float, type(None)),
 }
 _LATE_FIELDS: Mapping[str, Any] = {  # that versions before 0.2 did not write, or not at first
     "metric": "accuracy",
@@ -99,7 +99,7 @@ def _is_whole(result: Mapping[str, Any]) -> bool:
     return (
         _has_fields(result, _KINDS)
         and all(isinstance(source, str) for source in result["sources"])
-        and all(value is None or _is_number(value) for value in result["incumbent_curve"])
+        and all(value is None or _is_value(value) for value in result["incumbent_curve"])
         and all(map(_is_number, result["costs"].values()))
         and all(map(_is_front_row, result["front"]))
         and all(map(_is_finalist, result["finalists"]))
@@ -114,7 +114,7 @@ def _is_front_row(value: Any) -> bool:
 def _is_finalist(value: Any) -> bool:
     return (
         _has_fields(value, _FINALIST_KINDS)
-        and all(map(_is_number, value["values"]))
+        and all(map(_is_value, value["values"]))
         and (value["mean"] is None) == (not value["values"])
     )
 
@@ -134,6 +134,10 @@ def _has_fields(value: Any, kinds: Mapping[str, tuple[type, ...]]) -> bool:
         and (type(value[name]) is not float or math.isfinite(value[name]))
         for name, types in kinds.items()
     )
+
+
+def _is_value(value: Any) -> bool:
+    return type(value) is float and math.isfinite(value)
 
 
 def _is_number(value: Any) -> bool:
