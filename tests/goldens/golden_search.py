@@ -1,5 +1,7 @@
 """Runs a golden search with today's code: the one place to adapt where an interface changes."""
 
+import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -139,3 +141,13 @@ def _row(space: Space, evaluation: Evaluation) -> dict[str, Any]:
         "num_params": int(costs.pop("params")),
         "costs": costs,
     }
+
+
+def confirmed(name: str) -> dict[str, Any]:
+    """Returns what a golden search confirms and finds today."""
+    rows, outcome = run_golden(stub.SEARCHES[name])
+    return {"evaluations": [r for r in rows if r["purpose"] == "confirm"], "outcome": outcome}
+
+
+if __name__ == "__main__":
+    print(json.dumps({name: confirmed(name) for name in sys.argv[1:]}, indent=1))

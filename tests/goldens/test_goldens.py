@@ -16,8 +16,10 @@ Randomness of a round comes from `default_rng([seed, round_index])`, the seed of
 `crc32(f"{seed}/{space.key(genotype)}") >> 1`, that of the k-th confirming training is k more.
 
 What was explored is compared apart from what was confirmed: a rule that chooses other finalists
-changes the second alone. A golden is never made anew where a difference is not explained in the
-CHANGELOG.
+changes the second alone. 0.2.0 chooses them by posterior mean; `confirmed_0_2.json` holds, of the
+searches where that gives others, the confirming trainings and the outcome, as
+`golden_search.py NAME...` prints them. A golden is never made anew where a difference is not
+explained in the CHANGELOG.
 """
 
 import functools
@@ -33,6 +35,7 @@ from golden_search import run_golden
 
 FOLDER = pathlib.Path(__file__).parent
 SEARCHES = sorted(stub.SEARCHES)
+CONFIRMED_0_2 = json.loads((FOLDER / "confirmed_0_2.json").read_text())
 _TOLERANCE = 1e-4  # of predictions, in standard deviations of the scores
 
 
@@ -83,15 +86,26 @@ def test_a_search_predicts_what_0_1_0_predicted(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SEARCHES)
-def test_a_search_confirms_and_finds_what_0_1_0_did(name: str) -> None:
+def test_a_search_confirms_and_finds_what_it_did(name: str) -> None:
     rows, outcome = run(name)
     wanted = golden(name)
+    confirmed = CONFIRMED_0_2.get(name, {"outcome": wanted["outcome"]})
+    trainings = confirmed.get("evaluations", wanted["evaluations"])
     if comparable(name, wanted["evaluations"]) == wanted["evaluations"]:
-        assert rows[len(explored(rows)) :] == [
-            row for row in wanted["evaluations"] if row["purpose"] == "confirm"
-        ]
-        assert outcome == wanted["outcome"]
+        assert rows[len(explored(rows)) :] == [r for r in trainings if r["purpose"] == "confirm"]
+        assert outcome == confirmed["outcome"]
     assert len(rows) == len(wanted["evaluations"])
+
+
+def test_only_searches_with_a_surrogate_confirm_others_than_0_1_0_did() -> None:
+    changed = {stub.SEARCHES[name].optimizer for name in CONFIRMED_0_2}
+    assert changed <= {"nao", "xfer_nao", "bananas", "xfer_bananas"}
+    for name, confirmed in CONFIRMED_0_2.items():
+        curves = [
+            confirmed["outcome"]["incumbent_curve"],
+            golden(name)["outcome"]["incumbent_curve"],
+        ]
+        assert curves[0] == curves[1]
 
 
 @pytest.mark.parametrize("name", SEARCHES)
