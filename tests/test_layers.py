@@ -27,6 +27,7 @@ LAYERS = (
     ("export",),
     ("report",),
     ("cli",),
+    ("__main__",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FORBIDDEN = {  # beyond the order of the layers
