@@ -7,6 +7,7 @@ The head is refitted in closed form at each round, on the network's source score
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,8 +38,7 @@ _MIN_ROWS = 128
 _MAX_OBSERVED = 256
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Features:
+class _Features(NamedTuple):
     """Architectures as the head sees them: source scores `[N, J]` and blocks `[N, P]`."""
 
     scores: np.ndarray

@@ -85,8 +85,8 @@ class SourceModel:
     @functools.cached_property
     def data(self) -> FitData:
         """All rows that the network is fitted to."""
-        sizes = (self.network.num_tasks, self._num_costs)
-        return join_sources(self.sources, self.unlabelled, *sizes)
+        n = self.network
+        return join_sources(self.sources, self.unlabelled, n.num_tasks, n.num_costs)
 
     @functools.cached_property
     def digest(self) -> str:
