@@ -1,4 +1,7 @@
-"""From flags to the executor that evaluates: this process, this machine's devices, or Ray's."""
+"""From flags to the executor that evaluates: this machine's devices, Ray's, or a user's own."""
+
+from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -17,6 +20,7 @@ from xfernas_jax.executors.in_process import InProcessExecutor
 from xfernas_jax.executors.local import LocalExecutor
 from xfernas_jax.executors.ray import RayExecutor
 from xfernas_jax.executors.ray_resources import reserve
+from xfernas_jax.registry import Registry
 
 _UNFINISHED = "unfinished"  # folder of a study
 
@@ -35,6 +39,7 @@ def open_executor(scored: Scoring, study: str, at_once: int) -> tuple[Executor, 
     Raises:
       DeviceError: --devices_per_evaluation does not fit the machine, the cluster or the recipe.
       RecipeError: the recipe does not fit the space.
+      FlagError: there is no such executor.
       MissingExtraError: --executor=ray without Ray.
       ClusterError: no Ray at --ray_address.
     """
@@ -42,10 +47,14 @@ def open_executor(scored: Scoring, study: str, at_once: int) -> tuple[Executor, 
     if not isinstance(spec, TrainedSpec):
         return InProcessExecutor(spec.build()), 1
     how = runtime(inputs.folder_of(inputs.STUDIES, study, _UNFINISHED))
-    if flags.EXECUTOR.value == "ray":
-        executor, size = _open_ray(spec, how)
+    name = flags.EXECUTOR.value
+    if name != "ray" and flags.RAY_ADDRESS.value is not None:
+        raise FlagError(f"--ray_address={flags.RAY_ADDRESS.value} needs --executor=ray.")
+    opener = _EXECUTORS.find(name)
+    if ":" in name:
+        executor, size = opener(spec, how), flags.DEVICES_PER_EVALUATION.value or 1
     else:
-        executor, size = _open_local(spec, how, scored.dataset)
+        executor, size = opener(spec, how, scored.dataset)
     if executor.num_workers > 1 and at_once < executor.num_workers:
         console.print(
             f"{executor.num_workers} evaluations fit side by side, but {at_once} are there at once."
@@ -61,8 +70,6 @@ def _open_local(
     Where workers own the accelerators, this process keeps to the CPU: a predictor is small, and
     JAX would take most of a device's memory for it.
     """
-    if flags.RAY_ADDRESS.value is not None:
-        raise FlagError(f"--ray_address={flags.RAY_ADDRESS.value} needs --executor=ray.")
     devices = find_devices()
     is_cpu = devices.platform == "cpu"
     size = flags.DEVICES_PER_EVALUATION.value or (devices.count if is_cpu else 1)
@@ -78,8 +85,11 @@ def _open_local(
     return LocalExecutor(spec, how, groups), size
 
 
-def _open_ray(spec: TrainedSpec, how: Runtime) -> tuple[Executor, int]:
+def _open_ray(
+    spec: TrainedSpec, how: Runtime, dataset: ImageDataset | None
+) -> tuple[Executor, int]:
     """Opens an executor over the devices of a Ray cluster; this process keeps to the CPU."""
+    del dataset  # workers load it
     size = flags.DEVICES_PER_EVALUATION.value or 1
     check_fits(spec.find_space(), spec.recipe, range(size))
     ray_cluster.connect(flags.RAY_ADDRESS.value)
@@ -93,3 +103,11 @@ def _open_ray(spec: TrainedSpec, how: Runtime) -> tuple[Executor, int]:
         raise
     console.print(f"Ray: room for {num_workers} workers with {reserved} each; nodes: {len(nodes)}")
     return executor, size
+
+
+_EXECUTORS: Registry[Callable[..., Any]] = Registry(
+    "executor",
+    "--executor",
+    {"local": _open_local, "ray": _open_ray},
+    "be callable as NAME(spec, runtime)",
+)

@@ -179,12 +179,11 @@ SILENT_HOST_SECONDS = flags.DEFINE_integer(
     "Seconds after which a silent process counts as lost and ends all others.",
     lower_bound=5,
 )
-EXECUTOR = flags.DEFINE_enum(
+EXECUTOR = flags.DEFINE_string(
     "executor",
     "local",
-    ["local", "ray"],
-    "Where architectures are trained: local (the devices of this machine) or ray (those of the Ray "
-    "cluster at --ray_address).",
+    "Where architectures are trained: local (the devices of this machine), ray (those of the Ray "
+    "cluster at --ray_address), or module:NAME of your own.",
 )
 RAY_ADDRESS = flags.DEFINE_string(
     "ray_address",

@@ -63,7 +63,8 @@ class Scoring:
     @property
     def runtime_words(self) -> str:
         """The neutral options in words; what broke under them waits for others."""
-        return self.spec.runtime_text(runtime())
+        words, devices = self.spec.runtime_text(runtime()), flags.DEVICES_PER_EVALUATION.value
+        return f"{words} devices={devices}".strip() if devices else words
 
 
 def scoring(space: Space) -> Scoring:
@@ -122,7 +123,7 @@ def _trained(space: Space) -> Scoring:
 
 def _objective(address: str) -> Scoring:
     named = [name for name in _OF_TRAININGS if flags.given(name)]
-    if flags.EXECUTOR.value == "ray":
+    if flags.EXECUTOR.value != "local":
         named.append("executor")
     if named:
         raise FlagError(
