@@ -11,11 +11,11 @@ import xfernas_jax
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NAMES = {
-    "SPACES", "Ask", "AskTell", "CategoricalSpace", "Desk", "Evaluation", "Evaluator", "Executor",
+    "Ask", "AskTell", "CategoricalSpace", "Cost", "Desk", "Evaluation", "Evaluator", "Executor",
     "Goal", "ImageDataset", "InProcessExecutor", "Job", "MemoryRecord", "Metric", "Optimizer",
-    "Posterior", "Record", "Result", "Schedule", "Scored", "Search", "SearchPlan", "Seen", "Space",
-    "Storage", "Suggestion", "Surrogate", "Task", "TaskHistory", "TrainedMetric", "UserError",
-    "XferSampler", "__version__", "bundled_histories", "get_space", "read_genotype",
+    "Posterior", "Record", "Result", "SPACES", "Schedule", "Scored", "Search", "SearchPlan", "Seen",
+    "Space", "Storage", "Suggestion", "Surrogate", "Task", "TaskHistory", "TrainedMetric",
+    "UserError", "XferSampler", "__version__", "bundled_histories", "get_space", "read_genotype",
     "write_genotype",
 }  # fmt: skip
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from xfernas_jax.history.record import Evaluation, Job, Record, Result, Task
     from xfernas_jax.history.sources import bundled_histories
     from xfernas_jax.history.storage import Storage
+    from xfernas_jax.nn.costs import Cost
     from xfernas_jax.predictor.base import Posterior, Surrogate, TaskHistory
     from xfernas_jax.search.ask_tell import AskTell
     from xfernas_jax.search.base import Optimizer
@@ -45,6 +46,7 @@ __all__ = [
     "Ask",
     "AskTell",
     "CategoricalSpace",
+    "Cost",
     "Desk",
     "Evaluation",
     "Evaluator",
@@ -83,6 +85,7 @@ __all__ = [
 _LAZY = {
     "Ask": "search.schedule",
     "AskTell": "search.ask_tell",
+    "Cost": "nn.costs",
     "Desk": "search.desk",
     "Evaluation": "history.record",
     "Evaluator": "evaluate.base",

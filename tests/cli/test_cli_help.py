@@ -18,6 +18,8 @@ from xfernas_jax import __version__
 from xfernas_jax.cli import verbs
 from xfernas_jax.cli.flags import parse
 from xfernas_jax.cli.verbs import GROUPS, VERBS
+from xfernas_jax.evaluate.runtime import Runtime
+from xfernas_jax.options import flag_names
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 USERS = [*{user: None for users in GROUPS.values() for names in users.values() for user in names}]
@@ -44,12 +46,8 @@ def start(*words: str, folder: pathlib.Path = ROOT) -> subprocess.CompletedProce
 
 
 def test_each_flag_of_ours_is_used_by_a_verb_and_each_used_one_exists() -> None:
-    by_module = absl_flags.FLAGS.flags_by_module_dict()
-    defined = {
-        flag.name
-        for module in ("xfernas_jax.cli.flags", "xfernas_jax.options")
-        for flag in by_module[module]
-    }
+    own = absl_flags.FLAGS.flags_by_module_dict()["xfernas_jax.cli.flags"]
+    defined = {*(flag.name for flag in own), *flag_names(Runtime)}
     listed = [name for users in GROUPS.values() for name in users]
     assert sorted(listed) == sorted(defined)
     assert set(USERS) == set(VERBS) - {""}

@@ -198,7 +198,7 @@ FOUND = {
     ("record", "optimizer", "shown"),
     [
         ({"dataset_flag": f"{CANARY}:NAME"}, "sgd", "--dataset"),
-        ({"dataset_flag": 7}, "sgd", "7"),
+        ({"dataset_flag": 7}, "sgd", "damaged"),
         ({"dataset_flag": "npz:absent.npz"}, f"{CANARY}:NAME", "--set=train.optimizer"),
         ({"variables": "../../outside-0", "dataset_flag": "digits"}, "sgd", "training of its own"),
         ({"num_evaluations": "1"}, "sgd", "damaged"),

@@ -190,12 +190,13 @@ def _read_result(file: pathlib.Path) -> Mapping[str, Any]:
 
 
 def _is_whole(result: Mapping[str, Any]) -> bool:
-    curve, valid = result.get("curve"), result.get("valid_value")
+    curve, valid, test = (result.get(name) for name in ("curve", "valid_value", "test_value"))
     return (
-        type(result.get("num_params")) is int
+        {"valid_value", "test_value"} <= set(result)
+        and type(result.get("num_params")) is int
         and isinstance(curve, list)
         and all(map(_is_value, curve))
-        and (result.get("test_value") is None or _is_value(result["test_value"]))
+        and (test is None or _is_value(test))
         and (_is_value(valid) if curve else valid is None)
     )
 
