@@ -1,45 +1,47 @@
-"""What the experiments' commands share: one-line errors, and `tabular_search` as a step."""
+"""What the experiments' commands share: one-line errors, and files."""
 
+import csv
+import io
+import json
 import pathlib
-import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from xfernas_jax.errors import UserError
+from absl import app
+
+from xfernas_jax.errors import FlagError, UserError
+from xfernas_jax.files import write_atomically
 
 
-def guarded(
-    name: str, main: Callable[[Sequence[str]], None], *findings: type[Exception]
-) -> Callable[[Sequence[str]], None]:
-    """Returns `main` with a user's mistake as one line under `name` and exit code 2.
+def start(name: str, main: Callable[[], None], *findings: type[Exception]) -> None:
+    """Runs a command that takes flags only.
 
-    Errors of the classes `findings`, which say that a comparison is void, are a line and code 1.
+    A user's mistake is one line under `name` and exit code 2. Errors of the classes `findings`,
+    which say that a comparison is void, are a line and code 1.
     """
 
-    def run(argv: Sequence[str]) -> None:
+    def guarded(argv: Sequence[str]) -> None:
         try:
-            main(argv)
+            if extra := list(argv[1:]):
+                raise FlagError(f"{name} takes flags only. Got {extra}.")
+            main()
         except (UserError, *findings) as error:
             print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
             sys.exit(2 if isinstance(error, UserError) else 1)
 
-    return run
+    app.run(guarded)
 
 
-def search_table(
-    output: pathlib.Path, optimizers: Sequence[str], values: Mapping[str, Any], more: Sequence[str]
-) -> None:
-    """Runs what is missing of a `tabular_search` in a process of its own; ends with it.
+def write_json(file: pathlib.Path, value: Any) -> None:
+    """Writes a JSON file, whole or not at all."""
+    write_atomically(file, (json.dumps(value, indent=1) + "\n").encode())
 
-    Args:
-      output: its folder.
-      optimizers: names.
-      values: other flags by name.
-      more: flags as a user gave them, without the dashes.
-    """
-    flags = {"output": output, "optimizers": ",".join(optimizers), **values}
-    command = [sys.executable, "-m", "experiments.tabular_search"]
-    command += [*(f"--{name}={value}" for name, value in flags.items()), *(f"--{x}" for x in more)]
-    if subprocess.run(command, check=False).returncode:
-        sys.exit(2)  # it has said why
+
+def write_csv(file: pathlib.Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Writes a CSV file, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_atomically(file, text.getvalue().encode())

@@ -15,43 +15,34 @@ bootstrap intervals. Writes `data_amount.csv`, `data_amount.png` and `data_amoun
 bytes for any --jobs. What is finished is kept in --output, one folder for each amount of sources.
 """
 
-import concurrent.futures
-import csv
 import dataclasses
-import io
+import functools
 import json
-import multiprocessing
-import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from scipy.stats import spearmanr
 
-from experiments import figures, statistics
-from experiments.commands import guarded, search_table
+from experiments import commands, figures, grid, statistics
+from experiments.grid import Unit
 from experiments.incumbents import percentile_matrix
 from experiments.tabular_units import (
     Setting,
-    Unit,
+    TableFlags,
     cached_table,
-    single_threaded,
     source_histories,
+    table_step,
     task_index,
 )
 from xfernas_jax.errors import FlagError
-from xfernas_jax.files import write_atomically
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
-from xfernas_jax.search.registry import SearchConfig, make_surrogate
+from xfernas_jax.predictor.registry import make_surrogate
 
-_DIR = flags.DEFINE_string("benchmark_dir", None, "Folder with a manifest.json.", required=True)
-_TABLE = flags.DEFINE_string("table", "transnas_micro", "Name of a table in the manifest.")
-_SPLIT = flags.DEFINE_string("split", "valid", "Split whose values drive the search.")
-_TARGETS = flags.DEFINE_list("targets", ["all"], "Tasks to search.")
-_SEEDS = flags.DEFINE_integer("seeds", 20, "Seeds of each search, from 0.", lower_bound=2)
+_GRID, _TABLE = grid.GridFlags(least_seeds=2, shards=False), TableFlags()
 _BUDGET = flags.DEFINE_integer(
     "budget", 100, "Evaluations of a search; with default sources at least the last level.", 1
 )
@@ -68,8 +59,6 @@ _DEFAULT_EVALUATIONS = flags.DEFINE_integer(
 _DEFAULT_OBSERVATIONS = flags.DEFINE_integer(
     "default_target_observations", 20, "Of rank correlations while sources vary.", lower_bound=0
 )
-_JOBS = flags.DEFINE_integer("jobs", 1, "Processes; each uses one core.", lower_bound=1)
-_OUTPUT = flags.DEFINE_string("output", None, "Folder of the results.", required=True)
 _PASS = flags.DEFINE_multi_string("pass", [], "More flags for tabular_search, without the dashes.")
 
 _BUDGETS = (20, 50, 100)
@@ -86,7 +75,7 @@ class Amount:
     def folder(self) -> pathlib.Path:
         """Returns where its searches and correlations lie."""
         name = f"sources_{self.num_sources}_evaluations_{self.source_evaluations}"
-        return pathlib.Path(_OUTPUT.value).absolute() / name
+        return _GRID.output / name
 
 
 _ALONE = Amount(0, 0)
@@ -137,85 +126,50 @@ def _numbers(flag: str, values: Sequence[Any], most: int) -> list[int]:
 def search(amount: Amount, optimizers: Sequence[str], budget: int) -> Setting:
     """Runs what is missing of the searches; returns their setting."""
     print(f"searching with {amount.num_sources} x {amount.source_evaluations}", flush=True)
-    values = {
-        "benchmark_dir": _DIR.value,
-        "table": _TABLE.value,
-        "split": _SPLIT.value,
-        "targets": ",".join(_TARGETS.value),
-        "num_sources": amount.num_sources,
-        "source_evaluations": amount.source_evaluations,
-        "budget": budget,
-        "seeds": _SEEDS.value,
-        "jobs": _JOBS.value,
-    }
-    search_table(amount.folder(), optimizers, values, _PASS.value)
+    values = {**dataclasses.asdict(amount), "budget": budget}
+    table_step(amount.folder(), optimizers, _TABLE, _GRID, values, _PASS.value)
     return Setting(**json.loads((amount.folder() / "setting.json").read_text()))
 
 
-def rank_file(folder: pathlib.Path, observations: int, target: str, seed: int) -> pathlib.Path:
-    """Returns where one correlation lies."""
-    return folder / "ranks" / str(observations) / f"{target}-{seed}.json"
-
-
-def rank_correlations(
-    target: str,
-    seed: int,
-    setting: Setting,
-    benchmark_dir: str,
-    folder: pathlib.Path,
-    observations: Sequence[int],
-) -> None:
-    """Writes the correlations of one surrogate after each number of random observations.
+def rank_correlation(
+    setting: Setting, benchmark_dir: str, folder: pathlib.Path, unit: Unit
+) -> dict[str, float]:
+    """Returns the correlation of a surrogate after a variant's number of random observations.
 
     Fewer observations are the first of more, and the same for every amount of sources.
     """
-    table = cached_table(benchmark_dir, setting.table)
-    sources = source_histories(Unit("xfer_nao", target, seed), setting, table)
+    table, target = cached_table(benchmark_dir, setting.table), unit.target
+    sources = source_histories(unit, setting, table)
     config = PredictorConfig(encoder=setting.encoder, cache_dir=str(folder / "source_fits"))
-    surrogate = make_surrogate(
-        table.space, sources, SearchConfig(surrogate=setting.surrogate, predictor=config)
-    )
-    rng = np.random.default_rng([seed, task_index(table, target), 6])
+    surrogate = make_surrogate(setting.surrogate, table.space, sources, config)
+    rng = np.random.default_rng([unit.seed, task_index(table, target), 6])
     order = rng.permutation(len(table.space.rows))
     values = table.column(target, setting.split).values
-    for count in observations:
-        seen, unseen = order[:count], order[count:]
-        history = TaskHistory(target, table.space.rows[seen], values[seen])
-        mean = surrogate.condition(history).mean(table.space.rows[unseen])
-        is_constant = np.ptp(mean) == 0.0 or np.ptp(values[unseen]) == 0.0
-        found = 0.0 if is_constant else float(np.asarray(spearmanr(mean, values[unseen]))[0])
-        text = json.dumps({"rank_correlation": found})
-        write_atomically(rank_file(folder, count, target, seed), text.encode())
+    seen, unseen = order[: int(unit.variant)], order[int(unit.variant) :]
+    history = TaskHistory(target, table.space.rows[seen], values[seen])
+    mean = surrogate.condition(history).mean(table.space.rows[unseen])
+    is_constant = np.ptp(mean) == 0.0 or np.ptp(values[unseen]) == 0.0
+    found = 0.0 if is_constant else float(np.asarray(spearmanr(mean, values[unseen]))[0])
+    return {"rank_correlation": found}
 
 
 def measure_ranks(levels: Sequence[Level], settings: dict[Amount, Setting]) -> None:
-    """Computes the correlations that are missing, in --jobs processes."""
-    wanted = sorted({(a, x.observations) for x in levels for a in (_ALONE, x.amount)})
-    context = multiprocessing.get_context("spawn")
-    single_threaded()  # the children inherit it
-    with concurrent.futures.ProcessPoolExecutor(_JOBS.value, mp_context=context) as pool:
-        futures = []
-        for amount, setting in settings.items():
-            for target in setting.targets:
-                for seed in range(_SEEDS.value):
-                    args = (target, seed, setting, _DIR.value, amount.folder())
-                    missing = [
-                        n
-                        for its, n in wanted
-                        if its == amount
-                        and not rank_file(amount.folder(), n, target, seed).exists()
-                    ]
-                    if missing:
-                        futures.append(pool.submit(rank_correlations, *args, missing))
-        for done, future in enumerate(concurrent.futures.as_completed(futures), start=1):
-            future.result()
-            if done % 20 == 0 or done == len(futures):
-                print(f"{done}/{len(futures)} surrogates measured", flush=True)
+    """Computes the correlations that are missing."""
+    for amount, setting in settings.items():
+        wanted = {x.observations for x in levels if amount in (_ALONE, x.amount)}
+        units = [
+            Unit("ranks", target, seed, str(n))
+            for target in setting.targets
+            for seed in range(_GRID.seeds)
+            for n in sorted(wanted)
+        ]
+        work = functools.partial(rank_correlation, setting, _TABLE.folder, amount.folder())
+        grid.run(work, units, amount.folder(), _GRID, "surrogates measured")
 
 
 def rows_of(levels: Sequence[Level], settings: dict[Amount, Setting]) -> list[dict[str, Any]]:
     """Reads what was measured and returns the rows of the CSV."""
-    seeds, rows = _SEEDS.value, []
+    seeds, rows = _GRID.seeds, []
     curves = {
         (amount, name): percentile_matrix(amount.folder() / "evaluations.csv", name, seeds)
         for amount in settings
@@ -224,12 +178,14 @@ def rows_of(levels: Sequence[Level], settings: dict[Amount, Setting]) -> list[di
     for level in levels:
         is_target = level.factor == "target_observations"
         for name, amount in (("nao", _ALONE), ("xfer_nao", level.amount)):
-            curve = curves[amount, name]
-            files = [
-                [rank_file(amount.folder(), level.observations, t, s) for s in range(seeds)]
+            curve, folder = curves[amount, name], amount.folder()
+            found = [
+                [
+                    Unit("ranks", t, s, str(level.observations)).read(folder)["rank_correlation"]
+                    for s in range(seeds)
+                ]
                 for t in settings[amount].targets
             ]
-            found = [[json.loads(f.read_text())["rank_correlation"] for f in row] for row in files]
             measured = [("rank_correlation", level.observations, np.array(found))]
             for n in (level.level,) if is_target else _BUDGETS:
                 if 0 < n <= curve.shape[2]:
@@ -241,18 +197,7 @@ def rows_of(levels: Sequence[Level], settings: dict[Amount, Setting]) -> list[di
     return rows
 
 
-def write_csv(rows: Sequence[dict[str, Any]]) -> None:
-    """Writes `data_amount.csv`."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_COLUMNS, "seeds"])
-    for row in rows:
-        writer.writerow([f"{x:.6g}" if isinstance(x, float) else x for x in row.values()])
-    file = pathlib.Path(_OUTPUT.value) / "data_amount.csv"
-    write_atomically(file, text.getvalue().encode())
-
-
-def draw(rows: Sequence[dict[str, Any]], num_targets: int) -> None:
+def draw(rows: Sequence[dict[str, Any]], table: str, num_targets: int) -> None:
     """Draws search quality above rank correlation, a column for each factor."""
     figure = figures.new_figure(860)
     grid = figure.subplots(2, 3, sharex="col", sharey="row")
@@ -295,10 +240,8 @@ def draw(rows: Sequence[dict[str, Any]], num_targets: int) -> None:
         axes.grid(True, axis="y", color="#dddddd", linewidth=0.6)
     grid[0, 0].set_ylabel("better than the incumbent (% of the table)")
     grid[1, 0].set_ylabel("rank correlation, unseen architectures")
-    figure.suptitle(
-        f"{_TABLE.value}: mean over {num_targets} tasks x {_SEEDS.value} seeds, 95 % intervals"
-    )
-    figures.save(figure, pathlib.Path(_OUTPUT.value) / "data_amount.png")
+    figure.suptitle(f"{table}: mean over {num_targets} tasks x {_GRID.seeds} seeds, 95 % intervals")
+    figures.save(figure, _GRID.output / "data_amount.png")
 
 
 def _draw_lines(axes: Any, rows: Sequence[dict[str, Any]], style: Any, suffix: str = "") -> None:
@@ -315,12 +258,11 @@ def _draw_lines(axes: Any, rows: Sequence[dict[str, Any]], style: Any, suffix: s
             )
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Measures what is missing and writes the results."""
-    if len(argv) > 1:
-        raise FlagError(f"Unknown argument {argv[1]!r}.")
-    table = cached_table(_DIR.value, _TABLE.value)
-    num_tasks, num_rows = len(table.tasks(_SPLIT.value)), len(table.space.rows)
+    output, table = _GRID.output, _TABLE.table()
+    chosen, num_rows = _TABLE.chosen(), len(table.space.rows)
+    num_tasks = len(table.tasks(chosen["split"]))
     levels = levels_from_flags(num_tasks, num_rows)
     longest = max(_BUDGET.value, *(level.observations for level in levels))
     usual = Amount(num_tasks - 1, _DEFAULT_EVALUATIONS.value)
@@ -330,10 +272,10 @@ def main(argv: Sequence[str]) -> None:
         settings[amount] = search(amount, ("xfer_nao",), budget)
     measure_ranks(levels, settings)
     rows = rows_of(levels, settings)
-    write_csv(rows)
-    draw(rows, len(settings[_ALONE].targets))
+    cells = [[f"{x:.6g}" if isinstance(x, float) else x for x in row.values()] for row in rows]
+    commands.write_csv(output / "data_amount.csv", [*_COLUMNS, "seeds"], cells)
+    draw(rows, chosen["table"], len(chosen["targets"]))
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    app.run(guarded("data_amount", main))
+    commands.start("data_amount", main)

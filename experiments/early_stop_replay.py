@@ -6,55 +6,62 @@ Each recorded task is the target once; a search may choose among its recorded ar
 transfer search learns from a random half of the others' records, one of five by seed, since all
 tasks may have recorded the same architectures. Rules that end in `+sources` have learned their
 shares from the curves of that half. `~foretold` is the same rule with stopped evaluations in the
-predictor's fit, at the accuracy that their rank foretells. Everything else is
-`search.loop.run_search`. Writes `searches.csv` and `summary.json`; searches without early stopping
+predictor's fit, at the accuracy that their rank foretells. Everything else is a
+`search.search.Search`. Writes `searches.csv` and `summary.json`; searches without early stopping
 are the twins of those with. Finished searches are kept in --output, so a run that was killed goes
 on; results of other code or histories need another folder.
 """
 
-import csv
 import dataclasses
 import functools
-import io
-import json
 import os
 import pathlib
 import statistics as plain_statistics
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 import xfernas_jax
-from experiments import statistics
-from experiments.commands import guarded
-from experiments.tabular_units import single_threaded
+from experiments import commands, grid, statistics
+from experiments.grid import Unit
 from xfernas_jax.errors import FlagError
-from xfernas_jax.evaluate.base import Scored
-from xfernas_jax.executors.base import Job
+from xfernas_jax.evaluate.base import OnEpoch, Scored, Stop
 from xfernas_jax.executors.in_process import InProcessExecutor
-from xfernas_jax.files import write_atomically
-from xfernas_jax.history import Evaluation, Purpose, Storage, Task, read_jsonl
+from xfernas_jax.history import Evaluation, Job, MemoryRecord, Result, Task, read_jsonl
+from xfernas_jax.options import define_flags, from_flags, option
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
-from xfernas_jax.search.base import Observations
+from xfernas_jax.search.base import Optimizer
+from xfernas_jax.search.desk import Desk
 from xfernas_jax.search.early_stop import make_early_stop
-from xfernas_jax.search.loop import LoopConfig, run_search
+from xfernas_jax.search.plan import SearchPlan
 from xfernas_jax.search.registry import SearchConfig, make_optimizer
+from xfernas_jax.search.search import Search
+from xfernas_jax.search.seen import Seen, Suggestion
 from xfernas_jax.space import get_space
 from xfernas_jax.space.table import TableSpace, TokenColumn
 
+_GRID = grid.GridFlags()
 _RULES = ["none", "median", "asha", "median+sources", "asha+sources"]
 _HISTORIES = flags.DEFINE_list("histories", [], "History files; by default the bundled ones.")
-_SEEDS = flags.DEFINE_integer("seeds", 20, "Searches of each target and rule.", lower_bound=1)
-_BUDGET = flags.DEFINE_integer("budget", 24, "Evaluations of a search.", lower_bound=1)
-_BATCH = flags.DEFINE_integer("batch_size", 4, "Suggestions at once.", lower_bound=1)
 _OPTIMIZERS = flags.DEFINE_list("optimizers", ["random", "xfer_nao"], "Orders of evaluation.")
 _RULES_FLAG = flags.DEFINE_list("rules", _RULES, "Rules; `none` is always among them.")
-_OUTPUT = flags.DEFINE_string("output", None, "Folder of the results.")
 
 _NUM_HALVES = 5  # different halves of the sources for each target; each costs a fit
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What all searches share; written beside the results. The rule is a unit's variant."""
+
+    histories: tuple[str, ...]
+    budget: int = option(24, "Evaluations of a search.", low=1)
+    batch_size: int = option(4, "Suggestions at once.", low=1)
+
+
+define_flags(flags, Setting)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,157 +92,100 @@ def read_record(file: str | os.PathLike[str]) -> tuple[TableSpace, Record]:
 
 
 class Replay:
-    """A `Evaluator` whose trainings are recorded curves."""
+    """An `Evaluator` whose trainings are recorded curves."""
 
     recipe = "recorded"
 
     def __init__(self, space: TableSpace, record: Record) -> None:
         self.space, self._record = space, record
-        self.task = Task(record.name, "recorded", 2)
+        self.task = Task(record.name, "recorded", None)
 
     def evaluate(
-        self,
-        genotype: Any,
-        seed: int,
-        purpose: Purpose = "search",
-        on_epoch: Callable[[int, float], None] | None = None,
-        stop: Callable[[Sequence[float]], bool] | None = None,
+        self, job: Job, on_epoch: OnEpoch | None = None, stop: Stop | None = None
     ) -> Scored:
         """Reads the curve up to where the rule stops it."""
-        whole = tuple(float(x) for x in self._record.curves[self.space.row_of(genotype)])
+        whole = tuple(float(x) for x in self._record.curves[self.space.row_of(job.genotype)])
         epoch = len(whole)
         if stop is not None:
             epoch = next((k for k in range(1, epoch) if stop(whole[:k])), epoch)
-        status = "complete" if epoch == len(whole) else "stopped"
-        score = whole[-1] if status == "complete" else None
-        return Scored(
-            Evaluation(genotype, "recorded", seed, status, score, whole[:epoch], 0, 0.0, purpose)
-        )
+        if epoch < len(whole):
+            return Scored(Result("stopped", curve=whole[:epoch]))
+        return Scored(Result("complete", whole[-1], whole))
 
-    def test_accuracy(self, genotype: Any, variables: Any) -> float:
+    def test(self, genotype: Any, variables: Any) -> None:
         """Nothing was recorded of the test part."""
-        return 0.0
 
 
-class _Memory:
-    """What `run_search` needs of a `Storage`, for one study."""
-
-    def __init__(self) -> None:
-        self.recorded: list[Evaluation] = []
-
-    def evaluations(self, study: str) -> tuple[Evaluation, ...]:
-        return tuple(self.recorded)
-
-    def append(self, study: str, evaluation: Evaluation) -> None:
-        self.recorded.append(evaluation)
-
-
-class _Quiet:
-    def started(self, job: Job) -> None: ...
-
-    def epoch(self, job: Job, epoch: int, valid_accuracy: float) -> None: ...
-
-    def finished(self, job: Job, evaluation: Evaluation) -> None: ...
-
-
-class _Foretold(Observations):
-    """Observations of which the predictor sees the stopped ones too, at a foretold accuracy.
+@dataclasses.dataclass(frozen=True)
+class Foretelling:
+    """An optimizer that sees stopped evaluations too, at a foretold accuracy.
 
     That is the final one of the same quantile among the complete evaluations as the best so far
     had among theirs when the training stopped.
     """
 
-    def history(self, numbers: tuple[float, ...] = ()) -> TaskHistory:
-        complete = self.complete()
-        final = np.sort([e.curve[-1] for e in complete])
-        foretold = Observations(self.space)
-        for e in self.evaluations:
-            if e.status == "stopped":
-                then = np.sort([max(other.curve[: len(e.curve)]) for other in complete])
-                score = float(np.interp(max(e.curve), then, final))
-                e = dataclasses.replace(e, status="complete", valid_accuracy=score)
-            foretold.add([e])
-        return foretold.history(numbers)
+    optimizer: Optimizer
+
+    def suggest(self, seen: Seen, rng: np.random.Generator, count: int) -> Sequence[Suggestion]:
+        shown = tuple(_foretold(e, seen.complete) for e in seen.evaluations)
+        return self.optimizer.suggest(dataclasses.replace(seen, evaluations=shown), rng, count)
 
 
-def search(
-    optimizer_name: str, rule: str, target: int, seed: int, cache_dir: str
-) -> dict[str, str | float]:
+def _foretold(evaluation: Evaluation, complete: Sequence[Evaluation]) -> Evaluation:
+    if evaluation.status != "stopped":
+        return evaluation
+    curve = evaluation.curve
+    then = np.sort([max(other.curve[: len(curve)]) for other in complete])
+    value = float(np.interp(max(curve), then, np.sort([e.curve[-1] for e in complete])))
+    result = dataclasses.replace(evaluation.result, status="complete", value=value)
+    return dataclasses.replace(evaluation, result=result)
+
+
+def search(setting: Setting, output: pathlib.Path, unit: Unit) -> dict[str, str | float]:
     """Runs one search; returns a row of the CSV."""
-    spaces, records = zip(*_records(), strict=True)
-    space, record = spaces[target], records[target]
-    rng = np.random.default_rng([seed % _NUM_HALVES, target])
-    halves = [
-        rng.permutation(len(other.curves))[: len(other.curves) // 2]
-        for i, other in enumerate(records)
-        if i != target
-    ]
-    others = [other for i, other in enumerate(records) if i != target]
-    histories = [
-        TaskHistory(other.name, other.tokens[half], other.curves[half, -1])
-        for other, half in zip(others, halves, strict=True)
-    ]
-    base, _, fit = rule.partition("~")
-    name, _, with_sources = base.partition("+")
-    curves = [
-        [tuple(map(float, curve)) for curve in other.curves[half]]
-        for other, half in zip(others, halves, strict=True)
-    ]
+    known = {record.name: (space, record) for space, record in _records(setting.histories)}
+    space, record = known[unit.target]
+    others = [other for name, (_, other) in known.items() if name != unit.target]
+    rng = np.random.default_rng([unit.seed % _NUM_HALVES, list(known).index(unit.target)])
+    halves = [rng.permutation(len(x.curves))[: len(x.curves) // 2] for x in others]
+    pairs = list(zip(others, halves, strict=True))
+    base, _, fit = unit.variant.partition("~")
+    rule, _, with_sources = base.partition("+")
+    curves = [[tuple(map(float, curve)) for curve in x.curves[half]] for x, half in pairs]
     num_epochs = record.curves.shape[1]
-    early_stop = make_early_stop(name, num_epochs, curves if with_sources else ())
-    optimizer = make_optimizer(
-        optimizer_name,
-        space,
-        histories,
-        SearchConfig(predictor=PredictorConfig(cache_dir=cache_dir)),
-    )
-    if fit:
-        cast(Any, optimizer)._observations = _Foretold(space)
-    memory = _Memory()
-    config = LoopConfig(_BUDGET.value, _BATCH.value, seed, confirm_seeds=1)
-    outcome = run_search(
-        optimizer,
-        InProcessExecutor(Replay(space, record)),
-        cast(Storage, memory),
-        "replay",
-        config,
-        _Quiet(),
-        early_stop=early_stop,
-    )
+    early_stop = make_early_stop(rule, num_epochs, curves if with_sources else ())
+    histories = [TaskHistory(x.name, x.tokens[half], x.curves[half, -1]) for x, half in pairs]
+    config = SearchConfig(predictor=PredictorConfig(cache_dir=str(output / "source_fits")))
+    optimizer = make_optimizer(unit.optimizer, space, histories, config)
+    memory = MemoryRecord()
+    plan = SearchPlan(setting.budget, setting.batch_size, unit.seed, confirm_seeds=0)
+    outcome = Search(
+        Foretelling(optimizer) if fit else optimizer,
+        Desk(InProcessExecutor(Replay(space, record)), memory, Replay.recipe),
+        plan,
+        Seen(space),
+        early_stop,
+    ).run()
     assert outcome is not None
-    final = [e for e in memory.recorded if e.purpose in ("search", "resume")]
-    scores = sorted((e.valid_accuracy for e in final if e.valid_accuracy is not None), reverse=True)
-    whole = outcome.num_evaluations * num_epochs
+    scores = sorted((e.value for e in memory.evaluations() if e.value is not None), reverse=True)
     return {
-        "optimizer": optimizer_name,
-        "rule": rule,
+        "optimizer": unit.optimizer,
+        "rule": unit.variant,
         "target": record.name,
-        "seed": seed,
+        "seed": unit.seed,
         "evaluations": outcome.num_evaluations,
         "stopped": outcome.num_evaluations - len(scores),
         "epochs": outcome.epochs_trained,
-        "saved": 1.0 - outcome.epochs_trained / whole,
+        "saved": 1.0 - outcome.epochs_trained / (outcome.num_evaluations * num_epochs),
         "best": scores[0],
         "top3": plain_statistics.fmean(scores[:3]),
     }
 
 
-def search_once(
-    optimizer: str, rule: str, target: int, seed: int, output: pathlib.Path
-) -> dict[str, Any]:
-    """Runs one search, or reads what an earlier run of the same settings left of it."""
-    name = f"{optimizer}-{rule}-{target}-{seed}-{_BUDGET.value}-{_BATCH.value}.json"
-    file = output / "searches" / name
-    if not file.exists():
-        row = search(optimizer, rule, target, seed, str(output / "source_fits"))
-        write_atomically(file, json.dumps(row).encode())
-    return json.loads(file.read_text())
-
-
 @functools.cache
-def _records() -> list[tuple[TableSpace, Record]]:
+def _records(files: tuple[str, ...]) -> list[tuple[TableSpace, Record]]:
     bundled = sorted(pathlib.Path(xfernas_jax.__file__).parent.glob("bundled/*.jsonl.gz"))
-    return [read_record(file) for file in _HISTORIES.value or bundled]
+    return [read_record(file) for file in files or bundled]
 
 
 def summarize(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -246,57 +196,48 @@ def summarize(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """
     targets = sorted({row["target"] for row in rows})
     summary: dict[str, Any] = {}
-    for optimizer in dict.fromkeys(row["optimizer"] for row in rows):
-        own = [row for row in rows if row["optimizer"] == optimizer]
+    for optimizer, rule in dict.fromkeys((row["optimizer"], row["rule"]) for row in rows):
 
-        def grid(rule: str, field: str, own: list[dict[str, Any]] = own) -> np.ndarray:
-            return np.array(
-                [
-                    [r[field] for r in own if (r["rule"], r["target"]) == (rule, target)]
-                    for target in targets
-                ]
-            )
+        def of(field: str, rule: str = rule, optimizer: str = optimizer) -> np.ndarray:
+            own = [r for r in rows if (r["optimizer"], r["rule"]) == (optimizer, rule)]
+            return np.array([[r[field] for r in own if r["target"] == t] for t in targets])
 
-        for rule in dict.fromkeys(row["rule"] for row in own):
-            saved = grid(rule, "saved")
-            entry: dict[str, Any] = {
-                "saved": float(saved.mean()),
-                "saved_interval": statistics.interval(saved),
-                "complete_share": float(
-                    1 - (grid(rule, "stopped") / grid(rule, "evaluations")).mean()
-                ),
-            }
-            for field in ("best", "top3"):
-                losses = statistics.compare(-grid(rule, field), -grid("none", field))
-                entry[f"{field}_loss"] = losses.difference
-                entry[f"{field}_loss_interval"] = [losses.low, losses.high]
-                by_target = (grid("none", field) - grid(rule, field)).mean(1)
-                entry[f"{field}_loss_by_target"] = dict(
-                    zip(targets, by_target.tolist(), strict=True)
-                )
-            summary.setdefault(optimizer, {})[rule] = entry
+        saved = of("saved")
+        entry: dict[str, Any] = {
+            "saved": float(saved.mean()),
+            "saved_interval": statistics.interval(saved),
+            "complete_share": float(1 - (of("stopped") / of("evaluations")).mean()),
+        }
+        for field in ("best", "top3"):
+            ours, whole = of(field), of(field, "none")
+            losses = statistics.compare(-ours, -whole)
+            by_target = (whole - ours).mean(1).tolist()
+            entry[f"{field}_loss"] = losses.difference
+            entry[f"{field}_loss_interval"] = [losses.low, losses.high]
+            entry[f"{field}_loss_by_target"] = dict(zip(targets, by_target, strict=True))
+        summary.setdefault(optimizer, {})[rule] = entry
     return summary
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Runs all searches and writes the results."""
-    if len(argv) > 1 or not _OUTPUT.value:
-        raise FlagError("This experiment takes flags only and needs --output.")
-    output = pathlib.Path(_OUTPUT.value).absolute()
-    rules = list(dict.fromkeys(["none", *_RULES_FLAG.value]))
-    rows: list[dict[str, Any]] = []
-    for optimizer in _OPTIMIZERS.value:
-        for target in range(len(_records())):
-            for seed in range(_SEEDS.value):
-                rows += [search_once(optimizer, rule, target, seed, output) for rule in rules]
-            print(f"{optimizer}: {rows[-1]['target']}", flush=True)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(output / "searches.csv", text.getvalue().encode())
+    output = _GRID.output
+    setting = from_flags(flags.FLAGS, Setting, histories=tuple(_HISTORIES.value))
+    grid.check_setting(setting, output)
+    units = [
+        Unit(optimizer, record.name, seed, rule)
+        for optimizer in _OPTIMIZERS.value
+        for _, record in _records(setting.histories)
+        for seed in range(_GRID.seeds)
+        for rule in dict.fromkeys(["none", *_RULES_FLAG.value])
+    ]
+    work = functools.partial(search, setting, output)
+    if not grid.run(work, units, output, _GRID, "(target, seed) pairs"):
+        return
+    rows = [unit.read(output) for unit in units]
+    commands.write_csv(output / "searches.csv", list(rows[0]), [list(row.values()) for row in rows])
     summary = summarize(rows)
-    write_atomically(output / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
+    commands.write_json(output / "summary.json", summary)
     for optimizer, entries in summary.items():
         for rule, entry in entries.items():
             line = f"{optimizer:>10} {rule:<24} saved {100 * entry['saved']:5.1f} %"
@@ -308,5 +249,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    single_threaded()
-    app.run(guarded("early_stop_replay", main))
+    commands.start("early_stop_replay", main)

@@ -5,17 +5,17 @@ again gets what the first training gave. It is kept as studies of our own storag
 and recipe, so it is on disk as soon as a training ends, and `run.py history export` reads it.
 """
 
-import dataclasses
+import functools
 import hashlib
 import json
 import os
 import pathlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from xfernas_jax.evaluate.base import Evaluator, Scored
-from xfernas_jax.history import Evaluation, Purpose, Storage, StudySpec, Task
+from xfernas_jax.evaluate.base import Evaluator, OnEpoch, Scored, Stop
+from xfernas_jax.history import Evaluation, Job, Storage, StudySpec, Task
 from xfernas_jax.history.serialize import task_to_json
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.train.checkpoint import VariablesStore
@@ -48,24 +48,21 @@ class EvaluationCache:
         identity = json.dumps([task_to_json(task), space.name, recipe], sort_keys=True)
         digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
         self.study = study_name("cache", task.dataset, digest)
-        self._storage, self._space = storage, space
+        self._storage, self._recipe = storage, recipe
         self._found: dict[tuple[str, int], Evaluation] = {}
         storage.create_or_open(StudySpec(self.study, "collect", task, space.name, recipe, {}))
 
-    def find(self, genotype: Genotype, seed: int) -> Evaluation | None:
+    def find(self, job: Job) -> Evaluation | None:
         """Returns what a training gave, whoever recorded it; None where it is unknown."""
-        key = (self._space.key(genotype), seed)
-        if key not in self._found:
-            self._found = {(self._space.key(e.genotype), e.seed): e for e in self.evaluations()}
-        return self._found.get(key)
+        if (job.key, job.seed) not in self._found:
+            self._found = {(e.key, e.seed): e for e in self.evaluations()}
+        return self._found.get((job.key, job.seed))
 
-    def add(self, evaluation: Evaluation) -> Evaluation:
+    def add(self, job: Job, scored: Scored) -> Evaluation:
         """Records a training and returns what is recorded: another process may have been faster."""
-        plain = dataclasses.replace(
-            evaluation, purpose="collect", round_index=0, number=0, predicted=None
-        )
-        self._storage.append(self.study, plain)
-        found = self.find(evaluation.genotype, evaluation.seed)
+        plain = Job(0, job.genotype, job.key, job.seed, "collect")
+        self._storage.append(self.study, Evaluation(plain, scored.result, self._recipe))
+        found = self.find(job)
         assert found is not None
         return found
 
@@ -77,9 +74,9 @@ class EvaluationCache:
 class CachedBenchmark:
     """A benchmark that trains only what its cache does not hold; see the `Evaluator` protocol.
 
-    Trainings with the purpose "confirm" also leave their variables, so that one of them can be
-    tested later. An evaluation that may be stopped early passes by the cache: how far it gets is
-    decided by more than the four.
+    Trainings with the purpose "confirm" or "test" also leave their variables, so that one of them
+    can be tested later. An evaluation that may be stopped early passes by the cache: how far it
+    gets is decided by more than the four.
     """
 
     def __init__(
@@ -101,62 +98,39 @@ class CachedBenchmark:
           storage: of the cache.
           folder: for variables.
         """
-        self._make, self._made = benchmark, None
-        self._space, self._task, self._recipe = space, task, recipe
+        self._make, self.space, self.task, self.recipe = benchmark, space, task, recipe
         self.cache = EvaluationCache(storage, space, task, recipe)
         self._variables = VariablesStore(pathlib.Path(folder) / self.cache.study)
         self.num_trained = 0
 
-    @property
-    def task(self) -> Task:
-        """The benchmark's task."""
-        return self._task
-
-    @property
-    def space(self) -> Space:
-        """The space of the genotypes."""
-        return self._space
-
-    @property
-    def recipe(self) -> str:
-        """The recipe's fingerprint."""
-        return self._recipe
-
     def evaluate(
-        self,
-        genotype: Genotype,
-        seed: int,
-        purpose: Purpose = "search",
-        on_epoch: Callable[[int, float], None] | None = None,
-        stop: Callable[[Sequence[float]], bool] | None = None,
+        self, job: Job, on_epoch: OnEpoch | None = None, stop: Stop | None = None
     ) -> Scored:
         """Looks one training up, or trains; see `Evaluator.evaluate`."""
         if stop is not None:
-            return self._benchmark.evaluate(genotype, seed, purpose, on_epoch, stop)
-        known, variables = self.cache.find(genotype, seed), None
-        name = hashlib.sha256(f"{self._space.key(genotype)}/{seed}".encode()).hexdigest()[:16]
-        if known is not None and purpose == "confirm" and known.status == "complete":
+            return self._benchmark.evaluate(job, on_epoch, stop)
+        known, variables = self.cache.find(job), None
+        keeps = job.purpose in ("confirm", "test")
+        is_needed = keeps and known is not None and known.status == "complete"
+        name = hashlib.sha256(f"{job.key}/{job.seed}".encode()).hexdigest()[:16]
+        if is_needed:
             variables = self._variables.load(name)
-        if known is None or (
-            purpose == "confirm" and known.status == "complete" and variables is None
-        ):
-            scored = self._benchmark.evaluate(genotype, seed, purpose, on_epoch)
+        if known is None or (is_needed and variables is None):
+            scored = self._benchmark.evaluate(job, on_epoch)
             self.num_trained += 1
             variables = scored.variables
-            if purpose == "confirm" and variables is not None:
+            if keeps and variables is not None:
                 self._variables.save(name, variables)  # before the record: a kill loses neither
-            known = self.cache.add(scored.evaluation)
+            known = self.cache.add(job, scored)
         elif on_epoch is not None:
-            for epoch, valid_accuracy in enumerate(known.curve, start=1):
-                on_epoch(epoch, valid_accuracy)
-        return Scored(dataclasses.replace(known, purpose=purpose), variables)
+            for epoch, value in enumerate(known.curve, start=1):
+                on_epoch(epoch, value)
+        return Scored(known.result, variables)
 
-    def test_accuracy(self, genotype: Genotype, variables: Any) -> float | None:
-        """Returns the accuracy on the test part, a fraction; None where there is none."""
-        return self._benchmark.test_accuracy(genotype, variables)
+    def test(self, genotype: Genotype, variables: Any) -> float | None:
+        """Returns the metric on the test part; None where there is none."""
+        return self._benchmark.test(genotype, variables)
 
-    @property
+    @functools.cached_property
     def _benchmark(self) -> Evaluator:
-        if self._made is None:
-            self._made = self._make()
-        return self._made
+        return self._make()

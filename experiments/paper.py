@@ -11,40 +11,25 @@ Every command goes on where it stopped; so does this one. Data sets come through
 TensorFlow to prepare them (`make setup EXTRAS=tf`); Quickdraw is a download of 37 GiB.
 """
 
-import json
 import os
 import pathlib
 import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 
-from absl import app, flags
+from absl import flags
 
-from experiments.commands import guarded
-from experiments.paper_steps import TARGETS, Plan, Step, expected_cost, gather, shown, steps
+from experiments import commands
+from experiments.paper_steps import Plan, Step, expected_cost, gather, shown, steps
 from xfernas_jax.errors import FlagError
-from xfernas_jax.files import write_atomically
 from xfernas_jax.history import Storage, default_storage_url
+from xfernas_jax.options import define_flags, from_flags
 
-_TARGET = flags.DEFINE_enum("target", "cifar10", list(TARGETS), "Data set that is searched.")
+define_flags(flags, Plan)
 _WORKDIR = flags.DEFINE_string("workdir", "runs/paper", "Folder of everything; both targets share.")
-_SPACE = flags.DEFINE_string(
-    "space", "nao11", "Search space: nao11 is the large one of NAO's search without shared weights."
-)
-_ARCHITECTURES = flags.DEFINE_integer(
-    "num_architectures", 200, "Random architectures of each source; our choice.", lower_bound=2
-)
-_BUDGET = flags.DEFINE_integer("budget_evaluations", 30, "Of the search.", lower_bound=1)
-_CONFIRM = flags.DEFINE_integer(
-    "confirm_seeds", 1, "Trainings of each of the three finalists.", lower_bound=1
-)
-_SEED = flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
 _SET = flags.DEFINE_multi_string("set", [], "Changes a value of the recipe proxy.")
 _FINAL_SET = flags.DEFINE_multi_string("final_set", [], "Changes a value of the recipe final.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS sets.")
-_STORAGE = flags.DEFINE_string("storage", None, "URL of the record; by default in --workdir.")
 _PASS = flags.DEFINE_multi_string(
     "pass", [], "Another flag of every command of run.py, such as --pass=compile_ahead=off."
 )
@@ -68,18 +53,12 @@ _RUN = pathlib.Path(__file__).resolve().parents[1] / "run.py"
 
 def plan_from_flags() -> Plan:
     """Reads the flags."""
-    return Plan(
-        target=_TARGET.value,
+    return from_flags(
+        flags.FLAGS,
+        Plan,
         workdir=pathlib.Path(_WORKDIR.value).expanduser().absolute(),
-        space=_SPACE.value,
-        num_architectures=_ARCHITECTURES.value,
-        budget_evaluations=_BUDGET.value,
-        confirm_seeds=_CONFIRM.value,
-        seed=_SEED.value,
         changes=tuple(_SET.value),
         final_changes=tuple(_FINAL_SET.value),
-        data_dir=_DATA_DIR.value,
-        storage=_STORAGE.value,
         more=tuple(_PASS.value),
     )
 
@@ -100,24 +79,22 @@ def run_step(step: Step) -> None:
         sys.exit(code if code > 0 else 128 - code)
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Runs what is missing and writes the result."""
-    if len(argv) > 1:
-        raise FlagError(f"Unknown argument {argv[1]!r}.")
     plan = plan_from_flags()
-    commands = steps(plan)
-    print(expected_cost(commands, _PROXY_HOURS.value, _FINAL_HOURS.value), flush=True)
+    todo = steps(plan)
+    print(expected_cost(todo, _PROXY_HOURS.value, _FINAL_HOURS.value), flush=True)
     if _DRY_RUN.value:
-        for step in commands:
+        for step in todo:
             print(f"\n$ python run.py {shlex.join(step.words)}")
         return
-    for step in commands:
+    for step in todo:
         run_step(step)
     with Storage(plan.storage or default_storage_url(plan.workdir), create=False) as storage:
         result = gather(plan, storage)
     file = plan.folder / "result.json"
     try:
-        write_atomically(file, (json.dumps(result, indent=1) + "\n").encode())
+        commands.write_json(file, result)
     except OSError as error:
         raise FlagError(f"{file} cannot be written ({error.strerror}).") from error
     print(f"\n{shown(result)}\nresult  {file}")
@@ -125,4 +102,4 @@ def main(argv: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    app.run(guarded("paper", main))
+    commands.start("paper", main)

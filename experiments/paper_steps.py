@@ -10,11 +10,12 @@ import json
 import pathlib
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from xfernas_jax.errors import FlagError
 from xfernas_jax.files import read_bounded
 from xfernas_jax.history import Storage
+from xfernas_jax.options import option
 from xfernas_jax.strict_json import parse_json
 
 # What NAO's code changes of its final recipe for CIFAR-100.
@@ -36,31 +37,23 @@ class Plan:
     """An experiment, as flags describe it.
 
     Attributes:
-      target: of `TARGETS`.
       workdir: of all commands.
-      space: name of the search space.
-      num_architectures: random ones of each source.
-      budget_evaluations: of the search.
-      confirm_seeds: trainings of each of its three finalists.
-      seed: of everything random.
       changes: recipe values of sources and search.
       final_changes: recipe values of the last training, beside those of the target.
-      data_dir: folder of prepared TFDS sets, or None.
-      storage: URL of the record, or None for the one in `workdir`.
       more: other flags of `run.py`, without the dashes.
     """
 
-    target: str
-    workdir: pathlib.Path
-    space: str = "nao11"
-    num_architectures: int = 200
-    budget_evaluations: int = 30
-    confirm_seeds: int = 1
-    seed: int = 0
+    target: Literal["cifar10", "cifar100"] = option("cifar10", "Data set that is searched.")
+    workdir: pathlib.Path = pathlib.Path("runs/paper")
+    space: str = option("nao11", "Search space: nao11 is the large one of NAO's own search.")
+    num_architectures: int = option(200, "Random ones of each source; our choice.", low=2)
+    budget_evaluations: int = option(30, "Of the search.", low=1)
+    confirm_seeds: int = option(1, "Trainings of each of the three finalists.", low=1)
+    seed: int = option(0, "Of everything random.", low=0)
     changes: tuple[str, ...] = ()
     final_changes: tuple[str, ...] = ()
-    data_dir: str | None = None
-    storage: str | None = None
+    data_dir: str | None = option(None, "Folder of prepared TFDS sets.")
+    storage: str | None = option(None, "URL of the record; by default in --workdir.")
     more: tuple[str, ...] = ()
 
     @property

@@ -11,10 +11,9 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from experiments import figures, statistics
-from experiments.commands import guarded
+from experiments import commands, figures, statistics
 from experiments.incumbents import percentile_matrix
 from xfernas_jax.errors import FlagError
 
@@ -83,12 +82,10 @@ def draw_incumbents(
     figures.save(figure, output)
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Draws."""
-    if len(argv) > 1:
-        raise FlagError(f"Unknown argument {argv[1]!r}.")
     draw_incumbents(pathlib.Path(_RESULTS.value), pathlib.Path(_OUTPUT.value), _OPTIMIZERS.value)
 
 
 if __name__ == "__main__":
-    app.run(guarded("plots", main))
+    commands.start("plots", main)

@@ -8,19 +8,20 @@ standard deviation over the seeds of one architecture. Also prints the mean rank
 seeds, which is what a search feels. The interval is a bootstrap over architectures.
 """
 
-import json
 import os
 import pathlib
 import time
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 from scipy import stats
 
+from experiments import commands
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.evaluate.recipes import default_recipe, get_recipe
 from xfernas_jax.evaluate.trained import TrainedEvaluator, versions
+from xfernas_jax.history import Job
 from xfernas_jax.space.registry import get_space
 
 _SPACE = flags.DEFINE_string("space", "nasbench201", "Search space.")
@@ -59,16 +60,15 @@ def ratio_interval(scores: np.ndarray, rng: np.random.Generator) -> tuple[float,
     return float(low), float(high)
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Measures one recipe."""
-    del argv
     jax.config.update(
         "jax_compilation_cache_dir", os.path.abspath(f"{_WORKDIR.value}/compile_cache")
     )
     space = get_space(_SPACE.value)
     recipe = get_recipe(_RECIPE.value or default_recipe(space), _SET.value)
     dataset = load_dataset(_DATASET.value, recipe.data, None)
-    benchmark = TrainedEvaluator(space, dataset, recipe)
+    evaluator = TrainedEvaluator(space, dataset, recipe)
     rng = np.random.default_rng(_SEED.value)
     genotypes = {}
     while len(genotypes) < _ARCHITECTURES.value:
@@ -76,9 +76,10 @@ def main(argv: list[str]) -> None:
         genotypes.setdefault(space.key(genotype), genotype)
     rows, curves, start = [], [], time.monotonic()
     for genotype in genotypes.values():
-        results = [benchmark.evaluate(genotype, seed).evaluation for seed in range(_SEEDS.value)]
-        rows.append([evaluation.valid_accuracy or 0.0 for evaluation in results])
-        curves.append([list(evaluation.curve) for evaluation in results])
+        jobs = [Job(0, genotype, space.key(genotype), seed) for seed in range(_SEEDS.value)]
+        results = [evaluator.evaluate(job).result for job in jobs]
+        rows.append([0.0 if result.value is None else result.value for result in results])
+        curves.append([list(result.curve) for result in results])
         shown = " ".join(f"{value:.4f}" for value in rows[-1])
         print(
             f"{len(rows):>3}/{len(genotypes)}  {shown}  {results[0].seconds:.1f} s first",
@@ -113,8 +114,8 @@ def main(argv: list[str]) -> None:
         f"best half alone: spread {best_spread:.4f}  noise {best_noise:.4f}"
     )
     if _OUTPUT.value:
-        pathlib.Path(_OUTPUT.value).write_text(json.dumps(result, indent=1))
+        commands.write_json(pathlib.Path(_OUTPUT.value), result)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    commands.start("recipe_ranking", main)

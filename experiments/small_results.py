@@ -1,8 +1,6 @@
 """Tables and a picture of finished searches of the small twins."""
 
-import csv
 import dataclasses
-import io
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -10,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import figures, statistics
-from xfernas_jax.files import write_atomically
+from experiments import commands, figures, statistics
 
 _HEIGHT_PIXELS = 560
 
@@ -46,16 +43,13 @@ class Run:
 
 def write_evaluations(runs: Sequence[Run], file: pathlib.Path) -> None:
     """Writes a line for each evaluation of each search."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["target", "optimizer", "seed", "evaluation", "valid_accuracy", "incumbent"])
-    for run in runs:
-        rows = zip(run.values, run.incumbent, strict=True)
-        for number, (value, best) in enumerate(rows, start=1):
-            writer.writerow(
-                [run.target, run.optimizer, run.seed, number, f"{value:.6g}", f"{best:.6g}"]
-            )
-    write_atomically(file, text.getvalue().encode())
+    header = ["target", "optimizer", "seed", "evaluation", "valid_accuracy", "incumbent"]
+    rows = [
+        [run.target, run.optimizer, run.seed, number, f"{value:.6g}", f"{best:.6g}"]
+        for run in runs
+        for number, (value, best) in enumerate(zip(run.values, run.incumbent, strict=True), 1)
+    ]
+    commands.write_csv(file, header, rows)
 
 
 def summarize(runs: Sequence[Run], checkpoints: Sequence[int]) -> dict[str, Any]:

@@ -1,30 +1,41 @@
 """One collection or one search of the small twins, on a shared cache."""
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from experiments import statistics
 from experiments.evaluation_cache import CachedBenchmark, EvaluationCache, study_name
+from experiments.grid import Unit
 from experiments.small_results import Run
 from experiments.small_tasks import load_small
 from xfernas_jax.errors import StudyError
 from xfernas_jax.evaluate.recipes import get_recipe
 from xfernas_jax.evaluate.trained import TrainedEvaluator
-from xfernas_jax.executors.base import Job
 from xfernas_jax.executors.in_process import InProcessExecutor
 from xfernas_jax.history import (
     Evaluation,
     Source,
     Storage,
+    StudyRecord,
     StudySpec,
     Task,
     recorded_studies,
     select_sources,
 )
+from xfernas_jax.options import option
+from xfernas_jax.predictor.config import PredictorConfig
+from xfernas_jax.search.collect import collect_random
+from xfernas_jax.search.desk import Desk, Silence
+from xfernas_jax.search.plan import SearchPlan
+from xfernas_jax.search.registry import SearchConfig, make_optimizer
+from xfernas_jax.search.search import Search
+from xfernas_jax.search.seen import Seen
+from xfernas_jax.search.sources import task_histories
 from xfernas_jax.space.registry import get_space
 
 
@@ -34,29 +45,21 @@ class Setting:
 
     Attributes:
       folder: of everything that is written; the record is in it.
-      images_dir: folder of the image files, or None.
-      space: name of the search space.
-      recipe: name of the recipe of sources, searches and confirmations.
       changes: of recipe values.
       sources: data sets that are learned from.
-      source_architectures: random architectures of each source.
-      budget: evaluations of a search.
-      batch_size: suggestions at once.
-      confirm_seeds: trainings of each finalist.
-      num_finalists: best architectures that are trained again.
     """
 
     folder: str
-    images_dir: str | None
-    space: str
-    recipe: str
     changes: tuple[str, ...]
     sources: tuple[str, ...]
-    source_architectures: int
-    budget: int
-    batch_size: int
-    confirm_seeds: int
-    num_finalists: int
+    images_dir: str | None = option(None, "Folder with files such as usps/usps.npz.")
+    space: str = option("nasbench201", "Search space.")
+    recipe: str = option("cpu", "Recipe of every training.")
+    source_architectures: int = option(50, "Random architectures of each source.", low=2)
+    budget: int = option(30, "Of each search.", flag="budget_evaluations", low=1)
+    batch_size: int = option(5, "Suggestions at once.", low=1)
+    confirm_seeds: int = option(1, "Trainings of a finalist.", low=1)
+    num_finalists: int = option(3, "Trained again at the end.", low=1)
 
     def config(self) -> dict[str, Any]:
         """Returns what decides the result of a search, as a study keeps it."""
@@ -66,38 +69,23 @@ class Setting:
         return {**value, "changes": list(self.changes), "sources": list(self.sources)}
 
 
-@dataclasses.dataclass(frozen=True, order=True)
-class Unit:
-    """One search: which optimizer, on what, under which seed."""
-
-    target: str
-    seed: int
-    optimizer: str
-
-    @property
-    def study(self) -> str:
-        """The name of its study."""
-        return study_name("search", self.target, self.optimizer, str(self.seed))
-
-
-class Silent:
+class Every10th(Silence):
     """A listener that only says when a search or collection goes on."""
 
     def __init__(self, name: str, say: Callable[[str], None]) -> None:
         """Takes a name for the lines, and what prints them."""
         self._name, self._say, self._count = name, say, 0
 
-    def started(self, job: Job) -> None:
-        """Says nothing."""
-
-    def epoch(self, job: Job, epoch: int, valid_accuracy: float) -> None:
-        """Says nothing."""
-
-    def finished(self, job: Job, evaluation: Evaluation) -> None:
+    def finished(self, evaluation: Evaluation) -> None:
         """Says every tenth."""
         self._count += 1
         if self._count % 10 == 0:
             self._say(f"{self._name}: {self._count} evaluations")
+
+
+def search_study(unit: Unit) -> str:
+    """Returns the name of a search's study."""
+    return study_name("search", unit.target, unit.optimizer, str(unit.seed))
 
 
 def open_record(setting: Setting) -> Storage:
@@ -107,89 +95,63 @@ def open_record(setting: Setting) -> Storage:
 
 def collect_source(setting: Setting, dataset: str, say: Callable[[str], None]) -> int:
     """Evaluates what is missing of a source's random architectures; returns trainings done."""
-    from xfernas_jax.search.collect import collect_random
-
     with open_record(setting) as storage:
-        benchmark = _cached(setting, storage, dataset)
-        spec = StudySpec(
-            source_study(dataset),
-            "collect",
-            benchmark.task,
-            setting.space,
-            benchmark.recipe,
-            {"architectures": setting.source_architectures},
-        )
-        executor = InProcessExecutor(benchmark)
-        with storage.control(spec.name):
-            storage.create_or_open(spec)
-            collect_random(
-                executor,
-                storage,
-                spec.name,
-                setting.source_architectures,
-                0,
-                Silent(spec.name, say),
-            )
-        executor.close()
-        return benchmark.num_trained
+        evaluator, name = _cached(setting, storage, dataset), source_study(dataset)
+        config = {"architectures": setting.source_architectures}
+        spec = StudySpec(name, "collect", evaluator.task, setting.space, evaluator.recipe, config)
+        with _desk(storage, spec, evaluator, say) as desk:
+            collect_random(desk, setting.source_architectures, 0)
+        return evaluator.num_trained
 
 
 def run_unit(unit: Unit, setting: Setting, say: Callable[[str], None]) -> int:
     """Runs what is missing of a search and leaves its result in the study; returns trainings."""
-    from xfernas_jax.predictor.config import PredictorConfig
-    from xfernas_jax.search.loop import LoopConfig, run_search
-    from xfernas_jax.search.registry import SearchConfig, make_optimizer
-    from xfernas_jax.search.sources import task_histories
-
     with open_record(setting) as storage:
         space = get_space(setting.space)
-        benchmark = _cached(setting, storage, unit.target)
+        evaluator = _cached(setting, storage, unit.target)
+        config = {"optimizer": unit.optimizer, "seed": unit.seed, **setting.config()}
         spec = StudySpec(
-            unit.study,
-            "search",
-            benchmark.task,
-            setting.space,
-            benchmark.recipe,
-            {"optimizer": unit.optimizer, "seed": unit.seed, **setting.config()},
+            search_study(unit), "search", evaluator.task, space.name, evaluator.recipe, config
         )
-        with storage.control(spec.name):
-            storage.create_or_open(spec)
-            if storage.result(spec.name) is not None:
+        with _desk(storage, spec, evaluator, say) as desk:
+            if desk.record.result() is not None:
                 return 0
-            sources = chosen_sources(setting, storage, benchmark.task)
+            sources = task_histories(space, chosen_sources(setting, storage, evaluator.task))
+            predictor = PredictorConfig(cache_dir=f"{setting.folder}/predictor_cache")
             optimizer = make_optimizer(
-                unit.optimizer,
-                space,
-                task_histories(space, sources),
-                SearchConfig(
-                    predictor=PredictorConfig(cache_dir=f"{setting.folder}/predictor_cache")
-                ),
+                unit.optimizer, space, sources, SearchConfig(predictor=predictor)
             )
-            loop = LoopConfig(
+            plan = SearchPlan(
                 setting.budget,
                 setting.batch_size,
                 unit.seed,
                 setting.confirm_seeds,
                 setting.num_finalists,
             )
-            executor = InProcessExecutor(benchmark)
-            outcome = run_search(
-                optimizer, executor, storage, spec.name, loop, Silent(spec.name, say)
-            )
-            executor.close()
-            storage.set_result(
-                spec.name,
+            outcome = Search(optimizer, desk, plan, Seen(space)).run()
+            desk.record.set_result(
                 {"failed": True}
                 if outcome is None
                 else {
                     "failed": False,
                     "genotype": space.to_json(outcome.genotype),
-                    "confirmed_valid_accuracy": outcome.valid_accuracy,
-                    "test_accuracy": outcome.test_accuracy,
-                    "num_params": outcome.num_params,
+                    "confirmed_valid_accuracy": outcome.value,
+                    "test_accuracy": outcome.test,
+                    "num_params": outcome.costs.get("params"),
                 },
             )
-        return benchmark.num_trained
+        return evaluator.num_trained
+
+
+@contextlib.contextmanager
+def _desk(
+    storage: Storage, spec: StudySpec, evaluator: CachedBenchmark, say: Callable[[str], None]
+) -> Iterator[Desk]:
+    """Opens a study as its one controller, with this process as its worker."""
+    with storage.control(spec.name), contextlib.closing(InProcessExecutor(evaluator)) as executor:
+        storage.create_or_open(spec)
+        record, listener = StudyRecord(storage, spec.name), Every10th(spec.name, say)
+        yield Desk(executor, record, evaluator.recipe, listener)
 
 
 def source_study(dataset: str) -> str:
@@ -210,22 +172,25 @@ def read_runs(setting: Setting, units: Sequence[Unit]) -> list[Run]:
     runs = []
     with open_record(setting) as storage:
         for unit in units:
-            result = storage.result(unit.study)
+            study = search_study(unit)
+            result = storage.result(study)
             if result is None or result["failed"]:
-                raise StudyError(f"{unit.study}: every training failed, so there is no result.")
-            done = [e for e in storage.evaluations(unit.study) if e.purpose == "search"]
-            done.sort(key=lambda e: (e.round_index, e.number))
-            spec = storage.spec(unit.study)
+                raise StudyError(f"{study}: every training failed, so there is no result.")
+            done = [e for e in storage.evaluations(study) if e.purpose == "search"]
+            done.sort(key=lambda e: e.number)
+            spec = storage.spec(study)
             cache = EvaluationCache(storage, get_space(spec.space), spec.task, spec.recipe)
             runs.append(
                 Run(
                     unit.target,
                     unit.optimizer,
                     unit.seed,
-                    np.array([e.valid_accuracy or 0.0 for e in done]),
+                    np.array(
+                        [spec.task.metric.worst if e.value is None else e.value for e in done]
+                    ),
                     result["confirmed_valid_accuracy"],
                     result["test_accuracy"],
-                    max(e.valid_accuracy or 0.0 for e in cache.evaluations()),
+                    max(e.value for e in cache.evaluations() if e.value is not None),
                 )
             )
     return runs
@@ -237,14 +202,14 @@ def read_noise(setting: Setting, targets: Sequence[str]) -> dict[str, dict[str, 
     `networks`: of the means of all networks that were trained; `seeds`: of the trainings of one
     network, pooled over the networks that were trained more than once.
     """
-    space, noise = get_space(setting.space), {}
+    noise = {}
     with open_record(setting) as storage:
         for target in targets:
             benchmark = _cached(setting, storage, target)
             trainings: dict[str, list[float]] = {}
             for e in benchmark.cache.evaluations():
-                if e.valid_accuracy is not None:
-                    trainings.setdefault(space.key(e.genotype), []).append(e.valid_accuracy)
+                if e.value is not None:
+                    trainings.setdefault(e.key, []).append(e.value)
             means = [float(np.mean(values)) for values in trainings.values()]
             noise[target] = {
                 "networks": float(np.std(means, ddof=1)),
@@ -263,7 +228,7 @@ def read_costs(setting: Setting, units: Sequence[Unit]) -> dict[str, Any]:
     with open_record(setting) as storage:
         arms: dict[str, list[Evaluation]] = {}
         for unit in units:
-            for e in storage.evaluations(unit.study):
+            for e in storage.evaluations(search_study(unit)):
                 arms.setdefault(f"{unit.target}/{unit.optimizer}/{e.purpose}", []).append(e)
         caches = [spec.name for spec in storage.studies() if spec.name.startswith("cache-")]
         return {

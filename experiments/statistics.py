@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+MARGIN = 0.15
+"""Share of the twin's mean by which ours may be worse and still count as no worse."""
+
 _NUM_RESAMPLES = 10_000
 
 
@@ -44,26 +47,32 @@ class Comparison:
       high: upper end.
       p_value: two-sided, the smallest level at which the interval excludes 0; at least
         1 / resamples.
-      not_worse: whether the interval does not lie wholly above 0 and the difference is at most a
-        quarter of their mean.
+      non_inferior: whether the whole interval lies below the margin: it is shown that ours is not
+        worse by so much. No difference that was found is no such showing.
     """
 
     difference: float
     low: float
     high: float
     p_value: float
-    not_worse: bool
+    non_inferior: bool
 
 
-def compare(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
-    """Compares `[targets, seeds]` of twins that share seeds."""
+def compare(ours: np.ndarray, theirs: np.ndarray, margin: float = MARGIN) -> Comparison:
+    """Compares `[targets, seeds]` of twins that share seeds.
+
+    Args:
+      ours: smaller is better.
+      theirs: of the twin.
+      margin: by how much ours may be worse, as a share of the twin's mean.
+    """
     difference = ours - theirs
     means = resampled_means(difference, np.random.default_rng(0))
     low, high = (float(x) for x in np.quantile(means, [0.025, 0.975]))
     tail = min(np.mean(means <= 0.0), np.mean(means >= 0.0))
     p_value = float(min(max(2.0 * tail, 1.0 / _NUM_RESAMPLES), 1.0))
-    mean = float(difference.mean())
-    return Comparison(mean, low, high, p_value, low <= 0.0 and mean <= 0.25 * float(theirs.mean()))
+    is_shown = high < margin * abs(float(theirs.mean()))
+    return Comparison(float(difference.mean()), low, high, p_value, is_shown)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

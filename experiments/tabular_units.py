@@ -2,21 +2,77 @@
 
 import dataclasses
 import functools
-import json
-import os
 import pathlib
-from typing import Any
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
+from absl import flags
 
 from experiments import optimizer_names
+from experiments.grid import GridFlags, Unit
+from xfernas_jax.errors import FlagError
+from xfernas_jax.evaluate.base import Evaluator
 from xfernas_jax.evaluate.tabular import Table, TabularEvaluator, load_table
-from xfernas_jax.files import write_atomically
+from xfernas_jax.history import Evaluation, Job
+from xfernas_jax.options import option
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
-from xfernas_jax.search.registry import SearchConfig, make_optimizer
+from xfernas_jax.search.base import Optimizer, suggest
+from xfernas_jax.search.nao import Nao
+from xfernas_jax.search.registry import SearchConfig, find_builder, make_optimizer
+from xfernas_jax.search.seen import Seen
+from xfernas_jax.space.base import Genotype
+from xfernas_jax.space.table import TableSpace
 
 _LONG = ("random", "nao")  # run on to the baseline budget
+
+
+class TableFlags:
+    """The flags of every experiment on a table; each experiment makes them once, at its top."""
+
+    def __init__(self, table: str = "transnas_micro") -> None:
+        """Defines them; `table` is the default."""
+        self._dir = flags.DEFINE_string("benchmark_dir", None, "Folder with a manifest.json.")
+        self._table = flags.DEFINE_string("table", table, "Name of a table in the manifest.")
+        self._split = flags.DEFINE_string("split", "valid", "Split whose values drive the search.")
+        self._targets = flags.DEFINE_list("targets", ["all"], "Tasks to search.")
+
+    @property
+    def folder(self) -> str:
+        """The folder; `FlagError` without one."""
+        if not self._dir.value:
+            raise FlagError("This experiment needs --benchmark_dir.")
+        return self._dir.value
+
+    def table(self, *costs: str) -> Table:
+        """Reads the table once in a process, with the costs of these names."""
+        return cached_table(self.folder, self._table.value, *costs)
+
+    def chosen(self) -> dict[str, Any]:
+        """Returns table, split and targets, as fields of a setting."""
+        targets = chosen_tasks(self.table(), self._split.value, self._targets.value, "targets")
+        return {"table": self._table.value, "split": self._split.value, "targets": targets}
+
+
+def chosen_tasks(table: Table, split: str, names: Sequence[str], flag: str) -> tuple[str, ...]:
+    """Returns the tasks that a flag names; `FlagError` or `BenchmarkError` for a mistake."""
+    if list(names) == ["all"]:
+        return tuple(sorted(table.tasks(split)))
+    for name in names:
+        table.column(name, split)
+    if len(set(names)) != len(names):
+        raise FlagError(f"--{flag}: a task is named twice.")
+    return tuple(names)
+
+
+def checked_optimizers(names: Sequence[str]) -> list[str]:
+    """Returns the names of --optimizers; `FlagError` where one is none."""
+    for name in names:
+        find_builder(name, "--optimizers")
+    return list(names)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,116 +82,151 @@ class Setting:
     Attributes:
       table: name in the manifest.
       split: whose values drive the search.
-      test_split: read for the report only.
       targets: tasks that are searched.
       sources: tasks that may be sources; the target itself never is.
-      source_evaluations: random rows of each source.
-      num_sources: sources that are used, drawn by seed and target so that a smaller number is a
-        subset of a larger one; all where None, or where there are fewer.
-      budget: evaluations of an optimizer.
       baseline_budget: evaluations of `random` and `nao`.
-      batch_size: suggestions at once.
-      initial_random: start rows of every optimizer without sources.
-      corrupt_sources: none, shuffle, negate, one_shuffled or one_negated.
-      surrogate: name of the surrogate.
-      encoder: name of its encoder.
     """
 
     table: str
     split: str
-    test_split: str
     targets: tuple[str, ...]
     sources: tuple[str, ...]
-    source_evaluations: int
-    budget: int
     baseline_budget: int
-    batch_size: int
-    initial_random: int
-    corrupt_sources: str
-    surrogate: str
-    encoder: str
-    num_sources: int | None = None
-
-
-@dataclasses.dataclass(frozen=True, order=True)
-class Unit:
-    """A search: optimizer, target, seed."""
-
-    optimizer: str
-    target: str
-    seed: int
-
-    def file(self, output: pathlib.Path) -> pathlib.Path:
-        """Returns where the result of the unit lies."""
-        folder = output / "units" / optimizer_names.folder_of(self.optimizer)
-        return folder / f"{self.target}-{self.seed}.json"
-
-    @classmethod
-    def of_file(cls, file: pathlib.Path) -> "Unit":
-        """Inverts `file`."""
-        target, _, seed = file.stem.rpartition("-")
-        return cls(optimizer_names.name_of(file.parent.name), target, int(seed))
+    test_split: str = option("test", "Split that is only reported.")
+    source_evaluations: int = option(200, "Random architectures of each source.", low=0)
+    budget: int = option(100, "Evaluations of a search.", low=1)
+    batch_size: int = option(5, "Suggestions at once.", low=1)
+    initial_random: int = option(10, "Start rows of optimizers without sources.", low=1)
+    corrupt_sources: Literal["none", "shuffle", "negate", "one_shuffled", "one_negated"] = option(
+        "none", "How source scores are made wrong."
+    )
+    surrogate: str = option("head", "Surrogate: head or joint.")
+    encoder: str = option("mlp", "Encoder: mlp or lstm.")
+    num_sources: int | None = option(
+        None,
+        "Sources used, drawn by seed and target so that fewer are a subset of more; by default "
+        "all.",
+        low=0,
+    )
 
 
 @functools.cache
-def cached_table(folder: str, name: str) -> Table:
+def cached_table(folder: str, name: str, *costs: str) -> Table:
     """Reads a table once in a process."""
-    return load_table(folder, name)
+    return load_table(folder, name, costs)
 
 
-def run_unit(unit: Unit, setting: Setting, folder: str, output: pathlib.Path) -> None:
-    """Searches and writes the evaluated rows in order; nothing else decides the file's bytes."""
-    table = cached_table(folder, setting.table)
-    benchmark = TabularEvaluator(table, unit.target, setting.split)
-    rows = search_rows(unit, setting, benchmark, table, str(output / "source_fits"))
-    text = json.dumps({**dataclasses.asdict(unit), **rows})
-    write_atomically(unit.file(output), text.encode())
+def run_unit(setting: Setting, folder: str, output: pathlib.Path, unit: Unit) -> dict[str, Any]:
+    """Searches; nothing but setting and unit decides the result."""
+    return search_rows(
+        unit, setting, cached_table(folder, setting.table), str(output / "source_fits")
+    )
 
 
-def search_rows(
-    unit: Unit, setting: Setting, benchmark: TabularEvaluator, table: Table, cache_dir: str
-) -> dict[str, Any]:
+def search_rows(unit: Unit, setting: Setting, table: Table, cache_dir: str) -> dict[str, Any]:
     """Returns the rows that the optimizer evaluated, in order, and the share of decoded rows."""
-    space = table.space
+    space = CountingSpace(table.space)
     target_index = task_index(table, unit.target)
     is_transfer = optimizer_names.uses_sources(unit.optimizer)
     sources = source_histories(unit, setting, table) if is_transfer else ()
-    optimizer = make_optimizer(
-        unit.optimizer,
-        space,
-        sources,
-        SearchConfig(
-            surrogate=setting.surrogate,
-            predictor=PredictorConfig(encoder=setting.encoder, cache_dir=cache_dir),
-            num_initial=setting.initial_random,
-        ),
+    config = SearchConfig(
+        surrogate=setting.surrogate,
+        predictor=PredictorConfig(encoder=setting.encoder, cache_dir=cache_dir),
+        num_initial=setting.initial_random,
     )
-    budget = setting.baseline_budget if unit.optimizer in _LONG else setting.budget
-    evaluated: list[int] = []
-
-    def evaluate(genotypes: list[Any]) -> None:
-        optimizer.observe([benchmark.evaluate(genotype, 0).evaluation for genotype in genotypes])
-        evaluated.extend(space.row_of(genotype) for genotype in genotypes)
-
+    optimizer = make_optimizer(unit.optimizer, space, sources, config)
+    start: list[Genotype] = []
     if not sources:
         rng = np.random.default_rng([unit.seed, target_index, 1])
-        start = rng.choice(len(space.rows), setting.initial_random, replace=False)
-        evaluate([space.decode(space.rows[row].tolist()) for row in start])
-    while len(evaluated) < budget:
-        rng = np.random.default_rng([unit.seed, target_index, 2, len(evaluated)])
-        count = min(setting.batch_size, budget - len(evaluated))
-        suggestions = optimizer.suggest(rng, count)
-        if not suggestions:
-            break
-        evaluate([suggestion.genotype for suggestion in suggestions])
-    decoded = getattr(optimizer, "num_decoded", 0)
-    kept = getattr(optimizer, "num_kept", 0) / decoded if decoded else None
-    return {"rows": evaluated, "decoded_rows_share": kept}
+        rows = rng.choice(len(space.rows), setting.initial_random, replace=False)
+        start = [space.decode(space.rows[row].tolist()) for row in rows]
+    budget = setting.baseline_budget if unit.optimizer in _LONG else setting.budget
+    found = search(
+        optimizer,
+        TabularEvaluator(table, unit.target, setting.split),
+        Seen(space),
+        (unit.seed, target_index, 2),
+        budget,
+        setting.batch_size,
+        start,
+    )
+    share = space.kept_share if isinstance(optimizer, Nao) else None
+    return {"rows": [space.row_of(e.genotype) for e in found], "decoded_rows_share": share}
+
+
+def search(
+    optimizer: Optimizer,
+    evaluator: Evaluator,
+    seen: Seen,
+    seed: Sequence[int],
+    budget: int,
+    batch_size: int,
+    start: Sequence[Genotype] = (),
+) -> tuple[Evaluation, ...]:
+    """Searches in batches, without a record.
+
+    Args:
+      optimizer: asked; question N is that after N evaluations.
+      evaluator: that scores.
+      seen: at the beginning: nothing.
+      seed: of everything random.
+      budget: evaluations in all, `start` included.
+      batch_size: suggestions at once; the last batch may be smaller.
+      start: evaluated first.
+
+    Returns:
+      The evaluations in order; fewer than `budget` where the space has no more.
+    """
+    asked: Sequence[Genotype] = start
+    while True:
+        seen = seen.then(_evaluated(evaluator, len(seen.evaluations), asked))
+        number = len(seen.evaluations)
+        if number >= budget:
+            return seen.evaluations
+        found = suggest(optimizer, seen, seed, number, min(batch_size, budget - number))
+        if not found:
+            return seen.evaluations
+        asked = [suggestion.genotype for suggestion in found]
+
+
+def _evaluated(
+    evaluator: Evaluator, first: int, genotypes: Iterable[Genotype]
+) -> Iterable[Evaluation]:
+    for number, genotype in enumerate(genotypes, start=first):
+        job = Job(number, genotype, evaluator.space.key(genotype), seed=0)
+        yield Evaluation(job, evaluator.evaluate(job).result, evaluator.recipe)
+
+
+class CountingSpace(TableSpace):
+    """The rows of a table; it counts how many of the sequences to repair are rows already."""
+
+    def __init__(self, space: TableSpace) -> None:
+        """Takes the rows of a space."""
+        super().__init__(space.name, space.columns, space.rows)
+        self._num_decoded = self._num_kept = 0
+
+    @property
+    def kept_share(self) -> float | None:
+        """The share of rows among what an optimizer that only decodes had repaired."""
+        return self._num_kept / self._num_decoded if self._num_decoded else None
+
+    def repair(self, tokens: np.ndarray, without: np.ndarray | None = None) -> np.ndarray:
+        repaired = super().repair(tokens, without)
+        self._num_decoded += len(tokens)
+        self._num_kept += int((repaired == tokens).all(1).sum())
+        return repaired
 
 
 def task_index(table: Table, task: str) -> int:
     """Returns the place of a task in the table's sorted tasks, for seeds."""
     return sorted({name for name, _ in table.columns}).index(task)
+
+
+def random_rows(table: Table, unit: Unit, name: str, count: int) -> tuple[np.ndarray, Any]:
+    """Draws rows of a source, of their own for every target, source and seed; and the generator."""
+    entropy = [unit.seed, task_index(table, unit.target), 4, task_index(table, name)]
+    rng, size = np.random.default_rng(entropy), len(table.space.rows)
+    return rng.choice(size, min(count, size), replace=False), rng
 
 
 def source_histories(unit: Unit, setting: Setting, table: Table) -> tuple[TaskHistory, ...]:
@@ -153,9 +244,7 @@ def source_histories(unit: Unit, setting: Setting, table: Table) -> tuple[TaskHi
     bad = np.random.default_rng([unit.seed, target_index, 3]).integers(max(len(names), 1))
     histories = []
     for position, name in enumerate(names):
-        rng = np.random.default_rng([unit.seed, target_index, 4, task_index(table, name)])
-        count = min(setting.source_evaluations, len(table.space.rows))
-        rows = rng.choice(len(table.space.rows), count, replace=False)
+        rows, rng = random_rows(table, unit, name, setting.source_evaluations)
         scores = table.column(name, setting.split).values[rows]
         kind = setting.corrupt_sources
         if kind.startswith("one_") and position != bad:
@@ -168,10 +257,28 @@ def source_histories(unit: Unit, setting: Setting, table: Table) -> tuple[TaskHi
     return tuple(histories)
 
 
-def single_threaded() -> None:
-    """Makes this process use one core; to be called before NumPy and JAX start their threads."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
-    flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
-    os.environ["JAX_PLATFORMS"] = "cpu"
+def table_step(
+    output: pathlib.Path,
+    optimizers: Sequence[str],
+    table: TableFlags,
+    chosen: GridFlags,
+    values: Mapping[str, Any],
+    more: Sequence[str],
+) -> None:
+    """Runs what is missing of a `tabular_search` in a process of its own; ends with it.
+
+    Args:
+      output: its folder.
+      optimizers: names.
+      table: where it searches.
+      chosen: seeds and processes.
+      values: other flags by name.
+      more: flags as a user gave them, without the dashes.
+    """
+    where = {**table.chosen(), "benchmark_dir": table.folder, "output": output}
+    lists = {"targets": ",".join(where["targets"]), "optimizers": ",".join(optimizers)}
+    words = {**where, **lists, "seeds": chosen.seeds, "jobs": chosen.jobs, **values}
+    command = [sys.executable, "-m", "experiments.tabular_search"]
+    command += [*(f"--{name}={value}" for name, value in words.items()), *(f"--{x}" for x in more)]
+    if subprocess.run(command, check=False).returncode:
+        sys.exit(2)  # it has said why

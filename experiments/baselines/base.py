@@ -1,4 +1,4 @@
-"""What all baselines share: observations, the random start, optional libraries."""
+"""What all baselines share: the random start, optional libraries."""
 
 import abc
 import importlib
@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from xfernas_jax.errors import MissingExtraError
-from xfernas_jax.history.record import Evaluation
 from xfernas_jax.predictor.base import TaskHistory
-from xfernas_jax.search.base import NewBatch, Observations, Suggestion
 from xfernas_jax.search.registry import SearchConfig
-from xfernas_jax.space.base import Genotype, Space
+from xfernas_jax.search.seen import NewBatch, Seen, Suggestion
+from xfernas_jax.space.base import Space
 
 
 class Baseline(abc.ABC):
@@ -24,7 +23,7 @@ class Baseline(abc.ABC):
     def __init__(
         self, space: Space, sources: Sequence[TaskHistory], config: SearchConfig | None = None
     ) -> None:
-        """Builds an optimizer without observations.
+        """Takes what all suggestions share.
 
         Args:
           space: of the search.
@@ -34,7 +33,6 @@ class Baseline(abc.ABC):
         self.space = space
         self.sources = [source for source in sources if len(source.scores)]
         self._num_initial = (config or SearchConfig()).num_initial
-        self._observations = Observations(space)
 
     @abc.abstractmethod
     def propose(
@@ -42,18 +40,12 @@ class Baseline(abc.ABC):
     ) -> None:
         """Adds to the batch until it has `count`; what is missing is filled at random."""
 
-    def suggest(
-        self, rng: np.random.Generator, count: int, pending: Sequence[Genotype] = ()
-    ) -> Sequence[Suggestion]:
-        batch = self._observations.batch(pending)
-        target = self._observations.history()
-        known = len(self._observations.evaluations) + len(pending)
+    def suggest(self, seen: Seen, rng: np.random.Generator, count: int) -> Sequence[Suggestion]:
+        batch, target = seen.batch(), seen.history()
+        known = len(seen.evaluations) + len(seen.pending)
         if self.sources or (known >= self._num_initial and len(target.scores)):
             self.propose(rng, batch, count, target)
         return batch.fill(rng, count)
-
-    def observe(self, evaluations: Sequence[Evaluation]) -> None:
-        self._observations.add(evaluations)
 
 
 def imported(module: str, extra: str) -> Any:

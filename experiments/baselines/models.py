@@ -12,8 +12,8 @@ from experiments.baselines.base import Baseline, imported
 from xfernas_jax.errors import FlagError
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.scaling import rank_to_normal, standardize_clipped
-from xfernas_jax.search.base import NewBatch
 from xfernas_jax.search.registry import SearchConfig
+from xfernas_jax.search.seen import NewBatch
 from xfernas_jax.space.base import Space
 
 _MAX_ROWS = 30_000  # a space has at most this many architectures to be scored as a whole

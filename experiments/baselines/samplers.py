@@ -11,8 +11,8 @@ import optuna
 from experiments.baselines.base import Baseline, imported
 from xfernas_jax.history.database import quiet_optuna
 from xfernas_jax.predictor.base import TaskHistory
-from xfernas_jax.search.base import NewBatch
 from xfernas_jax.search.registry import SearchConfig
+from xfernas_jax.search.seen import NewBatch
 from xfernas_jax.space.base import Space
 
 _NUM_ENQUEUED = 10  # best source architectures that a sampler evaluates first

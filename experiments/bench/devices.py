@@ -14,25 +14,24 @@ workers it is left out.
 """
 
 import contextlib
-from collections.abc import Sequence
 from contextlib import closing
 from typing import Any, cast
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from experiments.bench.jobs import EpochTimes, evaluate_all, make_jobs
-from experiments.bench.machine import check_output, write_result
-from experiments.commands import guarded
-from xfernas_jax.errors import FlagError
+from experiments.bench.machine import BenchFlags, shown_versions
+from experiments.commands import start
 from xfernas_jax.evaluate.recipes import get_recipe
-from xfernas_jax.evaluate.trained import versions
-from xfernas_jax.executors.base import Executor, Job
+from xfernas_jax.evaluate.runtime import Runtime
+from xfernas_jax.evaluate.spec import TrainedSpec
+from xfernas_jax.executors.base import Executor
 from xfernas_jax.executors.devices import Devices, device_groups, find_devices
 from xfernas_jax.executors.in_process import InProcessExecutor
 from xfernas_jax.executors.local import LocalExecutor
-from xfernas_jax.executors.setup import EvaluationSetup
+from xfernas_jax.history import Job
 from xfernas_jax.nn.programs import ProgramChoice
 from xfernas_jax.space import NASBENCH201_BEST
 
@@ -42,7 +41,7 @@ _WORKERS = flags.DEFINE_list("workers", ["2", "4"], "Numbers of workers beside t
 _EVALUATIONS = flags.DEFINE_integer("evaluations", 8, "In each round.", lower_bound=1)
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Measurements of each.", lower_bound=1)
 _SHARES = flags.DEFINE_list("shares", ["1", "2", "4"], "Devices that share a batch.")
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file.")
+_BENCH = BenchFlags(threads=False)
 
 _SPACE, _DATASET = "nasbench201", "digits"
 _SHARED_TRAINING = ("network.filters=32", "train.batch_size=256", "data.train_examples=1024")
@@ -50,23 +49,22 @@ _SHARED_STEPS = 4  # in its epochs
 _WARM_SEED = 10**6
 
 
-def open_executors(setup: EvaluationSetup, platform: str) -> dict[str, Executor]:
+def open_executors(spec: TrainedSpec, runtime: Runtime, platform: str) -> dict[str, Executor]:
     """Builds the contenders by name."""
     executors: dict[str, Executor] = {}
     if platform == "cpu" or not _WORKERS.value:
-        plain, ahead = setup.benchmark(), setup.benchmark()
+        plain, ahead = spec.build(runtime), spec.build(runtime)
         executors["this process"] = InProcessExecutor(plain)
         executors["this process, compiling ahead"] = InProcessExecutor(ahead, ahead.prepare)
     for number in map(int, _WORKERS.value):
         groups = device_groups(Devices(platform, number), 1)
-        executors[f"{number} workers"] = LocalExecutor(setup, groups)
+        executors[f"{number} workers"] = LocalExecutor(spec, runtime, groups)
     return executors
 
 
-def measure_evaluations(setup: EvaluationSetup, platform: str) -> list[dict[str, Any]]:
+def measure_evaluations(executors: dict[str, Executor]) -> list[dict[str, Any]]:
     """Times rounds of evaluations; returns a row for each contender."""
     with contextlib.ExitStack() as stack:
-        executors = open_executors(setup, platform)
         for executor in executors.values():
             stack.callback(executor.close)
             evaluate_all(executor, make_jobs(_SPACE, executor.num_workers, _WARM_SEED))
@@ -87,13 +85,14 @@ def measure_evaluations(setup: EvaluationSetup, platform: str) -> list[dict[str,
 def measure_shares(platform: str) -> list[dict[str, Any]]:
     """Times the epochs of one training that several devices share."""
     recipe = get_recipe("cpu", [*_SHARED_TRAINING, f"train.epochs={_ROUNDS.value + 1}"])
-    setup = EvaluationSetup(_SPACE, _DATASET, None, recipe, "own")
+    spec, runtime = TrainedSpec(_SPACE, _DATASET, None, recipe), Runtime("own")
+    key = spec.find_space().key(NASBENCH201_BEST)
     rows = []
     for number in map(int, _SHARES.value):
         (group,) = device_groups(Devices(platform, number), number)
-        with closing(LocalExecutor(setup, [group])) as executor:
+        with closing(LocalExecutor(spec, runtime, [group])) as executor:
             times = EpochTimes()
-            executor.submit(Job(0, NASBENCH201_BEST, 0))
+            executor.submit(Job(0, NASBENCH201_BEST, key, 0))
             executor.next_finished(times)
         steps = 1e3 * np.diff(times.seconds) / _SHARED_STEPS
         low, middle, high = np.percentile(steps, (0, 50, 100))
@@ -102,34 +101,24 @@ def measure_shares(platform: str) -> list[dict[str, Any]]:
     return rows
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Measures, prints and writes."""
-    if extra := argv[1:]:
-        raise FlagError(f"devices takes flags only. Got {extra}.")
-    if _OUTPUT.value:
-        check_output(_OUTPUT.value)
+    _BENCH.begin(cpu=False)
     devices = find_devices()
     if devices.platform != "cpu" and _WORKERS.value:
         jax.config.update("jax_platforms", "cpu")
-    setup = EvaluationSetup(
-        _SPACE,
-        _DATASET,
-        None,
-        get_recipe(_RECIPE.value),
-        cast(ProgramChoice, _PROGRAMS.value),
-    )
+    spec = TrainedSpec(_SPACE, _DATASET, None, get_recipe(_RECIPE.value))
+    runtime = Runtime(cast(ProgramChoice, _PROGRAMS.value))
     result = {
         "platform": devices.platform,
         "recipe": _RECIPE.value,
         "programs": _PROGRAMS.value,
-        "evaluations": measure_evaluations(setup, devices.platform),
+        "evaluations": measure_evaluations(open_executors(spec, runtime, devices.platform)),
         "shared_batches": measure_shares(devices.platform),
-        "versions": dict(versions()),
     }
-    print("  ".join(f"{name} {version}" for name, version in versions()))
-    if _OUTPUT.value:
-        write_result(_OUTPUT.value, result)
+    print(shown_versions())
+    _BENCH.end(result)
 
 
 if __name__ == "__main__":
-    app.run(guarded("devices", main))
+    start("devices", main)

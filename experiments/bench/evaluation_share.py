@@ -10,28 +10,22 @@ time from the start of an evaluation to its result. Not counted is the start of 
 """
 
 import tempfile
-from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from experiments.bench.evaluators import EvaluationTask, Evaluator
-from experiments.bench.machine import check_output, limit_threads, write_result
-from experiments.commands import guarded
-from xfernas_jax.errors import FlagError
-from xfernas_jax.evaluate.trained import versions
+from experiments.bench.machine import BenchFlags, shown_versions
+from experiments.commands import start
+from xfernas_jax.options import define_flags, from_flags
 
-_SPACE = flags.DEFINE_string("space", "nasbench201", "Search space.")
-_DATASET = flags.DEFINE_string("dataset", "digits", "Data set.")
-_RECIPE = flags.DEFINE_string("recipe", "cpu", "Recipe.")
+define_flags(flags, EvaluationTask)
 _SET = flags.DEFINE_multi_string("set", [], "Changes one recipe value, as run.py's --set.")
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Pairs of processes.", lower_bound=1)
 _GENOTYPES = flags.DEFINE_integer("genotypes", 3, "Of each round, at least 2.", lower_bound=2)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the drawn architectures.", lower_bound=0)
-_THREADS = flags.DEFINE_integer("threads", 0, "Processor cores; 0: all.", lower_bound=0)
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file.")
+_BENCH = BenchFlags()
 
 STATES = ("cold", "other", "same")
 _PIECES = ("seconds", "training_seconds", "compile_seconds", "trace_seconds", "lower_seconds")
@@ -54,16 +48,11 @@ def measure(task: EvaluationTask) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Measures, prints and writes."""
-    if extra := argv[1:]:
-        raise FlagError(f"evaluation_share takes flags only. Got {extra}.")
-    jax.config.update("jax_platforms", "cpu")
-    if _OUTPUT.value:
-        check_output(_OUTPUT.value)
-    threads = limit_threads(_THREADS.value)
-    task = EvaluationTask(_SPACE.value, _DATASET.value, _RECIPE.value, tuple(_SET.value))
-    print("  ".join(f"{name} {version}" for name, version in versions()), f" threads {threads}")
+    threads = _BENCH.begin()
+    task = from_flags(flags.FLAGS, EvaluationTask, changes=tuple(_SET.value))
+    print(shown_versions(), f" threads {threads}")
     found = measure(task)
     result: dict[str, Any] = {}
     for state, answers in found.items():
@@ -82,9 +71,8 @@ def main(argv: Sequence[str]) -> None:
             + "  ".join(f"{n.removesuffix('_seconds')} {v:.2f} s" for n, v in medians.items())
         )
     result |= {"recipe": task.recipe, "changes": task.changes, "threads": threads}
-    if _OUTPUT.value:
-        write_result(_OUTPUT.value, {**result, "versions": dict(versions())})
+    _BENCH.end(result)
 
 
 if __name__ == "__main__":
-    app.run(guarded("evaluation_share", main))
+    start("evaluation_share", main)

@@ -16,26 +16,21 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from experiments.bench.comparison import AccuracyError, compare
 from experiments.bench.evaluators import WAYS, EvaluationTask, Evaluator
-from experiments.bench.machine import check_output, limit_threads, write_result
-from experiments.commands import guarded
-from xfernas_jax.errors import FlagError
-from xfernas_jax.evaluate.trained import versions
+from experiments.bench.machine import BenchFlags, shown_versions
+from experiments.commands import start
+from xfernas_jax.options import define_flags, from_flags
 
-_SPACE = flags.DEFINE_string("space", "nasbench201", "Search space.")
-_DATASET = flags.DEFINE_string("dataset", "digits", "Data set.")
-_RECIPE = flags.DEFINE_string("recipe", "cpu", "Recipe.")
+define_flags(flags, EvaluationTask)
 _SET = flags.DEFINE_multi_string("set", [], "Changes one recipe value, as run.py's --set.")
 _GENOTYPES = flags.DEFINE_integer("genotypes", 10, "Architectures, at least 6.", lower_bound=6)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the drawn architectures.", lower_bound=0)
 _TORCH = flags.DEFINE_bool("torch", True, "Whether PyTorch takes part.")
-_THREADS = flags.DEFINE_integer("threads", 0, "Processor cores of each; 0: all.", lower_bound=0)
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file.")
+_BENCH = BenchFlags()
 
 
 def measure(task: EvaluationTask, ways: Sequence[str]) -> list[dict[str, Any]]:
@@ -60,17 +55,12 @@ def measure(task: EvaluationTask, ways: Sequence[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Measures, prints and writes."""
-    if extra := argv[1:]:
-        raise FlagError(f"evaluations_per_hour takes flags only. Got {extra}.")
-    jax.config.update("jax_platforms", "cpu")
-    if _OUTPUT.value:
-        check_output(_OUTPUT.value)
-    threads = limit_threads(_THREADS.value)
-    task = EvaluationTask(_SPACE.value, _DATASET.value, _RECIPE.value, tuple(_SET.value))
+    threads = _BENCH.begin()
+    task = from_flags(flags.FLAGS, EvaluationTask, changes=tuple(_SET.value))
     ways = WAYS if _TORCH.value else WAYS[:-1]
-    print("  ".join(f"{name} {version}" for name, version in versions()), f" threads {threads}")
+    print(shown_versions(), f" threads {threads}")
     rows = measure(task, ways)
     ours = 3600.0 / float(np.mean([row["ours"]["seconds"] for row in rows]))
     result = {
@@ -80,7 +70,6 @@ def main(argv: Sequence[str]) -> None:
         "recipe": task.recipe,
         "changes": task.changes,
         "threads": threads,
-        "versions": dict(versions()),
     }
     print(f"ours: {ours:.0f} evaluations per hour")
     for way in ways[1:]:
@@ -91,9 +80,8 @@ def main(argv: Sequence[str]) -> None:
             f"{found['greatest_ratio']:.2f}), of totals {found['ratio_of_totals']:.2f}; accuracy "
             f"{found['mean_accuracy_difference']:+.4f} +- {found['its_standard_error']:.4f}"
         )
-    if _OUTPUT.value:
-        write_result(_OUTPUT.value, result)
+    _BENCH.end(result)
 
 
 if __name__ == "__main__":
-    app.run(guarded("evaluations_per_hour", main, AccuracyError))
+    start("evaluations_per_hour", main, AccuracyError)

@@ -23,7 +23,9 @@ from experiments.bench.machine import limit_threads
 from xfernas_jax.data import ImageDataset, load_dataset
 from xfernas_jax.evaluate.recipes import Recipe, get_recipe
 from xfernas_jax.evaluate.trained import TrainedEvaluator
+from xfernas_jax.history import Job
 from xfernas_jax.nn.programs import ProgramChoice
+from xfernas_jax.options import option
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.registry import get_space
 from xfernas_jax.train.compile_cache import use_compile_cache
@@ -44,9 +46,9 @@ Measured = dict[str, Any]
 class EvaluationTask:
     """What is evaluated: names of space, data set and recipe, and changes of the recipe."""
 
-    space: str
-    dataset: str
-    recipe: str
+    space: str = option("nasbench201", "Search space.")
+    dataset: str = option("digits", "Data set.")
+    recipe: str = option("cpu", "Recipe.")
     changes: tuple[str, ...] = ()
 
     def genotypes(self, count: int, seed: int) -> list[Any]:
@@ -119,15 +121,14 @@ def measure(way: str, space: Space, dataset: ImageDataset, recipe: Recipe) -> Ca
 
     def ours(genotype: Genotype, seed: int) -> Measured:
         events.clear()
-        start, ends = time.perf_counter(), []
-        scored = benchmark.evaluate(
-            genotype, seed, on_epoch=lambda *_: ends.append(time.perf_counter())
-        )
+        job, ends = Job(0, genotype, space.key(genotype), seed), []
+        start = time.perf_counter()
+        scored = benchmark.evaluate(job, lambda *_: ends.append(time.perf_counter()))
         seconds = time.perf_counter() - start
         epoch = float(np.median(np.diff(ends))) if len(ends) > 1 else float("nan")
         return {
             "seconds": seconds,
-            "valid_accuracy": scored.evaluation.valid_accuracy,
+            "valid_accuracy": scored.result.value,
             "training_seconds": epoch * len(ends),
             **{f"{name}_seconds": events[event] for name, event in _EVENTS.items()},
         }

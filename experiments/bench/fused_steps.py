@@ -11,24 +11,21 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from experiments.bench.machine import check_output, limit_threads, write_result
+from experiments import commands
+from experiments.bench.machine import BenchFlags, shown_versions
 from experiments.bench.steps import Case, JaxSteps, Setup, choose_cases, start
-from experiments.commands import guarded
 from xfernas_jax.errors import FlagError
 from xfernas_jax.evaluate.recipes import RECIPES
-from xfernas_jax.evaluate.trained import versions
 
 _NETWORKS = flags.DEFINE_list(
     "networks", ["nasbench201_best", "nasbench201_random0", "nao5_random0"], "Names of networks."
 )
 _FUSED = flags.DEFINE_list("fused", ["8"], "Steps in a compiled loop; 1 is always measured.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Measurements, at least 5.", lower_bound=5)
-_THREADS = flags.DEFINE_integer("threads", 0, "Processor cores; 0: all.", lower_bound=0)
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file.")
+_BENCH = BenchFlags()
 
 _NUM_STEPS = 64  # of a round
 
@@ -63,18 +60,13 @@ def measure(case: Case, fused: Sequence[int]) -> list[dict[str, Any]]:
     ]
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Measures, prints and writes."""
-    if extra := argv[1:]:
-        raise FlagError(f"fused_steps takes flags only. Got {extra}.")
-    jax.config.update("jax_platforms", "cpu")
-    if _OUTPUT.value:
-        check_output(_OUTPUT.value)
-    threads = limit_threads(_THREADS.value)
+    threads = _BENCH.begin()
     counts = [1, *map(int, _FUSED.value)]
     if any(count < 1 or _NUM_STEPS % count for count in counts):
         raise FlagError(f"--fused: divisors of {_NUM_STEPS}. Got {_FUSED.value}.")
-    print("  ".join(f"{name} {version}" for name, version in versions()), f" threads {threads}")
+    print(shown_versions(), f" threads {threads}")
     rows = []
     for case in choose_cases(_NETWORKS.value):
         for row in measure(case, counts):
@@ -86,10 +78,8 @@ def main(argv: Sequence[str]) -> None:
                 f"first call {row['first_call_seconds']:.1f} s",
                 flush=True,
             )
-    if _OUTPUT.value:
-        result = {"steps": rows, "threads": threads, "versions": dict(versions())}
-        write_result(_OUTPUT.value, result)
+    _BENCH.end({"steps": rows, "threads": threads})
 
 
 if __name__ == "__main__":
-    app.run(guarded("fused_steps", main))
+    commands.start("fused_steps", main)

@@ -5,20 +5,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xfernas_jax.executors.base import Executor, Job
+from xfernas_jax.executors.base import Executor
+from xfernas_jax.history import Job
+from xfernas_jax.search.desk import Silence
 from xfernas_jax.space.registry import get_space
 
 
-class EpochTimes:
+class EpochTimes(Silence):
     """A watcher that notes when epochs end."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
-    def started(self, job: Job) -> None:
-        """Is of no interest."""
-
-    def epoch(self, job: Job, epoch: int, valid_accuracy: float) -> None:
+    def epoch(self, job: Job, epoch: int, value: float) -> None:
         """Notes the time."""
         self.seconds.append(time.perf_counter())
 
@@ -35,5 +34,6 @@ def evaluate_all(executor: Executor, jobs: Sequence[Job]) -> float:
 
 def make_jobs(space: str, count: int, seed: int) -> list[Job]:
     """Draws random networks of a space, with training seed `seed`."""
-    rng = np.random.default_rng(seed)
-    return [Job(i, get_space(space).sample(rng), seed) for i in range(count)]
+    rng, known = np.random.default_rng(seed), get_space(space)
+    drawn = [known.sample(rng) for _ in range(count)]
+    return [Job(i, genotype, known.key(genotype), seed) for i, genotype in enumerate(drawn)]

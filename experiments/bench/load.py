@@ -10,14 +10,26 @@ import numpy as np
 import optuna
 from optuna.storages import RDBStorage
 
-from experiments.bench.synthetic import RECIPE, SyntheticExecutor, synthetic_evaluation
-from xfernas_jax.executors.base import Job
-from xfernas_jax.history import Evaluation, Storage, StudySpec, Task, evaluation_key
+from experiments.bench.synthetic import RECIPE, SyntheticExecutor, synthetic_result
+from xfernas_jax.history import (
+    Evaluation,
+    Job,
+    Purpose,
+    Storage,
+    StudyRecord,
+    StudySpec,
+    Task,
+    evaluation_key,
+)
 from xfernas_jax.history.database import parse_url, storage_errors
 from xfernas_jax.history.serialize import evaluation_to_json
 from xfernas_jax.history.trials import to_trial
-from xfernas_jax.search.loop import LoopConfig, run_search
+from xfernas_jax.options import option
+from xfernas_jax.search.desk import Desk, Silence
+from xfernas_jax.search.plan import SearchPlan
 from xfernas_jax.search.random import RandomSearch
+from xfernas_jax.search.search import Search
+from xfernas_jax.search.seen import Seen
 from xfernas_jax.space.base import Space
 
 STUDY = "load"
@@ -25,23 +37,14 @@ STUDY = "load"
 
 @dataclasses.dataclass(frozen=True)
 class LoadSizes:
-    """How much is evaluated.
+    """How much is evaluated."""
 
-    Attributes:
-      space: of more networks than are evaluated.
-      num_workers: processes that evaluate.
-      evaluations: that are also put in the bare study.
-      small: stored evaluations before the first window; it lies within `evaluations`.
-      grown: stored evaluations before the last window.
-      window: evaluations of a window.
-    """
-
-    space: str
-    num_workers: int
-    evaluations: int
-    small: int
-    grown: int
-    window: int
+    space: str = option("nao5", "Search space, of more networks than are evaluated.")
+    num_workers: int = option(16, "Processes that evaluate.", flag="workers", low=1)
+    evaluations: int = option(5000, "Evaluations beside the bare study.", low=1)
+    small: int = option(1000, "Stored before the first window.", low=0)
+    grown: int = option(20_000, "Stored before the last window.", low=1)
+    window: int = option(500, "Evaluations of a window.", low=1)
 
 
 class LoadError(Exception):
@@ -71,7 +74,7 @@ class BareStudy:
 
     def add(self, evaluation: Evaluation) -> None:
         """Creates the trial of an evaluation and tells its outcome."""
-        key = f"bare:{evaluation_key(self._space, evaluation)}"
+        key = f"bare:{evaluation_key(evaluation)}"
         made = to_trial(key, evaluation_to_json(self._space, evaluation))
         begin = time.perf_counter()
         trial = optuna.create_trial(
@@ -93,7 +96,7 @@ class BareStudy:
         self._storage.engine.dispose()
 
 
-class Meter:
+class Meter(Silence):
     """A listener that notes what the driver has spent by each evaluation of the search.
 
     Attributes:
@@ -109,16 +112,10 @@ class Meter:
         self._begin, self._waited = time.perf_counter(), executor.seconds_waited
         self._seconds_bare = 0.0
 
-    def started(self, job: Job) -> None:
-        """Is of no interest."""
-
-    def epoch(self, job: Job, epoch: int, valid_accuracy: float) -> None:
-        """Is of no interest."""
-
-    def finished(self, job: Job, evaluation: Evaluation) -> None:
+    def finished(self, evaluation: Evaluation) -> None:
         """Notes the time, then lets the bare study take the evaluation where it takes part."""
         now = time.perf_counter()
-        if job.purpose != "search":
+        if evaluation.purpose != "search":
             return
         self._stored += 1
         waited = self._executor.seconds_waited - self._waited
@@ -132,7 +129,7 @@ class Meter:
         return 1000 * (self.marks[last] - self.marks.get(first, 0.0)) / (last - first)
 
 
-def check_record(storage: Storage, num_trials: int, jobs: Sequence[Job], space: Space) -> int:
+def check_record(storage: Storage, num_trials: int, jobs: Sequence[Job]) -> int:
     """Returns the number of evaluations recorded: one for each job, with its content.
 
     A job may be there twice: a finalist's training is repeated where its variables are gone.
@@ -141,17 +138,17 @@ def check_record(storage: Storage, num_trials: int, jobs: Sequence[Job], space: 
       LoadError: one is missing, doubled, foreign or different.
     """
     recorded = storage.evaluations(STUDY)
-    found = {(space.key(e.genotype), e.seed, e.purpose): e for e in recorded}
-    wanted = {(space.key(j.genotype), j.seed, j.purpose): j for j in jobs}
+    found = {e.training: e for e in recorded}
+    wanted: dict[tuple[str, int, Purpose], Job] = {(j.key, j.seed, j.purpose): j for j in jobs}
     if not len(wanted) == len(recorded) == len(found) == num_trials:
         raise LoadError(
             f"{len(wanted)} evaluations were made, {len(recorded)} are recorded, {len(found)} of "
             f"them different, in {num_trials} trials."
         )
     for key, job in wanted.items():
-        made = synthetic_evaluation(space, job)
+        made = Evaluation(job, synthetic_result(job), RECIPE)
         same = found.get(key)
-        if same is None or dataclasses.replace(same, round_index=0, number=0) != made:
+        if same != made:
             raise LoadError(f"Evaluation {key} was recorded as {same}, but it was {made}.")
     return num_trials
 
@@ -167,17 +164,17 @@ def measure_load(url: str, sizes: LoadSizes) -> dict[str, Any]:
     """
     executor = SyntheticExecutor(sizes.space, sizes.num_workers)
     space = executor.space
-    spec = StudySpec(STUDY, "search", Task("synthetic", "none", 2), space.name, RECIPE, {})
+    spec = StudySpec(STUDY, "search", Task("synthetic", "none", None), space.name, RECIPE, {})
     bare = BareStudy(url, space)
     with contextlib.closing(executor), contextlib.closing(bare), Storage(url) as storage:
         storage.create_or_open(spec)
         begin = time.perf_counter()
         first = _search(storage, executor, bare, sizes, sizes.evaluations)
         seconds = time.perf_counter() - begin
-        num_recorded = check_record(storage, bare.num_trials(STUDY), executor.finished, space)
+        num_recorded = check_record(storage, bare.num_trials(STUDY), executor.finished)
         num_bare = len(bare.seconds)
         last = _search(storage, executor, bare, sizes, sizes.grown + sizes.window)
-        num_grown = check_record(storage, bare.num_trials(STUDY), executor.finished, space)
+        num_grown = check_record(storage, bare.num_trials(STUDY), executor.finished)
     bare_ms = 1000 * np.array(bare.seconds)
     return {
         **dataclasses.asdict(sizes),
@@ -203,7 +200,8 @@ def _search(
     """Searches up to `budget` evaluations under the lease; returns the driver's times."""
     stored = sum(job.purpose == "search" for job in executor.finished)
     meter = Meter(executor, bare, stored, sizes)
-    loop = LoopConfig(budget_evaluations=budget, batch_size=2 * executor.num_workers)
+    plan = SearchPlan(budget_evaluations=budget, batch_size=2 * executor.num_workers)
     with storage.control(STUDY):
-        run_search(RandomSearch(executor.space), executor, storage, STUDY, loop, meter)
+        desk = Desk(executor, StudyRecord(storage, STUDY), RECIPE, meter)
+        Search(RandomSearch(), desk, plan, Seen(executor.space)).run()
     return meter

@@ -1,12 +1,56 @@
 """What all timing scripts need of the machine: its cores, and a file for the result."""
 
-import json
 import os
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+from absl import flags
+
+from experiments.commands import write_json
 from xfernas_jax.errors import FlagError
-from xfernas_jax.files import check_writable, write_atomically
+from xfernas_jax.evaluate.trained import versions
+from xfernas_jax.files import check_writable
+
+
+class BenchFlags:
+    """The flags of every timing script; each makes them once, at its top."""
+
+    def __init__(self, threads: bool = True) -> None:
+        """Defines them: the file of the result and, with `threads`, the number of cores."""
+        self._output = flags.DEFINE_string("output", None, "JSON file.")
+        self._threads = None
+        if threads:
+            self._threads = flags.DEFINE_integer(
+                "threads", 0, "Processor cores, and threads of all; 0: all.", lower_bound=0
+            )
+
+    def begin(self, cpu: bool = True) -> int:
+        """Checks the file, and limits the cores before JAX starts; returns their number.
+
+        With `cpu` JAX takes no accelerator.
+        """
+        if cpu:
+            jax.config.update("jax_platforms", "cpu")
+        if self._output.value:
+            try:
+                check_writable(self._output.value)
+            except OSError as error:
+                reason = error.strerror or error
+                raise FlagError(f"--output={self._output.value}: {reason}.") from error
+        return limit_threads(0 if self._threads is None else self._threads.value)
+
+    def end(self, result: Mapping[str, Any], **more: str) -> None:
+        """Writes the file, if one is wanted, with the versions of what ran, and `more` of them."""
+        if self._output.value:
+            known = {**dict(versions()), **more}
+            write_json(pathlib.Path(self._output.value), {**result, "versions": known})
+
+
+def shown_versions(**more: str) -> str:
+    """Returns the versions of what runs, in a line."""
+    return "  ".join(f"{name} {version}" for name, version in {**dict(versions()), **more}.items())
 
 
 def limit_threads(threads: int) -> int:
@@ -27,16 +71,3 @@ def limit_threads(threads: int) -> int:
     if threads:
         os.sched_setaffinity(0, cores[:threads])
     return threads or len(cores)
-
-
-def check_output(path: str) -> None:
-    """Raises `FlagError` where the result cannot be written, before anything is measured."""
-    try:
-        check_writable(path)
-    except OSError as error:
-        raise FlagError(f"--output={path}: {error.strerror or error}.") from error
-
-
-def write_result(path: str, result: Mapping[str, Any]) -> None:
-    """Writes the JSON file of a script, whole or not at all."""
-    write_atomically(path, (json.dumps(result, indent=1) + "\n").encode())

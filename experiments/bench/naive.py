@@ -66,6 +66,7 @@ def evaluate_in_flax(
     """Trains an architecture and returns its accuracy on the validation part."""
     config, data = recipe.train, HostData(dataset, recipe)
     plain = dataclasses.replace(recipe.network, depthwise="lax")
+    assert dataset.task.num_classes is not None
     network = compile_network(space, genotype, plain, dataset.task.num_classes)
     images = jnp.zeros((1, *dataset.input_shape))
     variables = jax.jit(network.init)(jax.random.key(seed), images)

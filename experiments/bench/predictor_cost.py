@@ -12,15 +12,14 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 
-import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from experiments.bench.machine import check_output, write_result
-from xfernas_jax.evaluate.trained import versions
+from experiments.bench.machine import BenchFlags
+from experiments.commands import start
 from xfernas_jax.predictor import cache
 from xfernas_jax.predictor.base import Surrogate, TaskHistory
-from xfernas_jax.search.registry import SearchConfig, make_surrogate
+from xfernas_jax.predictor.registry import make_surrogate
 from xfernas_jax.space.registry import get_space
 
 _SPACE = flags.DEFINE_string("space", "nasbench201", "Search space.")
@@ -30,24 +29,21 @@ _SOURCES = flags.DEFINE_list(
 )
 _HISTORY = flags.DEFINE_list("history", ["5", "20", "50", "100", "200"], "Target observations.")
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Measurements of each round.", lower_bound=1)
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file.")
+_BENCH = BenchFlags(threads=False)
 
 _NUM_CANDIDATES = 4096
 
 
 def seconds_of(action: Callable[[], object]) -> float:
     """Returns the wall time of one call."""
-    start = time.perf_counter()
+    begin = time.perf_counter()
     action()
-    return time.perf_counter() - start
+    return time.perf_counter() - begin
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Measures and prints."""
-    del argv
-    jax.config.update("jax_platforms", "cpu")
-    if _OUTPUT.value:
-        check_output(_OUTPUT.value)
+    _BENCH.begin()
 
     space, rng = get_space(_SPACE.value), np.random.default_rng(0)
     weights = rng.normal(size=(5, len(space.choices), len(space.vocabulary)))
@@ -60,7 +56,7 @@ def main(argv: Sequence[str]) -> None:
         return TaskHistory(str(task), tokens, scores)
 
     def build(sources: Sequence[TaskHistory]) -> Surrogate:
-        return make_surrogate(space, sources, SearchConfig(surrogate=_SURROGATE.value))
+        return make_surrogate(_SURROGATE.value, space, sources)
 
     empty = TaskHistory("none", np.zeros((0, len(positions)), np.int32), np.zeros(0))
     learned = []
@@ -89,27 +85,14 @@ def main(argv: Sequence[str]) -> None:
         first = seconds_of(score) + seconds_of(ascend)
         scored = np.median([seconds_of(score) for _ in range(_REPEATS.value)])
         ascended = np.median([seconds_of(ascend) for _ in range(_REPEATS.value)])
-        rounds.append(
-            {
-                "history": int(text),
-                "score": float(scored),
-                "ascend": float(ascended),
-                "first": first,
-            }
-        )
+        times = {"score": float(scored), "ascend": float(ascended), "first": first}
+        rounds.append({"history": int(text), **times})
         print(
             f"history {int(text):>5}: score 4,096 {scored:.3f} s  ascend, decode {ascended:.3f} s"
         )
-    result = {
-        "space": space.name,
-        "surrogate": _SURROGATE.value,
-        "sources": learned,
-        "rounds": rounds,
-        "versions": dict(versions()),
-    }
-    if _OUTPUT.value:
-        write_result(_OUTPUT.value, result)
+    names = {"space": space.name, "surrogate": _SURROGATE.value}
+    _BENCH.end({**names, "sources": learned, "rounds": rounds})
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start("predictor_cost", main)

@@ -32,6 +32,7 @@ from xfernas_jax.train.parallel import (
     unreplicate,
 )
 from xfernas_jax.train.schedule import make_optimizer
+from xfernas_jax.train.scores import METRICS
 from xfernas_jax.train.state import TaskFunctions, TrainState, initial_state
 from xfernas_jax.train.step import train_step
 from xfernas_jax.types import PyTree
@@ -184,7 +185,7 @@ class JaxSteps:
         self.num_params = count_params(variables)
         step = partial(
             train_step,
-            task=TaskFunctions(apply, normalize, normalize),
+            task=TaskFunctions(apply, normalize, normalize, METRICS["accuracy"], NUM_CLASSES),
             config=config,
             optimizer=optimizer,
             axis_name=AXIS,

@@ -15,50 +15,33 @@ the same content. It ends with code 1 where anything is lost or doubled, or a ba
 """
 
 import contextlib
-from collections.abc import Sequence
 
 import optuna
-from absl import app, flags
+from absl import flags
 
 from experiments.bench.load import LoadError, LoadSizes, measure_load
-from experiments.bench.machine import check_output, write_result
+from experiments.bench.machine import BenchFlags
 from experiments.bench.postgres import running_postgres
-from experiments.commands import guarded
+from experiments.commands import start
 from xfernas_jax.errors import FlagError
+from xfernas_jax.options import define_flags, from_flags
 
 _STORAGE = flags.DEFINE_string(
     "storage", None, "URL of an empty PostgreSQL database; by default on a server of its own."
 )
-_SPACE = flags.DEFINE_string("space", "nao5", "Search space, of more networks than are evaluated.")
-_WORKERS = flags.DEFINE_integer("workers", 16, "Processes that evaluate.", lower_bound=1)
-_EVALUATIONS = flags.DEFINE_integer(
-    "evaluations", 5000, "Evaluations beside the bare study.", lower_bound=1
-)
-_SMALL = flags.DEFINE_integer("small", 1000, "Stored before the first window.", lower_bound=0)
-_GROWN = flags.DEFINE_integer("grown", 20_000, "Stored before the last window.", lower_bound=1)
-_WINDOW = flags.DEFINE_integer("window", 500, "Evaluations of a window.", lower_bound=1)
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file.")
+define_flags(flags, LoadSizes)
+_BENCH = BenchFlags(threads=False)
 
 _MOST_OF_BARE = 1.5
 _MOST_OF_SMALL = 2.0
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Measures, prints, writes and judges."""
-    if extra := argv[1:]:
-        raise FlagError(f"storage_load takes flags only. Got {extra}.")
-    if not _SMALL.value + _WINDOW.value <= _EVALUATIONS.value <= _GROWN.value:
+    sizes = from_flags(flags.FLAGS, LoadSizes)
+    if not sizes.small + sizes.window <= sizes.evaluations <= sizes.grown:
         raise FlagError("storage_load needs small + window <= evaluations <= grown.")
-    if _OUTPUT.value:
-        check_output(_OUTPUT.value)
-    sizes = LoadSizes(
-        _SPACE.value,
-        _WORKERS.value,
-        _EVALUATIONS.value,
-        _SMALL.value,
-        _GROWN.value,
-        _WINDOW.value,
-    )
+    _BENCH.begin()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with contextlib.ExitStack() as stack:
         server = None if _STORAGE.value else stack.enter_context(running_postgres())
@@ -78,12 +61,10 @@ def main(argv: Sequence[str]) -> None:
             f"{result[f'{name}_bare_ms']:.1f} ms"
         )
     print(f"the driver, grown to small: {of_small:.2f} times (bar {_MOST_OF_SMALL})")
-    if _OUTPUT.value:
-        ratios = {"ratio_to_bare": of_bare, "ratio_grown_to_small": of_small}
-        write_result(_OUTPUT.value, {**result, **ratios})
+    _BENCH.end({**result, "ratio_to_bare": of_bare, "ratio_grown_to_small": of_small})
     if of_bare > _MOST_OF_BARE or of_small > _MOST_OF_SMALL:
         raise LoadError("A bar is missed.")
 
 
 if __name__ == "__main__":
-    app.run(guarded("storage_load", main, LoadError))
+    start("storage_load", main, LoadError)

@@ -14,14 +14,14 @@ import dataclasses
 import importlib
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from experiments.bench.machine import check_output, limit_threads, write_result
+from experiments import commands
+from experiments.bench.machine import BenchFlags, shown_versions
 from experiments.bench.steps import (
     LAYOUTS,
     Case,
@@ -35,9 +35,6 @@ from experiments.bench.steps import (
     first_losses,
     start,
 )
-from experiments.commands import guarded
-from xfernas_jax.errors import FlagError
-from xfernas_jax.evaluate.trained import versions
 from xfernas_jax.nn.network import NetworkConfig
 
 _NETWORKS = flags.DEFINE_list("networks", [], "Names of networks; default: all seven.")
@@ -47,11 +44,8 @@ _FILTERS = flags.DEFINE_integer("filters", 16, "Channels of the first stage.", l
 _NUM_CELLS = flags.DEFINE_integer("num_cells", 1, "Normal cells in each stage.", lower_bound=1)
 _NUM_STAGES = flags.DEFINE_integer("num_stages", 3, "Stages.", lower_bound=1)
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Measurements, at least 5.", lower_bound=5)
-_THREADS = flags.DEFINE_integer(
-    "threads", 0, "Processor cores, and threads of both frameworks; 0: all.", lower_bound=0
-)
 _COMPILE = flags.DEFINE_bool("compile", False, "Also torch.compile; takes minutes.")
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file.")
+_BENCH = BenchFlags()
 
 _ROUND_SECONDS = 0.2  # a contender's turn takes at least about that long
 
@@ -133,21 +127,15 @@ def measure(case: Case, setup: Setup, rounds: int, compiled: bool) -> dict[str, 
     }
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Measures, prints and writes."""
-    if extra := argv[1:]:
-        raise FlagError(f"train_step takes flags only. Got {extra}.")
-    jax.config.update("jax_platforms", "cpu")
     cases = choose_cases(_NETWORKS.value)
-    if _OUTPUT.value:
-        check_output(_OUTPUT.value)
-    threads = limit_threads(_THREADS.value)
+    threads = _BENCH.begin()
     torch = importlib.import_module("experiments.bench.torch_network").torch
     torch.set_num_threads(threads)
     network = NetworkConfig(_FILTERS.value, _NUM_CELLS.value, _NUM_STAGES.value)
     setup = Setup(network, _BATCH.value, _IMAGE_SIZE.value)
-    known = {**dict(versions()), "torch": torch.__version__}
-    print("  ".join(f"{name} {version}" for name, version in known.items()))
+    print(shown_versions(torch=torch.__version__))
     print(
         f"threads {threads}, batch {setup.batch_size}, images of {setup.image_size} pixels, "
         f"{network.filters} filters, {network.num_stages} stages of {network.num_cells} cells"
@@ -161,15 +149,13 @@ def main(argv: Sequence[str]) -> None:
     result = {
         "networks": rows,
         "geometric_mean_ratio": mean,
-        "versions": known,
         "threads": threads,
         "batch": setup.batch_size,
         "rounds": _ROUNDS.value,
         "image_size": setup.image_size,
         "network": dataclasses.asdict(network),
     }
-    if _OUTPUT.value:
-        write_result(_OUTPUT.value, result)
+    _BENCH.end(result, torch=torch.__version__)
 
 
 def line_of(row: Mapping[str, Any]) -> str:
@@ -184,4 +170,4 @@ def line_of(row: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    app.run(guarded("train_step", main, TwinError))
+    commands.start("train_step", main, TwinError)

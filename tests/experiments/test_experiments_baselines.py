@@ -5,6 +5,7 @@ import json
 import pathlib
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import optuna
@@ -13,13 +14,15 @@ from tables import write_topology_table
 
 from experiments import baselines, optimizer_names
 from experiments.baselines.samplers import OptunaSearch, TpeSearch
+from experiments.grid import Unit
 from experiments.incumbents import percentile_matrix
-from experiments.tabular_units import Unit
 from xfernas_jax.errors import FlagError, MissingExtraError
 from xfernas_jax.evaluate.tabular import Table, TabularEvaluator, load_table
+from xfernas_jax.history import Evaluation, Job
 from xfernas_jax.predictor.base import TaskHistory
-from xfernas_jax.search.base import SearchOptimizer
+from xfernas_jax.search.base import Optimizer
 from xfernas_jax.search.registry import SearchConfig, make_optimizer
+from xfernas_jax.search.seen import Seen
 from xfernas_jax.space.registry import get_space
 from xfernas_jax.space.table import TableSpace
 
@@ -65,7 +68,7 @@ def sources_of(table: Table, target: str, seed: int) -> list[TaskHistory]:
     return histories
 
 
-def build(table: Table, name: str, target: str = "a", seed: int = 0) -> SearchOptimizer:
+def build(table: Table, name: str, target: str = "a", seed: int = 0) -> Optimizer:
     sources = sources_of(table, target, seed)
     return make_optimizer(f"experiments.baselines:{name}", table.space, sources, SearchConfig())
 
@@ -76,25 +79,28 @@ def percentiles(table: Table, target: str, genotypes: list) -> np.ndarray:
     return np.array([100.0 * (values > values[row]).mean() for row in rows])
 
 
-def observe(optimizer: SearchOptimizer, table: Table, genotypes: list, target: str = "a") -> None:
-    benchmark = TabularEvaluator(table, target)
-    optimizer.observe([benchmark.evaluate(genotype, 0).evaluation for genotype in genotypes])
+def seen_of(table: Table, genotypes: list, pending: Sequence = ()) -> Seen:
+    """Returns what is seen once these are evaluated on task `a`."""
+    evaluator, found = TabularEvaluator(table, "a"), []
+    for number, genotype in enumerate(genotypes):
+        job = Job(number, genotype, table.space.key(genotype), 0)
+        found.append(Evaluation(job, evaluator.evaluate(job).result, "table"))
+    return Seen(table.space).then(found, pending)
 
 
 def search(table: Table, name: str, seed: int, budget: int) -> list:
-    """Searches in batches of 5, each by a new instance that has observed what is known."""
+    """Searches in batches of 5, each by a new instance that is shown what is known."""
     found: list = []
     while len(found) < budget:
-        optimizer = build(table, name)
-        observe(optimizer, table, found)
-        suggestions = optimizer.suggest(np.random.default_rng([seed, len(found)]), 5)
+        rng = np.random.default_rng([seed, len(found)])
+        suggestions = build(table, name).suggest(seen_of(table, found), rng, 5)
         found += [suggestion.genotype for suggestion in suggestions]
     return found
 
 
 @every_baseline
 @with_and_without_sources
-def test_suggestions_are_new_rows_and_state_is_what_was_observed(
+def test_suggestions_are_new_rows_and_follow_from_what_is_seen(
     table: Table, kind: str, prefix: str
 ) -> None:
     resumed = search(table, prefix + kind, seed=3, budget=30)
@@ -102,9 +108,9 @@ def test_suggestions_are_new_rows_and_state_is_what_was_observed(
     assert len(set(rows)) == len(rows) == 30
     whole = build(table, prefix + kind)
     for start in range(0, 30, 5):
-        found = whole.suggest(np.random.default_rng([3, start]), 5)
+        seen = seen_of(table, resumed[:start])
+        found = whole.suggest(seen, np.random.default_rng([3, start]), 5)
         assert [s.genotype for s in found] == resumed[start : start + 5]
-        observe(whole, table, resumed[start : start + 5])
     if not prefix:  # with the same sources, a model takes the same
         assert resumed != search(table, kind, seed=4, budget=30)
 
@@ -113,8 +119,10 @@ def test_suggestions_are_new_rows_and_state_is_what_was_observed(
 @with_and_without_sources
 def test_what_is_pending_is_not_suggested(table: Table, kind: str, prefix: str) -> None:
     optimizer = build(table, prefix + kind)
-    first = [s.genotype for s in optimizer.suggest(np.random.default_rng(0), 5)]
-    second = [s.genotype for s in optimizer.suggest(np.random.default_rng(0), 5, first)]
+    nothing, rng = seen_of(table, []), np.random.default_rng
+    first = [s.genotype for s in optimizer.suggest(nothing, rng(0), 5)]
+    pending = seen_of(table, [], pending=first)
+    second = [s.genotype for s in optimizer.suggest(pending, rng(0), 5)]
     assert len(second) == 5
     assert not set(first) & set(second)
 
@@ -126,7 +134,9 @@ def test_the_first_batch_comes_from_the_sources_alone_where_there_are_any(
     ranks = {}
     for prefix in ("", "xfer_"):
         batches = [
-            build(table, prefix + kind, target, seed).suggest(np.random.default_rng(seed), 5)
+            build(table, prefix + kind, target, seed).suggest(
+                seen_of(table, []), np.random.default_rng(seed), 5
+            )
             for target in "abc"
             for seed in range(3)
         ]
@@ -147,8 +157,8 @@ def test_the_target_is_learned_from(table: Table, kind: str) -> None:
         rng = np.random.default_rng(seed)
         rows = rng.choice(len(table.space.rows), 40, replace=False)
         optimizer = build(table, kind)
-        observe(optimizer, table, [table.space.decode(table.space.rows[r].tolist()) for r in rows])
-        found = optimizer.suggest(rng, 5)
+        seen = seen_of(table, [table.space.decode(table.space.rows[r].tolist()) for r in rows])
+        found = optimizer.suggest(seen, rng, 5)
         ranks.append(percentiles(table, "a", [s.genotype for s in found]).mean())
     assert np.mean(ranks) < 30.0  # random: 50 +- 6.5
 
@@ -162,10 +172,10 @@ def test_the_target_overrules_sources_that_are_wrong(table: Table, kind: str) ->
             for source in sources_of(table, "a", seed)
         ]
         optimizer = make_optimizer(f"experiments.baselines:xfer_{kind}", table.space, sources)
-        rng = np.random.default_rng(seed)
+        rng, known = np.random.default_rng(seed), []
         for _ in range(10):
-            found = [s.genotype for s in optimizer.suggest(rng, 5)]
-            observe(optimizer, table, found)
+            found = [s.genotype for s in optimizer.suggest(seen_of(table, known), rng, 5)]
+            known += found
             ranks.append(percentiles(table, "a", found).mean())
     ranks = np.reshape(ranks, (4, 10)).mean(0)
     assert ranks[0] > 60.0  # they are wrong
@@ -177,11 +187,12 @@ def test_the_best_of_every_source_are_enqueued_in_turn(table: Table) -> None:
     first = TaskHistory("first", rows[:20], np.arange(20.0))  # best: 19, 18, ...
     second = TaskHistory("second", rows[10:40], -np.arange(30.0))  # best: 10, 11, ...
     optimizer = TpeSearch(table.space, [first, second])
-    found = optimizer.suggest(np.random.default_rng(0), 10)
+    nothing = seen_of(table, [])
+    found = optimizer.suggest(nothing, np.random.default_rng(0), 10)
     wanted = [19, 10, 18, 11, 17, 12, 16, 13, 15, 14]
     assert [table.space.row_of(s.genotype) for s in found] == wanted
     short = TpeSearch(table.space, [first, TaskHistory("short", rows[19:20], np.zeros(1))])
-    found = short.suggest(np.random.default_rng(0), 3)
+    found = short.suggest(nothing, np.random.default_rng(0), 3)
     assert [table.space.row_of(s.genotype) for s in found] == [19, 18, 17]  # 19 only once
 
 
@@ -200,8 +211,10 @@ def test_a_proposal_that_is_no_row_is_snapped_to_the_nearest_and_a_known_one_dro
     kept = np.array([0, near, *np.flatnonzero(distances == 4)])
     space = TableSpace("small", table.space.columns, table.space.rows[kept])
     optimizer = Stubborn(space, (), SearchConfig(num_initial=1))
-    observe(optimizer, table, [space.decode(space.rows[0].tolist())])
-    found = [space.row_of(s.genotype) for s in optimizer.suggest(np.random.default_rng(0), 3)]
+    known = seen_of(table, [space.decode(space.rows[0].tolist())])
+    seen = dataclasses.replace(known, space=space)
+    suggestions = optimizer.suggest(seen, np.random.default_rng(0), 3)
+    found = [space.row_of(suggestion.genotype) for suggestion in suggestions]
     assert found[0] == 1
     assert len({0, *found}) == 4
 

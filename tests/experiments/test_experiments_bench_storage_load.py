@@ -12,16 +12,16 @@ import pytest
 
 from experiments.bench.load import STUDY, BareStudy, LoadError, check_record
 from experiments.bench.postgres import find_postgres
-from experiments.bench.synthetic import RECIPE, synthetic_evaluation
+from experiments.bench.synthetic import RECIPE, synthetic_result
 from xfernas_jax.errors import StorageError
-from xfernas_jax.executors.base import Job
-from xfernas_jax.history import Storage, StudySpec, Task
+from xfernas_jax.history import Evaluation, Job, Storage, StudySpec, Task
 from xfernas_jax.space import get_space
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SPACE = get_space("nao5")
-JOBS = [Job(i, SPACE.sample(np.random.default_rng(i)), i) for i in range(3)]
-MADE = [synthetic_evaluation(SPACE, job) for job in JOBS]
+CELLS = [SPACE.sample(np.random.default_rng(i)) for i in range(3)]
+JOBS = [Job(i, cell, SPACE.key(cell), i) for i, cell in enumerate(CELLS)]
+MADE = [Evaluation(job, synthetic_result(job), RECIPE) for job in JOBS]
 
 
 def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -34,7 +34,7 @@ def check(tmp_path: pathlib.Path) -> Iterator[Callable]:
     """Records evaluations and checks them against all jobs."""
     url = f"sqlite:///{tmp_path / 'history.db'}"
     with Storage(url) as storage, contextlib.closing(BareStudy(url, SPACE)) as bare:
-        task = Task("synthetic", "none", 2)
+        task = Task("synthetic", "none", None)
         storage.create_or_open(StudySpec(STUDY, "search", task, SPACE.name, RECIPE, {}))
 
         def call(*evaluations, foreign_trials=0):
@@ -43,14 +43,14 @@ def check(tmp_path: pathlib.Path) -> Iterator[Callable]:
             study = optuna.load_study(study_name=STUDY, storage=url)
             for _ in range(foreign_trials):
                 study.add_trial(optuna.create_trial(value=0.5))
-            return check_record(storage, bare.num_trials(STUDY), JOBS, SPACE)
+            return check_record(storage, bare.num_trials(STUDY), JOBS)
 
         yield call
 
 
 def test_a_synthetic_evaluation_depends_on_network_and_seed_alone() -> None:
-    assert synthetic_evaluation(SPACE, JOBS[0]) == MADE[0]
-    other = synthetic_evaluation(SPACE, dataclasses.replace(JOBS[0], seed=9))
+    assert synthetic_result(dataclasses.replace(JOBS[0], number=5)) == MADE[0].result
+    other = synthetic_result(dataclasses.replace(JOBS[0], seed=9))
     assert other.curve != MADE[0].curve
 
 
@@ -61,8 +61,9 @@ def test_a_complete_record_passes(check: Callable) -> None:
 def test_what_was_lost_doubled_or_changed_is_found(check: Callable) -> None:
     with pytest.raises(LoadError, match="3 evaluations were made, 2 are recorded"):
         check(*MADE[:2])
+    changed = dataclasses.replace(MADE[2].result, seconds=99.0)
     with pytest.raises(LoadError, match="was recorded as"):
-        check(dataclasses.replace(MADE[2], num_params=MADE[2].num_params + 1))
+        check(dataclasses.replace(MADE[2], result=changed))
     with pytest.raises(LoadError, match="in 4 trials"):
         check(foreign_trials=1)
 

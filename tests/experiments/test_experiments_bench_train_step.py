@@ -57,7 +57,7 @@ def twin() -> Any:
 def random_values(variables: Any, seed: int) -> Any:
     """Draws every value anew, so that a value that is not copied shows."""
     rng = np.random.default_rng(seed)
-    flat = traverse_util.flatten_dict(variables)
+    flat: Any = traverse_util.flatten_dict(variables)
     drawn = {
         path: np.asarray(value + 0.2 * rng.uniform(-1, 1, np.shape(value)), np.float32)
         for path, value in flat.items()
@@ -99,7 +99,7 @@ def test_the_twin_computes_what_the_network_computes(twin: Any, space: str, trai
     assert twin.count_params(model) == count_params(variables)
     own = model(as_torch(images)).detach().numpy()
     np.testing.assert_allclose(own, logits, rtol=1e-4, atol=1e-4)
-    statistics = traverse_util.flatten_dict(updated["batch_stats"])
+    statistics: Any = traverse_util.flatten_dict(updated["batch_stats"])
     state = model.state_dict()
     for path, value in statistics.items():
         if path[-1] == "mean":
@@ -109,7 +109,11 @@ def test_the_twin_computes_what_the_network_computes(twin: Any, space: str, trai
 
 @pytest.mark.parametrize(
     ("space", "genotype"),
-    [("nasbench201", TopologyCell(("none",) * 6)), ("nao11", NAONET), ("nao5", NAONET_B)],
+    [
+        ("nasbench201", TopologyCell(("none", "none", "none", "none", "none", "none"))),
+        ("nao11", NAONET),
+        ("nao5", NAONET_B),
+    ],
     ids=["no edges", "NAONet", "NAONet-B"],
 )
 def test_published_cells_and_none_equal_their_twins_on_odd_images(

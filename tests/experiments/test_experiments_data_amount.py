@@ -62,9 +62,12 @@ def test_amounts_are_measured_once_and_give_the_same_bytes(tmp_path: pathlib.Pat
 
     results = [out / f"data_amount.{kind}" for kind in ("csv", "png", "svg")]
     before = [file.read_bytes() for file in results]
-    points = [*out.glob("*/units/*/*.json"), *out.glob("*/ranks/*/*.json")]
+    points = [*out.glob("*/units/*/*.json"), *out.glob("*/units/*/ranks/*.json")]
     assert len(points) == 2 * (4 + 3 + 4)  # seeds x (searches + ranks alone + ranks with sources)
-    removed = [next(out.glob("*/units/xfer_nao/a-1.json")), next(out.glob("*/ranks/12/a-0.json"))]
+    removed = [
+        next(out.glob("*/units/xfer_nao/a-1.json")),
+        next(out.glob("*/units/12/ranks/a-0.json")),
+    ]
     for file in (*removed, *results):
         file.unlink()
     times = {file: file.stat().st_mtime_ns for file in points if file not in removed}

@@ -11,6 +11,7 @@ from tables import write_topology_table
 
 from xfernas_jax.errors import BenchmarkError
 from xfernas_jax.evaluate.tabular import TabularEvaluator, load_table
+from xfernas_jax.history import Job
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -47,9 +48,10 @@ def test_costs_of_a_table_are_the_task_s_own_or_common(tmp_path: pathlib.Path) -
     write_priced_table(tmp_path)
     table = load_table(tmp_path, "small", ("price",))
     genotype = table.space.decode(table.space.rows[0].tolist())
+    job = Job(0, genotype, table.space.key(genotype), 0)
     for task, price in (("a", 2.0), ("b", 1.0)):
-        evaluation = TabularEvaluator(table, task).evaluate(genotype, 0).evaluation
-        assert evaluation.costs == (("price", price),)
+        result = TabularEvaluator(table, task).evaluate(job).result
+        assert result.costs == (("price", price),)
     with pytest.raises(BenchmarkError, match="weight"):
         load_table(tmp_path, "small", ("weight",))
 
@@ -71,9 +73,9 @@ def test_a_run_is_summarised_the_same_again_and_transfer_has_a_twin(
     kept = found["kept_limit"]
     assert len(kept["random"]) == 2
     assert kept["xfer_predictor_evolution"][1] > kept["random"][1]
-    rows = json.loads((output / "limit" / "random" / "a-0.json").read_text())["rows"]
+    rows = json.loads((output / "units" / "limit" / "random" / "a-0.json").read_text())["rows"]
     assert len(set(rows)) == 20
-    (output / "limit" / "random" / "a-0.json").unlink()
+    (output / "units" / "limit" / "random" / "a-0.json").unlink()
     again = run(
         tmp_path, output, "--optimizers=random,predictor_evolution,xfer_predictor_evolution"
     )

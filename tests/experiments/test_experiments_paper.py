@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ SMALL = (
     *("data.crop_padding=1", "data.train_examples=64", "data.valid_examples=40"),
     *("train.batch_size=32", "train.epochs=1", "network.auxiliary_weight=0.0"),
 )
-COUNTS = {"num_architectures": 2, "budget_evaluations": 3}
+COUNTS: dict[str, Any] = {"num_architectures": 2, "budget_evaluations": 3}
 IN_ALL = 3 * 2 + 3 + 3  # sources, search, one confirmation of each of three finalists
 
 
@@ -37,7 +38,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return folder
 
 
-def small_plan(target: str, workdir: pathlib.Path, data_dir: pathlib.Path) -> Plan:
+def small_plan(target: Any, workdir: pathlib.Path, data_dir: pathlib.Path) -> Plan:
     return Plan(
         target,
         workdir,

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from experiments import small_results, statistics
+from experiments.grid import Unit
 from experiments.small_results import Run
 from experiments.small_tasks import IMAGE_FILES, check_present, load_small, without_copies
-from experiments.small_units import Setting, Unit, collect_source, read_runs, run_unit
+from experiments.small_units import Setting, collect_source, read_runs, run_unit
 from xfernas_jax.data import DataConfig
 from xfernas_jax.data.split import make_part
 from xfernas_jax.errors import FlagError
@@ -62,7 +63,7 @@ def test_searches_share_a_record_and_the_command_gives_the_same_bytes_again(
     said: list[str] = []
     assert collect_source(setting, source, said.append) == 4
     assert collect_source(setting, source, said.append) == 0
-    units = [Unit("digits", s, name) for s in (0, 1) for name in ("nao", "random", "xfer_nao")]
+    units = [Unit(name, "digits", s) for s in (0, 1) for name in ("nao", "random", "xfer_nao")]
     trained = [run_unit(unit, setting, said.append) for unit in units]
     # Four random cells and one confirmation: the twin without sources is random search so far.
     assert [trained[i] for i in (0, 1, 3, 4)] == [5, 0, 5, 0]

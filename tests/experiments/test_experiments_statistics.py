@@ -40,16 +40,32 @@ def test_holm_is_the_step_down_rule() -> None:
     assert statistics.holm({"a": 0.9, "b": 0.8}) == {"a": 1.0, "b": 1.0}
 
 
-def test_not_worse_needs_both_conditions() -> None:
+def test_non_inferior_is_what_lies_wholly_below_the_margin() -> None:
     rng = np.random.default_rng(2)
     theirs = 4.0 + rng.normal(size=(5, 20))
-    assert statistics.compare(theirs + 0.01 * rng.normal(size=(5, 20)), theirs).not_worse
-    assert not statistics.compare(theirs + 0.5, theirs).not_worse  # small, but certain
+    noise = 0.01 * rng.normal(size=(5, 20))
+    assert statistics.compare(theirs + noise, theirs).non_inferior
+    assert statistics.compare(theirs + 0.5 + noise, theirs).non_inferior  # 12.5 %: surely worse,
+    assert not statistics.compare(theirs + 0.7 + noise, theirs).non_inferior  # but by little
+    assert not statistics.compare(theirs + 0.5 + noise, theirs, margin=0.1).non_inferior
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.5])
+def test_what_is_too_uncertain_is_not_shown_to_be_no_worse(mean: float) -> None:
+    # That the interval reaches below 0 and the mean is small, the rule once took for a yes.
+    rng = np.random.default_rng(2)
+    theirs = 4.0 + rng.normal(size=(5, 20))
     noise = 15.0 * rng.normal(size=(5, 20))
-    worse = theirs + noise - noise.mean() + 2.0
-    found = statistics.compare(worse, theirs)
-    assert found.low < 0.0  # uncertain
-    assert not found.not_worse  # but large
+    found = statistics.compare(theirs + noise - noise.mean() + mean, theirs)
+    assert found.low < 0.0
+    assert found.difference < 0.25 * theirs.mean()
+    assert not found.non_inferior
+
+
+def test_a_margin_is_of_the_size_of_a_negative_mean() -> None:
+    theirs = np.full((2, 10), -4.0)
+    assert statistics.compare(theirs + 0.5, theirs).non_inferior
+    assert not statistics.compare(theirs + 0.7, theirs).non_inferior
 
 
 def test_a_pooled_deviation_is_that_within_groups() -> None:

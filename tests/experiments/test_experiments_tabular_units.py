@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from tables import write_topology_table
 
-from experiments.tabular_units import Setting, Unit, search_rows, source_histories
-from xfernas_jax.evaluate.tabular import Table, TabularEvaluator, load_table
+from experiments.grid import Unit
+from experiments.tabular_units import Setting, search_rows, source_histories
+from xfernas_jax.evaluate.tabular import Table, load_table
 
 SETTING = Setting(
     table="small",
@@ -59,11 +60,9 @@ def test_fewer_sources_are_a_subset_of_more_with_the_same_histories(table: Table
 def test_a_transfer_optimizer_with_no_source_data_is_its_twin(
     changes: dict[str, int], table: Table, tmp_path: pathlib.Path
 ) -> None:
-    benchmark = TabularEvaluator(table, "a")
-
     def rows(name: str, setting: Setting) -> list[int]:
         unit = Unit(name, "a", 0)
-        return search_rows(unit, setting, benchmark, table, str(tmp_path / "fits"))["rows"]
+        return search_rows(unit, setting, table, str(tmp_path / "fits"))["rows"]
 
     none = dataclasses.replace(SETTING, **changes)
     twin = rows("nao", none)
