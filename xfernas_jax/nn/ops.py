@@ -190,40 +190,25 @@ class Identity(nn.Module):
 OpBuilder = Callable[[OpContext, int, int, str], nn.Module]
 
 
-def _conv(*kernels: tuple[int, int]) -> OpBuilder:
-    return lambda context, filters, stride, name: ConvBn(
-        context, filters, kernels, stride, name=name
-    )
-
-
-def _sep(size: int, dilation: int = 1, repeats: int = 2) -> OpBuilder:
-    return lambda context, filters, stride, name: SepConv(
-        context, filters, size, stride, dilation, repeats, name=name
-    )
-
-
-def _pool(kind: str, size: int) -> OpBuilder:
-    return lambda context, filters, stride, name: Pool(
-        context, filters, kind, size, stride, name=name
+def _of(module: Callable[..., nn.Module], **options: Any) -> OpBuilder:
+    """Returns the builder of a module's class with these options."""
+    return lambda context, filters, stride, name: module(
+        context=context, filters=filters, stride=stride, name=name, **options
     )
 
 
 _OPS: dict[str, OpBuilder] = {
-    "identity": lambda context, filters, stride, name: Identity(
-        context, filters, stride, name=name
-    ),
-    "conv_1x1": _conv((1, 1)),
-    "conv_3x3": _conv((3, 3)),
-    "conv_1x3_3x1": _conv((1, 3), (3, 1)),
-    "conv_1x7_7x1": _conv((1, 7), (7, 1)),
-    "sep_conv_3x3": _sep(3),
-    "sep_conv_5x5": _sep(5),
-    "sep_conv_7x7": _sep(7),
-    "dil_conv_3x3": _sep(3, dilation=2, repeats=1),
-    "nor_conv_1x1": _conv((1, 1)),
-    "nor_conv_3x3": _conv((3, 3)),
-    **{f"max_pool_{k}x{k}": _pool("max", k) for k in (2, 3, 5, 7)},
-    **{f"avg_pool_{k}x{k}": _pool("avg", k) for k in (2, 3, 5)},
+    "identity": _of(Identity),
+    "conv_1x1": _of(ConvBn),
+    "conv_3x3": _of(ConvBn, kernels=((3, 3),)),
+    "conv_1x3_3x1": _of(ConvBn, kernels=((1, 3), (3, 1))),
+    "conv_1x7_7x1": _of(ConvBn, kernels=((1, 7), (7, 1))),
+    **{f"sep_conv_{k}x{k}": _of(SepConv, size=k) for k in (3, 5, 7)},
+    "dil_conv_3x3": _of(SepConv, size=3, dilation=2, repeats=1),
+    "nor_conv_1x1": _of(ConvBn),
+    "nor_conv_3x3": _of(ConvBn, kernels=((3, 3),)),
+    **{f"max_pool_{k}x{k}": _of(Pool, kind="max", size=k) for k in (2, 3, 5, 7)},
+    **{f"avg_pool_{k}x{k}": _of(Pool, kind="avg", size=k) for k in (2, 3, 5)},
 }
 
 
@@ -247,15 +232,3 @@ def build_op(op: str, context: OpContext, filters: int, stride: int, name: str) 
             "register_op() adds one."
         )
     return _OPS[op](context, filters, stride, name)
-
-
-__all__ = [
-    "ConvBn",
-    "FactorizedReduction",
-    "Identity",
-    "OpContext",
-    "batch_norm",
-    "build_op",
-    "op_names",
-    "register_op",
-]
