@@ -70,65 +70,60 @@ class Program(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class OwnProgram:
-    """A network's own module; see `Program`."""
+class _NetworkProgram:
+    """What the programs of one network alone have in common.
+
+    Attributes:
+      plan: of the network.
+      own: its own module.
+      image_shape: (height, width, channels).
+    """
 
     plan: Plan
-    module: nn.Module
+    own: nn.Module
     image_shape: tuple[int, int, int]
+
+    @property
+    def num_params(self) -> int:
+        return count_params(variable_shapes(self.own, self.image_shape))
+
+    def initial_variables(self, seed: int) -> Variables:
+        return initial_variables(self.own, self.image_shape, seed)
+
+
+class OwnProgram(_NetworkProgram):
+    """A network's own module; see `Program`."""
+
+    name = "own"
 
     @property
     def key(self) -> Hashable:
         return self.plan
 
     @property
-    def name(self) -> str:
-        return "own"
-
-    @property
-    def num_params(self) -> int:
-        return count_params(variable_shapes(self.module, self.image_shape))
-
-    def initial_variables(self, seed: int) -> Variables:
-        return initial_variables(self.module, self.image_shape, seed)
+    def module(self) -> nn.Module:
+        return self.own
 
     def enter(self, variables: Mapping[str, Any]) -> Variables:
         return dict(variables)
 
-    def leave(self, variables: Mapping[str, Any]) -> Variables:
-        return dict(variables)
+    leave = enter
 
 
 @dataclasses.dataclass(frozen=True)
-class ScannedProgram:
-    """A network whose equal cells are one scanned cell; see `Program` and `nn/stack.py`.
-
-    Attributes:
-      own: the network's own module.
-      image_shape: (height, width, channels).
-    """
+class ScannedProgram(_NetworkProgram):
+    """A network whose equal cells are one scanned cell; see `Program` and `nn/stack.py`."""
 
     own: Network
-    image_shape: tuple[int, int, int]
+    name = "scanned"
 
     @property
     def key(self) -> Hashable:
-        return "scanned", self.own.plan
-
-    @property
-    def name(self) -> str:
-        return "scanned"
-
-    @property
-    def num_params(self) -> int:
-        return count_params(variable_shapes(self.own, self.image_shape))
+        return self.name, self.plan
 
     @property
     def module(self) -> Network:
         return self.own.clone(config=dataclasses.replace(self.own.config, scan_cells=True))
-
-    def initial_variables(self, seed: int) -> Variables:
-        return initial_variables(self.own, self.image_shape, seed)
 
     def enter(self, variables: Mapping[str, Any]) -> Variables:
         return join_cells(self.module.scanned_cells(), variables)
@@ -144,19 +139,12 @@ class SharedProgram:
     plan: NetworkPlan
     module: Network
     leaves: Mapping[Path, Leaf]
-
-    @property
-    def key(self) -> Hashable:
-        return "shared"
+    key = name = "shared"
 
     @property
     def num_params(self) -> int:
         leaves = own_leaves(self.plan, self.leaves).items()
         return sum(math.prod(leaf.shape) for path, leaf in leaves if path[0] == "params")
-
-    @property
-    def name(self) -> str:
-        return "shared"
 
     def initial_variables(self, seed: int) -> Variables:
         return draw_variables(own_leaves(self.plan, self.leaves), seed)
@@ -192,7 +180,7 @@ class Programs:
             return SharedProgram(plan, self._shared, self._shared_leaves)
         own = self.own(plan)
         if self.config.scan_cells and isinstance(own, Network):
-            return ScannedProgram(own, self.image_shape)
+            return ScannedProgram(plan, own, self.image_shape)
         return OwnProgram(plan, own, self.image_shape)
 
     def own(self, plan: Plan) -> nn.Module:
