@@ -73,13 +73,17 @@ class Space(abc.ABC):
         return self.decode([int(rng.choice(options)) for options in self.choices])
 
     def mutate(self, genotype: Genotype, rng: np.random.Generator) -> Genotype:
-        """Changes one random position to another of its choices (uniform over both)."""
-        tokens = list(self.encode(genotype))
+        """Changes one random position to another of its choices (uniform over both).
+
+        What is no genotype then is repaired.
+        """
+        tokens = np.array(self.encode(genotype), np.int32)
         free = [i for i, options in enumerate(self.choices) if len(options) > 1]
         position = int(rng.choice(free))
         others = [t for t in self.choices[position] if t != tokens[position]]
-        tokens[position] = int(rng.choice(others))
-        return self.decode(tokens)
+        changed = tokens.copy()
+        changed[position] = rng.choice(others)
+        return self.decode(self.repair(changed[None], without=tokens[None])[0].tolist())
 
     def sample_tokens(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Draws `[count, L]` int32 tokens as `sample` draws genotypes, many at once."""
@@ -110,10 +114,10 @@ class Space(abc.ABC):
             mask[position, list(options)] = True
         return mask
 
-    def check_json_space(self, value: Mapping[str, Any], where: str) -> None:
+    def check_json_space(self, value: Any, where: str) -> None:
         """Raises unless `value` is an object of this space; `where` opens the message."""
         if not isinstance(value, Mapping):
-            raise GenotypeError(f"{where}: a genotype is a JSON object. Got {value!r:.80}.")
+            raise GenotypeError(f"{where} is a JSON object. Got {value!r:.80}.")
         if value.get("space") != self.name:
             raise SpaceError(
                 f"{where}: the genotype is of space {value.get('space')!r:.80}, but space "
