@@ -157,7 +157,8 @@ WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder for everything that is 
 COMPILE_CACHE_GIB = flags.DEFINE_float(
     "compile_cache_gib",
     2.0,
-    "Compiled programs that stay in --workdir for later runs, in GiB; 0 keeps and reads none.",
+    "Compiled programs that stay in --workdir for later runs, in GiB; 0 keeps and reads none. Where "
+    "JAX_COMPILATION_CACHE_DIR names a folder, they stay there and are not bounded.",
     lower_bound=0.0,
 )
 flags.register_validator("compile_cache_gib", math.isfinite, "give a finite number of GiB")
