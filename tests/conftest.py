@@ -101,14 +101,14 @@ def _no_network() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def run_command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
+@pytest.fixture(scope="session")
+def run_command() -> Iterator[Callable[..., Done]]:
     """Returns a function that runs `run.py` with the given words."""
-    monkeypatch.syspath_prepend(str(ROOT))
-    import run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT))
+        import run
 
-    monkeypatch.setattr(run, "use_compile_cache", lambda folder, max_gib: None)
-    return lambda *words: run_here(run, words)
+        yield lambda *words: run_here(run, words)
 
 
 @pytest.fixture(scope="session")

@@ -87,6 +87,9 @@ def recorded(workdir: pathlib.Path) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.repeat(
+    "experiments/test_experiments_paper.py::test_cifar100_from_sources_to_the_last_training"
+)
 def test_cifar10_goes_on_after_a_kill_and_repeats_nothing(
     tmp_path: pathlib.Path, data_dir: pathlib.Path
 ) -> None:
