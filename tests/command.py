@@ -3,7 +3,8 @@
 import contextlib
 import dataclasses
 import io
-from types import ModuleType
+import sys
+from unittest import mock
 
 from absl import flags
 from absl.testing import flagsaver
@@ -18,19 +19,17 @@ class Done:
     err: str
 
 
-def run_here(run: ModuleType, words: tuple[str, ...]) -> Done:
-    """Runs the module `run` with the given words as a command line."""
+def run_here(words: tuple[str, ...], program: str = "run.py") -> Done:
+    """Runs the given words as a command line."""
+    from xfernas_jax.cli.main import guarded  # defines flags
+
     out, err = io.StringIO(), io.StringIO()
-    code: int | str | None = 0
     with (
         flagsaver.flagsaver(),
+        mock.patch.object(sys, "argv", [program, *words]),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
         flags.FLAGS.unparse_flags()
-        try:
-            run.guarded(run.parse(["run.py", *words]))
-        except SystemExit as stop:
-            code = stop.code
-    assert isinstance(code, int)
+        code = guarded(words)
     return Done(code, out.getvalue(), err.getvalue())

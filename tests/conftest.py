@@ -102,13 +102,9 @@ def _no_network() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def run_command() -> Iterator[Callable[..., Done]]:
+def run_command() -> Callable[..., Done]:
     """Returns a function that runs `run.py` with the given words."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT))
-        import run
-
-        yield lambda *words: run_here(run, words)
+    return lambda *words: run_here(words)
 
 
 @pytest.fixture(scope="session")

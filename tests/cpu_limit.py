@@ -1,8 +1,11 @@
 """A test that costs more CPU time than a limit must say so by a mark."""
 
+import builtins
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import jax
 import pytest
@@ -20,13 +23,14 @@ class CpuLimit:
     """Fails a test over the limit without the mark `slow`, by CPU time: load does not change it.
 
     Setup and call count. What a test pays for others does not: fixtures that it shares with other
-    tests, and compiling, which is done by the first test that runs a program. What children
-    compile does count.
+    tests, compiling and importing, which fall to the first test that needs a program or a module.
+    What children compile and import does count.
     """
 
     def __init__(self, limit_seconds: float) -> None:
         self._limit_seconds = limit_seconds
         self._start = self._excused = self._latest = 0.0
+        self._is_importing = False
         jax.monitoring.register_event_duration_secs_listener(self.hear)
 
     def hear(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
@@ -37,6 +41,34 @@ class CpuLimit:
             self._excused += min(now - self._latest, duration_secs * (os.cpu_count() or 1))
             self._latest = now
 
+    @contextlib.contextmanager
+    def _excusing(self) -> Iterator[None]:
+        """Excuses what the block costs, once."""
+        start, excused = cpu_seconds(), self._excused
+        try:
+            yield
+        finally:
+            self._latest = cpu_seconds()
+            self._excused = excused + self._latest - start
+
+    def _excusing_imports(self, do_import: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if self._is_importing:
+                return do_import(*args, **kwargs)
+            self._is_importing = True
+            try:
+                with self._excusing():
+                    return do_import(*args, **kwargs)
+            finally:
+                self._is_importing = False
+
+        return call
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self) -> Iterator[Any]:
+        with mock.patch.object(builtins, "__import__", self._excusing_imports(builtins.__import__)):
+            return (yield)
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self) -> Iterator[None]:
         self._start = self._latest = cpu_seconds()
@@ -45,13 +77,10 @@ class CpuLimit:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef) -> Iterator[None]:
-        start, excused = cpu_seconds(), self._excused
-        try:
+        if fixturedef.scope == "function":
             return (yield)
-        finally:
-            if fixturedef.scope != "function":
-                self._latest = cpu_seconds()
-                self._excused = excused + self._latest - start
+        with self._excusing():
+            return (yield)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

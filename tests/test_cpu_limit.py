@@ -69,6 +69,11 @@ def test_compiles():
     run(pytester, text).assertoutcome(passed=1)
 
 
+def test_importing_does_not_count(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(takes_long=BURN + "\nburn()")
+    run(pytester, "def test_imports(): import takes_long").assertoutcome(passed=1)
+
+
 def test_a_failure_keeps_its_own_words(pytester: pytest.Pytester) -> None:
     done = run(pytester, "def test_wrong():\n burn()\n assert 1 == 2, 'its own words'")
     (report,) = done.getfailures()

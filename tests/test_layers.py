@@ -10,8 +10,10 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "xfernas_jax"
 LAYERS = (
-    ("errors", "types"),
+    ("errors", "types", "version"),
     ("files", "strict_json", "user_code"),
+    ("registry",),
+    ("options",),
     ("space",),
     ("history",),
     ("nn",),
@@ -21,6 +23,7 @@ LAYERS = (
     ("predictor",),
     ("executors",),
     ("search",),
+    ("testing",),
     ("export",),
     ("report",),
     ("cli",),

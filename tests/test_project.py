@@ -11,6 +11,8 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from xfernas_jax import __version__
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LOCKS = ROOT / ".ci" / "locks"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -92,7 +94,7 @@ def test_the_license_is_apache_2() -> None:
 
 def test_the_change_log_names_the_version() -> None:
     headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert PROJECT["version"] in headings
+    assert __version__ in headings
 
 
 def test_no_tracked_file_names_a_path_of_one_machine() -> None:
@@ -110,3 +112,13 @@ def test_documents_name_real_make_targets(file: pathlib.Path) -> None:
     code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", file.read_text(), re.DOTALL))
     named = set(re.findall(r"\bmake ([a-z][a-z-]*)", code))
     assert named <= make_targets()
+
+
+def test_a_repeat_names_the_test_that_shows_the_same_in_less_time() -> None:
+    tests = ROOT / "tests"
+    marks = re.compile(r"mark\.repeat\(([^)]*)\)")
+    named = [name for file in tests.rglob("test_*.py") for name in marks.findall(file.read_text())]
+    assert named
+    for name in named:
+        file, _, function = re.sub(r'["\s]', "", name).partition("::")
+        assert f"def {function}(" in (tests / file).read_text(), name

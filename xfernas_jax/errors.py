@@ -82,15 +82,15 @@ class MissingExtraError(UserError):
 
 
 class TrainingDivergedError(Exception):
-    """The loss became NaN or infinite: the evaluation fails, the search goes on.
+    """The loss or the metric became NaN or infinite: the evaluation fails, the search goes on.
 
     Attributes:
       epoch: the epoch, counted from 1, in which it happened.
-      curve: validation accuracies of the epochs finished before it.
+      curve: the metric after each epoch before it.
     """
 
-    def __init__(self, epoch: int, curve: tuple[float, ...] = ()) -> None:
-        super().__init__(f"The loss is not finite in epoch {epoch}.")
+    def __init__(self, epoch: int, curve: tuple[float, ...] = (), what: str = "loss") -> None:
+        super().__init__(f"The {what} is not finite in epoch {epoch}.")
         self.epoch = epoch
         self.curve = curve
 

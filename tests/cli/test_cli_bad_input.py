@@ -34,7 +34,11 @@ def written(folder: pathlib.Path) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["serch"], ["serch", "Known: search, collect, train"]),
+        (["serch"], ["serch", "Did you mean search?", "Known: search, collect, train"]),
+        (["history", "lst"], ["Did you mean history list"]),
+        (["history", "list", "--seed=1"], ["--seed is for `search`, `collect`, `train`"]),
+        (["train", "--sources=none"], ["--sources is for `search`; `train` does not use it"]),
+        (["--genotype=g.json"], ["--genotype is for `train`; `search` does not use it"]),
         (["history"], ["history list"]),
         (["search", "--budget_evaluations=ten"], ["budget_evaluations", "ten", "--help"]),
         (["search", "--budget_evaluations=0"], ["budget_evaluations", "0"]),
@@ -45,11 +49,22 @@ def written(folder: pathlib.Path) -> list[str]:
         (["search", "--space=nao55"], ["nao55", "nao5"]),
         (["search", "--space=nobody:SPACE"], ["nobody", "PYTHONPATH"]),
         (["search", "--recipe=cpuu"], ["cpuu", "cpu, cpu_two_cell, proxy, final"]),
-        (["search", "--set=train.epoch=3"], ["train.epoch=3", "PART.FIELD=VALUE"]),
+        (["search", "--set=train.epoch=3"], ["train.epoch=3", "mean train.epochs", "PART.FIELD"]),
         (["search", "--set=train.epochs=0"], ["train.epochs", "at least 1"]),
         (["search", *ALONE, "--optimizer=xfer_nap"], ["xfer_nap", "xfer_nao"]),
         (["search", *ALONE, "--encoder=lstn"], ["lstn", "lstm"]),
         (["search", *ALONE, "--surrogate=heads"], ["heads", "head, joint"]),
+        (
+            ["search", *ALONE, "--schedule=round"],
+            ["round", "Did you mean rounds?", "rounds, async"],
+        ),
+        (["search", "--metric=macro_f2"], ["macro_f2", "Did you mean macro_f1?"]),
+        (["train", "--metric=math:pi"], ["math:pi", "--metric"]),
+        (["search", "--pareto=flop"], ["flop", "Did you mean flops?"]),
+        (["collect", "--costs=param"], ["param", "Did you mean params?"]),
+        (["search", "--max_cost=params"], ["--max_cost=params", "NAME=LIMIT"]),
+        (["search", "--max_cost=params=0"], ["--max_cost=params=0", "positive number"]),
+        (["search", "--max_cost=params=9", "--max_params=9"], ["one limit", "params"]),
         (["search", *ALONE, "--architecture_numbers=flops"], ["flops", "module:NAME"]),
         (["search", *ALONE, "--architecture_numbers=math:pi"], ["math:pi", "function from tokens"]),
         (
@@ -62,7 +77,7 @@ def written(folder: pathlib.Path) -> list[str]:
         (["search", "--output=/dev/null/x.json"], ["--output=/dev/null/x.json"]),
         (["train"], ["--genotype"]),
         (["train", "--genotype=absent.json"], ["absent.json"]),
-        (["search", "--num_processes=2"], ["--num_processes", "only `train`"]),
+        (["search", "--num_processes=2"], ["--num_processes is for `train`"]),
         (["train", "--num_processes=2"], ["--num_processes needs --coordinator_address"]),
         (["train", "--coordinator_address=h:1", "--process_id=0"], ["needs --num_processes"]),
         (["train", "--coordinator_address=auto", "--process_id=0"], ["auto", "--process_id"]),
@@ -188,7 +203,7 @@ def test_another_configuration_on_an_existing_study_is_refused(
 ) -> None:
     words = ["collect", "--study=s", "--num_architectures=1", f"--workdir={tmp_path}", *QUICK]
     assert run_command(*words).code == 0
-    check_refused(run_command(*words, "--seed=1"), "'s'", "seed")
+    check_refused(run_command(*words, "--seed=1"), "'s'", "seed 0 -> 1")
     check_refused(
         run_command("history", "export", "--study=t", "--file=x", words[3]), "'t'", "known: s"
     )
@@ -214,15 +229,6 @@ def test_usage_errors_of_absl_exit_2_in_a_real_process(
     assert out == ""
 
 
-def test_help_lists_verbs_and_flags(
-    start_process: Callable[..., subprocess.Popen],
-) -> None:
-    process = start_process("--help")
-    out, _ = process.communicate(timeout=120)
-    for word in ("run.py search", "run.py collect", "run.py train", "--budget_evaluations"):
-        assert word in out
-
-
 def test_ray_that_is_not_installed_is_one_line(
     run_command: Callable, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +245,7 @@ def test_ray_that_is_not_installed_is_one_line(
         "[]",
         '{"valid_accuracy": 0.5}',
         '{"valid_accuracy": null, "curve": [0.5], "test_accuracy": 0.5, "num_params": 1}',
+        '{"valid_value": 0.5, "curve": [0.5], "test_value": "1", "num_params": 1}',
     ],
 )
 def test_a_damaged_result_of_a_training_is_named(text: str, tmp_path: pathlib.Path) -> None:
@@ -246,3 +253,11 @@ def test_a_damaged_result_of_a_training_is_named(text: str, tmp_path: pathlib.Pa
     file.write_text(text)
     with pytest.raises(FlagError, match=r"result\.json is damaged.*Remove that file"):
         _read_result(file)
+
+
+def test_a_result_that_version_0_1_wrote_is_read(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "result.json"
+    values = {"valid_accuracy": 0.5, "curve": [0.25, 0.5], "test_accuracy": 0.75, "num_params": 1}
+    file.write_text(json.dumps(values))
+    result = _read_result(file)
+    assert (result["valid_value"], result["test_value"]) == (0.5, 0.75)

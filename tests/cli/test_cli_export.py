@@ -1,15 +1,20 @@
+import dataclasses
 import json
 import pathlib
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from jax import export
 
-from xfernas_jax.history import Storage, default_storage_url
+from xfernas_jax.data import load_dataset
+from xfernas_jax.evaluate.recipes import get_recipe
+from xfernas_jax.history import Evaluation, Job, Result, Storage, StudySpec, default_storage_url
+from xfernas_jax.history.metric import Metric
 from xfernas_jax.space import get_space, read_genotype
 
 SPACE = get_space("nasbench201")
@@ -36,6 +41,41 @@ def searched(run_command: Callable, tmp_path_factory: pytest.TempPathFactory) ->
     )
     assert done.code == 0, done.err
     return work
+
+
+def record(
+    work: pathlib.Path, evaluations: list[Evaluation], metric: Metric | None = None, **config: Any
+) -> None:
+    """Writes the record of a finished search of `digits`, without its variables."""
+    recipe = get_recipe("cpu", ["train.epochs=1", "network.filters=4"])
+    task = load_dataset("digits", recipe.data).task
+    if metric is not None:
+        task = dataclasses.replace(task, metric=metric)
+    config = {"recipe": recipe.to_json(), **config}
+    spec = StudySpec("s", "search", task, SPACE.name, "r", config)
+    result = {
+        "study": "s",
+        "num_evaluations": len(evaluations),
+        "num_confirmations": 0,
+        "best_genotype": SPACE.to_json(evaluations[0].genotype),
+        "best_valid_accuracy": 0.5,
+        "test_accuracy": 0.5,
+        "num_params": 10,
+        "seconds": 1.0,
+        "sources": [],
+        "incumbent_curve": [0.5],
+    }  # as 0.1.0 wrote it
+    with Storage(default_storage_url(work)) as storage:
+        storage.create_or_open(spec)
+        for evaluation in evaluations:
+            storage.append("s", evaluation)
+        storage.set_result("s", result)
+
+
+def evaluation(number: int, seed: int, purpose: Any = "search") -> Evaluation:
+    genotype = SPACE.sample(np.random.default_rng(seed))
+    job = Job(number, genotype, SPACE.key(genotype), seed, purpose)
+    return Evaluation(job, Result("complete", 0.5, (0.5,)), "r")
 
 
 def result_of(work: pathlib.Path) -> dict:
@@ -108,13 +148,69 @@ def test_a_network_that_misses_its_score_is_not_exported(
     work = tmp_path / "w"
     shutil.copytree(searched, work)
     with Storage(default_storage_url(work)) as storage:
-        storage.set_result("s", {**result_of(work), "test_accuracy": 0.999})
+        storage.set_result("s", {**result_of(work), "test_value": 0.999})
     folder = tmp_path / "taken" / "out"
     done = run_command("export", f"--workdir={work}", f"--output_dir={folder}")
     assert done.code == 2
     assert "0.999 is recorded" in done.err
     assert done.err.count("\n") == 1
     assert list(folder.parent.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_network_of_another_metric_reloads_at_its_value_without_us(
+    run_command: Callable, tmp_path: pathlib.Path
+) -> None:
+    words = ["search", "--optimizer=random", "--budget_evaluations=1", "--confirm_seeds=1"]
+    words += ["--sources=none", "--study=s", "--metric=log_loss", *QUICK, f"--workdir={tmp_path}/w"]
+    assert run_command(*words).code == 0
+    folder = tmp_path / "out"
+    done = run_command("export", f"--workdir={tmp_path}/w", f"--output_dir={folder}")
+    assert done.code == 0, done.err
+    name, _, value = reload(folder).partition(": ")
+    assert name == "test_log_loss"
+    assert float(value) == pytest.approx(result_of(tmp_path / "w")["test_value"], abs=1e-4)
+    card = (folder / "model_card.md").read_text()
+    assert "log loss; smaller is better" in card
+    assert "accuracy" not in card
+
+
+def test_a_number_that_two_evaluations_have_is_refused(
+    run_command: Callable, tmp_path: pathlib.Path
+) -> None:
+    record(tmp_path, [evaluation(0, 1), evaluation(1, 2), evaluation(1, 3)])
+    words = ["export", f"--workdir={tmp_path}", f"--output_dir={tmp_path}/o"]
+    done = run_command(*words, "--evaluation=1")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "has 2 evaluations of number --evaluation=1" in done.err
+
+
+def test_a_confirming_training_has_no_number_to_export(
+    run_command: Callable, tmp_path: pathlib.Path
+) -> None:
+    record(tmp_path, [evaluation(0, 1), evaluation(1, 1, "confirm")])
+    words = ["export", f"--workdir={tmp_path}", f"--output_dir={tmp_path}/o"]
+    done = run_command(*words, "--evaluation=1")
+    assert done.code == 2
+    assert "has no complete evaluation --evaluation=1; it has 1" in done.err
+
+
+def test_a_record_never_names_the_metric_code_that_runs(
+    run_command: Callable, tmp_path: pathlib.Path
+) -> None:
+    record(tmp_path, [evaluation(0, 1)], Metric("mine", "my metric"))
+    done = run_command("export", f"--workdir={tmp_path}", f"--output_dir={tmp_path}/o")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "pass it as --metric=module:NAME" in done.err
+
+
+def test_a_function_of_the_users_has_no_network(
+    run_command: Callable, tmp_path: pathlib.Path
+) -> None:
+    record(tmp_path, [evaluation(0, 1)], objective="mine:f")
+    done = run_command("export", f"--workdir={tmp_path}", f"--output_dir={tmp_path}/o")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "there is no network of ours to export" in done.err
 
 
 @pytest.mark.slow

@@ -92,7 +92,7 @@ def assert_equal(work: pathlib.Path, other: pathlib.Path) -> None:
     """Checks that two trainings ended with the same bits."""
     folders = [next((w / "trainings").iterdir()) for w in (work, other)]
     first, second = (json.loads((f / "result.json").read_text()) for f in folders)
-    for field in ("losses", "curve", "valid_accuracy", "test_accuracy"):
+    for field in ("losses", "curve", "valid_value", "test_value"):
         assert first[field] == second[field]
     kept = [VariablesStore(f).load("variables") for f in folders]
     assert kept[0] is not None

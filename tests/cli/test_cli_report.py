@@ -5,8 +5,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from xfernas_jax.history import Evaluation, Storage, StudySpec, default_storage_url
-from xfernas_jax.history.record import Task
+from xfernas_jax.history import (
+    Evaluation,
+    Job,
+    Result,
+    Storage,
+    StudySpec,
+    Task,
+    default_storage_url,
+)
 from xfernas_jax.space import get_space
 
 SPACE = get_space("nasbench201")
@@ -24,8 +31,9 @@ def record(work: pathlib.Path, name: str, values: list[float | None], **config: 
             status = "failed" if value is None else "complete"
             curve = () if value is None else (value,)
             genotype = SPACE.sample(np.random.default_rng(i))
-            evaluation = Evaluation(genotype, "r", i, status, value, curve, 100 + i, 2.0, number=i)
-            storage.append(name, evaluation)
+            job = Job(i, genotype, SPACE.key(genotype), i)
+            result = Result(status, value, curve, (("params", 100.0 + i),), 2.0)
+            storage.append(name, Evaluation(job, result, "r"))
 
 
 def finish(work: pathlib.Path, name: str, **changes: object) -> None:
@@ -41,7 +49,7 @@ def finish(work: pathlib.Path, name: str, **changes: object) -> None:
         "seconds": 4.0,
         "sources": ["mnist_5k"],
         "incumbent_curve": [0.5, 0.75],
-    }
+    }  # as 0.1.0 wrote it
     with Storage(default_storage_url(work)) as storage:
         storage.set_result(name, {**result, **changes})
 
@@ -91,6 +99,18 @@ def test_a_named_study_goes_to_a_named_folder_with_the_cost_of_its_sources(
     assert cost["source gone"]["device_seconds"] == ""
 
 
+def test_only_the_sections_that_are_named_are_written(
+    run_command: Callable, work: pathlib.Path
+) -> None:
+    done = run_command(
+        "report", f"--workdir={work}", "--study=first", "--sections=cost,evaluations"
+    )
+    assert done.code == 0, done.err
+    folder = work / "studies" / "first" / "report"
+    assert {file.name for file in (folder / "data").iterdir()} == {"cost.csv", "evaluations.csv"}
+    assert not (folder / "figures").exists()
+
+
 def test_mistakes_are_one_line_and_write_nothing(
     run_command: Callable, work: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -109,6 +129,8 @@ def test_mistakes_are_one_line_and_write_nothing(
         ([at, "--study=collected"], "a report is of a search"),
         ([at, "--study=damaged"], "is damaged"),
         ([at, "--study=first", f"--output_dir={tmp_path / 'mine'}"], "is not empty"),
+        ([at, "--study=first", "--sections=finalist"], "Did you mean finalists"),
+        ([at, "--study=first", "--sections=no_such:section"], "no_such"),
         ([at, "--study=first", f"--output_dir={tmp_path / 'mine' / 'file'}"], "is no folder"),
         ([f"--workdir={tmp_path / 'none'}"], "none"),
     ):

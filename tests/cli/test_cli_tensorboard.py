@@ -1,6 +1,5 @@
 """Event files, read back by TensorBoard's own reader."""
 
-import dataclasses
 import json
 import pathlib
 import resource
@@ -13,10 +12,10 @@ import numpy as np
 import pytest
 
 from xfernas_jax.cli.tensorboard import EvaluationFiles, Run, TrainingFiles
-from xfernas_jax.executors.base import Job
 from xfernas_jax.history.goal import Goal
-from xfernas_jax.history.record import Evaluation
-from xfernas_jax.search.loop import Listener
+from xfernas_jax.history.metric import SCORE, Metric
+from xfernas_jax.history.record import Evaluation, Job, Result
+from xfernas_jax.search.desk import Listener
 from xfernas_jax.space import get_space
 
 with warnings.catch_warnings():
@@ -48,21 +47,15 @@ def read_hparams(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def evaluation(number: int, curve: Sequence[float] = CURVE, status: Any = "complete") -> Evaluation:
-    return Evaluation(
-        genotype=SPACE.sample(np.random.default_rng(number)),
-        recipe="r",
-        seed=40 + number,
+    genotype = SPACE.sample(np.random.default_rng(number))
+    result = Result(
         status=status,
-        valid_accuracy=curve[-1] if status == "complete" else None,
+        value=curve[-1] if status == "complete" else None,
         curve=tuple(curve),
-        num_params=1234,
+        costs=(("params", 1234.0),),
         seconds=1.0,
-        number=number,
     )
-
-
-def job(found: Evaluation) -> Job:
-    return Job(found.number, found.genotype, found.seed, found.purpose)
+    return Evaluation(Job(number, genotype, SPACE.key(genotype), 40 + number), result, "r")
 
 
 def files(folder: pathlib.Path, recorded: Sequence[Evaluation] = ()) -> EvaluationFiles:
@@ -70,10 +63,10 @@ def files(folder: pathlib.Path, recorded: Sequence[Evaluation] = ()) -> Evaluati
 
 
 def evaluate(listener: EvaluationFiles, found: Evaluation) -> None:
-    listener.started(job(found))
+    listener.started(found.job)
     for epoch, value in enumerate(found.curve, start=1):
-        listener.epoch(job(found), epoch, value)
-    listener.finished(job(found), found)
+        listener.epoch(found.job, epoch, value)
+    listener.finished(found)
 
 
 def points(curve: Sequence[float]) -> list[tuple[int, float]]:
@@ -110,8 +103,8 @@ def test_a_run_holds_curve_result_and_hyperparameters(tmp_path: pathlib.Path) ->
 
 def test_a_point_can_be_read_as_soon_as_its_epoch_ends(tmp_path: pathlib.Path) -> None:
     listener, found = files(tmp_path), evaluation(0)
-    listener.started(job(found))
-    listener.epoch(job(found), 1, 0.5)
+    listener.started(found.job)
+    listener.epoch(found.job, 1, 0.5)
     assert read(tmp_path / "search_0001") == {"valid_accuracy": [(1, 0.5)]}
     listener.close()
 
@@ -120,18 +113,18 @@ def test_a_search_that_goes_on_doubles_nothing_and_misses_nothing(tmp_path: path
     done = [evaluation(0), evaluation(1)]
     first = files(tmp_path)
     evaluate(first, done[0])
-    first.started(job(done[1]))  # recorded, but killed before it was written here
-    first.epoch(job(done[1]), 1, CURVE[0])
+    first.started(done[1].job)  # recorded, but killed before it was written here
+    first.epoch(done[1].job, 1, CURVE[0])
     cut_off = evaluation(2)
-    first.started(job(cut_off))
-    first.epoch(job(cut_off), 1, CURVE[0])
+    first.started(cut_off.job)
+    first.epoch(cut_off.job, 1, CURVE[0])
     first.close()
     before = {f: f.read_bytes() for f in (tmp_path / "search_0001").iterdir()}
     second = files(tmp_path, done)
-    second.started(job(cut_off))
-    second.epoch(job(cut_off), 2, CURVE[1])  # goes on from a checkpoint
-    second.epoch(job(cut_off), 3, CURVE[2])
-    second.finished(job(cut_off), cut_off)
+    second.started(cut_off.job)
+    second.epoch(cut_off.job, 2, CURVE[1])  # goes on from a checkpoint
+    second.epoch(cut_off.job, 3, CURVE[2])
+    second.finished(cut_off)
     second.close()
     for name in ("search_0001", "search_0002", "search_0003"):
         assert read(tmp_path / name)["valid_accuracy"] == points(CURVE)
@@ -141,12 +134,12 @@ def test_a_search_that_goes_on_doubles_nothing_and_misses_nothing(tmp_path: path
 
 def test_an_evaluation_that_came_out_otherwise_is_written_anew(tmp_path: pathlib.Path) -> None:
     listener, found = files(tmp_path), evaluation(0, (0.5, 0.75))
-    listener.started(job(found))
-    listener.epoch(job(found), 1, 0.125)
-    listener.started(job(found))  # its worker died; it begins anew
-    listener.epoch(job(found), 1, 0.5)
-    listener.epoch(job(found), 2, 0.75)
-    listener.finished(job(found), found)
+    listener.started(found.job)
+    listener.epoch(found.job, 1, 0.125)
+    listener.started(found.job)  # its worker died; it begins anew
+    listener.epoch(found.job, 1, 0.5)
+    listener.epoch(found.job, 2, 0.75)
+    listener.finished(found)
     listener.close()
     assert read(tmp_path / "search_0001")["valid_accuracy"] == points((0.5, 0.75))
 
@@ -199,11 +192,17 @@ def test_a_disk_that_fills_up_kills_nothing(
 
 
 def test_scores_have_tags_of_their_own(tmp_path: pathlib.Path) -> None:
-    found = dataclasses.replace(evaluation(0), metric="score", valid_accuracy=-7.5, curve=(-7.5,))
-    listener = files(tmp_path, [found])
-    listener.close()
+    found, goal = evaluation(0, (-7.5,)), Goal(metric=SCORE)
+    EvaluationFiles(tmp_path, SPACE, "nao", [found], goal, is_trained=False).close()
     assert read(tmp_path / "search_0001") == {"score": [(1, -7.5)], "final_score": [(1, -7.5)]}
     assert read(tmp_path / "incumbent") == {"best_score": [(1, -7.5)]}
+
+
+def test_the_incumbent_of_a_loss_is_its_smallest_value(tmp_path: pathlib.Path) -> None:
+    goal = Goal(metric=Metric("log_loss", "log loss", "nats", 0.0, None, False))
+    recorded = [evaluation(i, (value,)) for i, value in enumerate((2.0, 0.5, 1.0))]
+    EvaluationFiles(tmp_path, SPACE, "nao", recorded, goal).close()
+    assert read(tmp_path / "incumbent") == {"best_valid_log_loss": points([2.0, 0.5, 0.5])}
 
 
 @pytest.mark.slow

@@ -21,18 +21,24 @@ QUICK = [
     "--set=train.epochs=1",
     "--set=data.train_examples=128",
     "--set=network.filters=4",
-    "--confirm_seeds=1",
 ]
+SEARCH = [*QUICK, "--confirm_seeds=1"]
 RESULT_FIELDS = {
     "study",
     "dataset",
+    "metric",
     "space",
     "optimizer",
     "sources",
     "num_evaluations",
+    "num_confirmations",
     "best_genotype",
+    "best_value",
+    "test_value",
     "best_valid_accuracy",
     "test_accuracy",
+    "finalists",
+    "selection_bias",
     "num_params",
     "seconds",
     "incumbent_curve",
@@ -42,8 +48,7 @@ RESULT_FIELDS = {
 def evaluations(work: pathlib.Path, study: str) -> list[tuple]:
     with Storage(default_storage_url(work), create=False) as storage:
         return [
-            (SPACE.key(e.genotype), e.seed, e.purpose, e.valid_accuracy)
-            for e in storage.evaluations(study)
+            (SPACE.key(e.genotype), e.seed, e.purpose, e.value) for e in storage.evaluations(study)
         ]
 
 
@@ -69,7 +74,7 @@ def test_search_writes_its_result_and_collect_gives_it_a_source(
     work, file = f"--workdir={tmp_path}", tmp_path / "out" / "best.json"
     done = run_command("collect", "--dataset=mnist_5k", "--num_architectures=3", work, *QUICK)
     assert done.code == 0
-    words = ["search", "--budget_evaluations=3", "--batch_size=2", work, *QUICK]
+    words = ["search", "--budget_evaluations=3", "--batch_size=2", work, *SEARCH]
     words += ["--set=network.num_cells=1", "--study=mine", f"--output={file}"]
     done = run_command(*words, "--encoder=lstm")
     assert done.code == 0, done.err
@@ -80,7 +85,9 @@ def test_search_writes_its_result_and_collect_gives_it_a_source(
     assert result["relations"]["names"] == ["target", *sorted(result["sources"])]
     assert json.dumps(result["best_genotype"]) in done.out  # in one piece, to be copied
     best = [e for e in evaluations(tmp_path, "mine") if e[2] == "confirm"]
-    assert result["best_valid_accuracy"] == max(e[3] for e in best)
+    assert result["best_value"] == max(e[3] for e in best) == result["best_valid_accuracy"]
+    assert result["test_value"] == result["test_accuracy"]
+    assert sorted(v for f in result["finalists"] for v in f["values"]) == sorted(e[3] for e in best)
 
     folder = tmp_path / "studies" / "mine"
     kept = VariablesStore(folder / "variables").load(result["variables"])
@@ -124,7 +131,7 @@ def test_reuse_target_starts_from_what_is_known_of_the_task(
     run_command: Callable, tmp_path: pathlib.Path
 ) -> None:
     work = f"--workdir={tmp_path}"
-    shared = ["--sources=s", "--optimizer=random", "--budget_evaluations=2", work, *QUICK]
+    shared = ["--sources=s", "--optimizer=random", "--budget_evaluations=2", work, *SEARCH]
     made = run_command("collect", "--study=s", "--num_architectures=2", work, *QUICK)
     assert made.code == 0
     done = run_command("search", "--study=t", "--reuse_target", *shared)
@@ -143,7 +150,7 @@ def test_a_search_that_goes_on_keeps_the_sources_it_began_with(
     run_command: Callable, tmp_path: pathlib.Path
 ) -> None:
     work = f"--workdir={tmp_path}"
-    words = ["search", "--optimizer=random", "--batch_size=1", work, *QUICK]
+    words = ["search", "--optimizer=random", "--batch_size=1", work, *SEARCH]
     first = run_command(*words, "--budget_evaluations=1", "--study=mine")
     assert first.code == 0
     before = sources_of(tmp_path, "mine")
@@ -239,7 +246,7 @@ def test_a_training_broken_by_signals_ends_with_the_bits_of_an_unbroken_one(
         (folder,) = (work / "trainings").iterdir()
         results.append((json.loads((folder / "result.json").read_text()), folder))
     (whole, whole_folder), (broken, broken_folder) = results
-    for field in ("curve", "losses", "valid_accuracy", "test_accuracy"):
+    for field in ("curve", "losses", "valid_value", "test_value"):
         assert whole[field] == broken[field]
     first, second = (VariablesStore(f).load("variables") for f in (whole_folder, broken_folder))
     jax.tree.map(np.testing.assert_array_equal, first, second)
@@ -260,8 +267,8 @@ def test_a_last_training_uses_the_validation_images_and_reports_none(
         assert done.code == 0, done.err
         results.append((json.loads(output.read_text()), done.out))
     (apart, _), (joined, out) = results
-    assert apart["valid_accuracy"] == apart["curve"][-1]
-    assert (joined["valid_accuracy"], joined["curve"]) == (None, [])
+    assert apart["valid_value"] == apart["valid_accuracy"] == apart["curve"][-1]
+    assert (joined["valid_value"], joined["curve"]) == (None, [])
     assert len(joined["losses"]) == 1
     assert joined["losses"] != apart["losses"]  # 192 images instead of 128
     assert "none: those images were trained on" in out

@@ -12,8 +12,11 @@ import pytest
 from xfernas_jax.errors import BenchmarkError, GenotypeError, SpaceError
 from xfernas_jax.evaluate.base import Evaluator
 from xfernas_jax.evaluate.tabular import TabularEvaluator, load_table
+from xfernas_jax.history.record import Evaluation, Job
 from xfernas_jax.predictor.config import PredictorConfig
+from xfernas_jax.search.base import suggest
 from xfernas_jax.search.registry import OPTIMIZERS, SearchConfig, make_optimizer
+from xfernas_jax.search.seen import Seen
 
 TOKENS = [
     {
@@ -116,14 +119,17 @@ def test_draws_and_mutants_are_rows(tmp_path: pathlib.Path) -> None:
         assert space.mutate(genotype, rng) != genotype
 
 
-def test_the_benchmark_looks_up_and_knows_its_clock(tmp_path: pathlib.Path) -> None:
+def test_the_evaluator_looks_up_and_knows_its_clock(tmp_path: pathlib.Path) -> None:
     table = load_table(write_folder(tmp_path), "t")
-    benchmark = TabularEvaluator(table, "x")
-    assert isinstance(benchmark, Evaluator)
-    scored = benchmark.evaluate(table.space.decode(table.space.rows[3].tolist()), seed=0)
-    assert scored.evaluation.valid_accuracy == 0.9
-    assert scored.evaluation.seconds == 4.0
-    assert benchmark.test_accuracy(scored.evaluation.genotype, None) == 0.8
+    evaluator = TabularEvaluator(table, "x")
+    assert isinstance(evaluator, Evaluator)
+    genotype = table.space.decode(table.space.rows[3].tolist())
+    result = evaluator.evaluate(Job(0, genotype, table.space.key(genotype), 0)).result
+    assert result.value == 0.9
+    assert result.seconds == 4.0
+    assert result.costs == ()
+    assert evaluator.test(genotype, None) == 0.8
+    assert evaluator.task.num_classes is None
 
 
 def set_entry(field: str, value: Any) -> Callable[[dict[str, Any], list[list[str]]], None]:
@@ -184,16 +190,16 @@ def test_every_optimizer_searches_a_table_to_its_last_row(
     name: str, tmp_path: pathlib.Path
 ) -> None:
     table = load_table(write_folder(tmp_path), "t")
-    benchmark = TabularEvaluator(table, "x")
+    space, evaluator = table.space, TabularEvaluator(table, "x")
     quick = PredictorConfig(num_members=2, source_steps=10, num_unlabelled=16)
-    optimizer = make_optimizer(name, table.space, (), SearchConfig(predictor=quick, num_initial=2))
-    found = []
-    for round_index in range(4):
-        batch = optimizer.suggest(np.random.default_rng(round_index), 1)
-        found += [table.space.row_of(s.genotype) for s in batch]
-        optimizer.observe([benchmark.evaluate(s.genotype, 0).evaluation for s in batch])
-    assert sorted(found) == [0, 1, 2, 3]
-    assert not optimizer.suggest(np.random.default_rng(9), 1)
+    optimizer = make_optimizer(name, space, (), SearchConfig(predictor=quick, num_initial=2))
+    seen = Seen(space)
+    for number in range(4):
+        (suggestion,) = suggest(optimizer, seen, 0, number, 1)
+        job = Job(number, suggestion.genotype, space.key(suggestion.genotype), 0)
+        seen = seen.then([Evaluation(job, evaluator.evaluate(job).result, evaluator.recipe)])
+    assert sorted(space.row_of(e.genotype) for e in seen.evaluations) == [0, 1, 2, 3]
+    assert not suggest(optimizer, seen, 0, 4, 1)
 
 
 @pytest.mark.parametrize("name", ["transnas_micro", "nasbench201", "nasbench_graph"])

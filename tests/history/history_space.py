@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xfernas_jax.errors import GenotypeError, SpaceError
-from xfernas_jax.history.record import Evaluation, StudySpec, Task
+from xfernas_jax.history.record import Evaluation, Job, Result, StudySpec, Task
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.graph import CellGraph, Edge, NetworkPlan
 
@@ -72,23 +72,30 @@ def make_spec(name: str = "study", task: Task = DIGITS, **changes: Any) -> Study
     return dataclasses.replace(spec, **changes)
 
 
-def make_evaluation(index: int, **changes: Any) -> Evaluation:
+def make_evaluation(index: int, recipe: str = RECIPE, **changes: Any) -> Evaluation:
     """Makes a different network for each index below 165, and floats that need every bit."""
-    evaluation = Evaluation(
-        genotype=Chain(multiset(index)),
-        recipe=RECIPE,
-        seed=0,
+    genotype = changes.pop("genotype", Chain(multiset(index)))
+    space = changes.pop("space", CHAIN)
+    job = Job(0, genotype, space.key(genotype), 0, after=index // 4 * 4, predicted=-index / 3)
+    result = Result(
         status="complete",
-        valid_accuracy=1 / (index + 2),
+        value=1 / (index + 2),
         curve=tuple((epoch + 1) / (8 * (index + 2)) for epoch in range(8)),
-        num_params=1000 + index,
+        costs=(("params", 1000.0 + index), ("flops", 12.0 * index), ("latency_ms", index / 11)),
         seconds=index / 7,
-        round_index=index // 4,
-        predicted=-index / 3,
-        versions=(("jax", "0.10.2"), ("python", "3.11.7")),
-        costs=(("flops", 12.0 * index), ("latency_ms", index / 11)),
+        versions=(("python", "3.11.7"), ("jax", "0.10.2")),
     )
-    return dataclasses.replace(evaluation, **changes)
+    of_job = {field.name for field in dataclasses.fields(Job)}
+    asked = {name: value for name, value in changes.items() if name in of_job}
+    answered = {name: value for name, value in changes.items() if name not in of_job}
+    return Evaluation(
+        dataclasses.replace(job, **asked), dataclasses.replace(result, **answered), recipe
+    )
+
+
+def index_of(evaluation: Evaluation) -> int:
+    """Inverts `make_evaluation`."""
+    return int(evaluation.costs["params"]) - 1000
 
 
 def numbered_evaluation(index: int) -> Evaluation:
@@ -100,14 +107,26 @@ def make_failure(index: int) -> Evaluation:
     return make_evaluation(
         index,
         status="failed",
-        valid_accuracy=None,
+        value=None,
         curve=(0.25, 0.5),
         failure="The loss is not finite in epoch 3.",
     )
 
 
 def make_stopped(index: int) -> Evaluation:
-    return make_evaluation(index, status="stopped", valid_accuracy=None, curve=(0.25, 0.5))
+    return make_evaluation(index, status="stopped", value=None, curve=(0.25, 0.5))
+
+
+def make_broken(index: int, runtime: str = "", **changes: Any) -> Evaluation:
+    return make_evaluation(
+        index,
+        status="broken",
+        value=None,
+        curve=(),
+        failure="out of memory",
+        runtime=runtime,
+        **changes,
+    )
 
 
 def multiset(index: int) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ import random
 import time
 
 import pytest
-from history_space import make_evaluation, make_spec, numbered_evaluation
+from history_space import index_of, make_evaluation, make_spec, numbered_evaluation
 
 from xfernas_jax.history.storage import Storage
 
@@ -46,7 +46,7 @@ def test_processes_that_record_the_same_keys_at_once_keep_each_once(open_storage
         child.communicate(timeout=120)
         assert child.returncode == 0
     storage: Storage = open_storage()
-    assert sorted(storage.evaluations("study"), key=lambda e: e.num_params) == [
+    assert sorted(storage.evaluations("study"), key=index_of) == [
         make_evaluation(index) for index in range(15)
     ]
     trials = storage._open_studies["study"].study.get_trials()
@@ -60,7 +60,7 @@ def test_processes_that_record_different_keys_at_once_lose_none(open_storage, st
         child.communicate(timeout=120)
         assert child.returncode == 0
     stored = open_storage().evaluations("study")
-    assert {e.num_params - 1000 for e in stored} == set(range(45))
+    assert {index_of(e) for e in stored} == set(range(45))
     assert len(stored) == 45
 
 
@@ -84,7 +84,7 @@ def test_searches_that_share_a_database_and_their_readers_do_not_disturb_each_ot
     for name in searches:
         assert reader.evaluations(name) == tuple(make_evaluation(i) for i in range(25))
     pool = reader.evaluations("pool")
-    assert sorted(e.num_params - 1000 for e in pool) == list(range(30))
+    assert sorted(map(index_of, pool)) == list(range(30))
 
 
 def test_second_writer_with_a_stale_view_drops_the_equal_key(open_storage):
@@ -93,6 +93,6 @@ def test_second_writer_with_a_stale_view_drops_the_equal_key(open_storage):
     second.create_or_open(make_spec())
     assert second.evaluations("study") == ()
     first.append("study", make_evaluation(3))
-    second.append("study", make_evaluation(3, valid_accuracy=0.9))  # never saw the first
+    second.append("study", make_evaluation(3, value=0.9))  # never saw the first
     assert second.evaluations("study") == (make_evaluation(3),)
     assert first.evaluations("study") == (make_evaluation(3),)

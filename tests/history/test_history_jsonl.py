@@ -46,7 +46,7 @@ def test_first_line_says_what_the_file_is(tmp_path):
     write(tmp_path / "history.jsonl")
     header = json.loads(lines_of(tmp_path / "history.jsonl")[0])
     assert header["format"] == "xfernas_jax history"
-    assert header["version"] == 1
+    assert header["version"] == 2
     assert header["spec"]["name"] == "study"
     assert header["provenance"] == PROVENANCE
 
@@ -77,13 +77,13 @@ def damage_line(old, new):
         (lambda lines: lines[1:], 1, "the first line of a history has"),
         (lambda lines: [lines[0], "\n", *lines[1:]], 2, "not one strict JSON value"),
         (lambda lines: [lines[0], lines[1], lines[1], *lines[3:]], 3, "those of line 2"),
-        (lambda lines: [lines[0].replace('"version":1', '"version":2')], 1, "version 2 is not"),
+        (lambda lines: [lines[0].replace('"version":2}', '"version":3}')], 1, "version 3 is not"),
         (lambda lines: [lines[0].replace('"space":"chain"', '"space":7')], 1, "space is text"),
         (lambda lines: [lines[0].replace('"name":"study"', '"name":"../x"')], 1, "Study name"),
         (lambda lines: [], 1, "not one strict JSON value"),
-        (damage_line('"valid_accuracy":null', '"valid_accuracy":NaN'), 3, "NaN is not allowed"),
+        (damage_line('"value":null', '"value":NaN'), 3, "NaN is not allowed"),
         (damage_line('"curve":[0.25', '"curve":[1e999'), 3, "too large"),
-        (damage_line('"curve":[0.25', '"curve":[2.5'), 3, "fraction in"),
+        (damage_line('"curve":[0.25', '"curve":[2.5'), 3, "accuracy lies in"),
         (damage_line('"seed":0', '"seed":true'), 3, "seed is an integer"),
         (damage_line('"seed":0', '"sed":0'), 3, "Missing: .'seed'., unknown: .'sed'."),
         (damage_line('"space":"chain"', '"space":"nao5"'), 3, "of space 'nao5'"),
@@ -172,6 +172,13 @@ def test_equal_keys_are_not_written(tmp_path):
     with pytest.raises(HistoryError, match=r"history.jsonl:6: .*those of line 5"):
         write(file, (*EVALUATIONS, twin))
     assert file.read_bytes() == before
+
+
+def test_a_value_that_the_metric_does_not_have_is_not_written(tmp_path):
+    file = tmp_path / "history.jsonl"
+    with pytest.raises(HistoryError, match=r"history.jsonl:3: .*accuracy lies in"):
+        write(file, (make_evaluation(0), make_evaluation(1, value=-7.5)))
+    assert not file.exists()
 
 
 @pytest.mark.parametrize("failing", ["replace", "fsync"])

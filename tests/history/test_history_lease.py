@@ -24,8 +24,10 @@ def execute(storage, statement, **values):
         return result.scalar() if result.returns_rows else None
 
 
-def expiry(storage):
-    return execute(storage, "SELECT expires FROM xfernas_jax_leases")
+def expiry(storage) -> float:
+    found = execute(storage, "SELECT expires FROM xfernas_jax_leases")
+    assert found is not None
+    return found
 
 
 def set_holder(storage, text):

@@ -8,6 +8,8 @@ from history_space import (
     MNIST,
     RECIPE,
     get_space,
+    index_of,
+    make_broken,
     make_evaluation,
     make_failure,
     make_spec,
@@ -15,6 +17,7 @@ from history_space import (
 
 from xfernas_jax.errors import SpaceError, StudyError
 from xfernas_jax.history.jsonl import write_jsonl
+from xfernas_jax.history.metric import Metric
 from xfernas_jax.history.record import Task
 from xfernas_jax.history.sources import (
     RecordedStudy,
@@ -28,6 +31,9 @@ from xfernas_jax.history.storage import Storage, append_all
 
 USPS = Task("usps", "official", 10)
 DIGITS_OTHER_SPLIT = Task("digits", "80/10/10 by hash", 10)
+LOG_LOSS = Metric("log_loss", "log loss", low=0.0, maximize=False)
+DIGITS_LOSS = dataclasses.replace(DIGITS, metric=LOG_LOSS)
+MNIST_LOSS = dataclasses.replace(MNIST, metric=LOG_LOSS)
 
 
 def study(name, task=MNIST, indices=(0, 1), recipe=RECIPE, space="chain"):
@@ -63,8 +69,8 @@ def test_all_means_other_tasks_of_this_space():
 def test_each_task_and_recipe_is_one_source_with_each_key_once():
     first, second, _ = select_sources(STUDIES, CHAIN, DIGITS, "all")
     assert first.studies == ("mnist-a", "mnist-b")
-    assert [e.num_params for e in first.evaluations] == [1000, 1001, 1002]
-    assert [e.num_params for e in second.evaluations] == [1000, 1003]
+    assert list(map(index_of, first.evaluations)) == [0, 1, 2]
+    assert list(map(index_of, second.evaluations)) == [0, 3]
     for source in (first, second):
         assert {e.recipe for e in source.evaluations} == {source.recipe}
 
@@ -115,14 +121,14 @@ def test_reuse_splits_the_target_into_observations_and_sources():
     assert {source.studies for source in of_target} == {("digits-b",), ("digits-c",)}
     assert len(set(names(sources))) == len(sources)
     observed = target_observations(STUDIES, CHAIN, DIGITS, RECIPE)
-    assert [e.num_params for e in observed] == [1004]
+    assert list(map(index_of, observed)) == [4]
     assert {e.recipe for e in observed} == {RECIPE}
 
 
 def test_observations_of_another_recipe_or_split_never_mix():
-    for recipe, expected in (("recipe01", {1004}), ("recipe02", {1004, 1005}), ("other", set())):
+    for recipe, expected in (("recipe01", {4}), ("recipe02", {4, 5}), ("other", set())):
         observed = target_observations(STUDIES, CHAIN, DIGITS, recipe)
-        assert {e.num_params for e in observed} == expected
+        assert set(map(index_of, observed)) == expected
         assert {e.recipe for e in observed} <= {recipe}
     assert target_observations(STUDIES, CHAIN, DIGITS, RECIPE, own_study="digits-a") == ()
     assert target_observations(STUDIES, CHAIN, DIGITS, RECIPE, "usps-a") == ()
@@ -165,6 +171,31 @@ def test_failed_evaluations_stay_in_the_source():
     failing = RecordedStudy(make_spec("f", MNIST), lambda: (make_failure(0),))
     (source,) = select_sources([failing], CHAIN, DIGITS, "all")
     assert source.evaluations == (make_failure(0),)
+
+
+def test_broken_evaluations_are_left_out_of_the_source():
+    breaking = RecordedStudy(make_spec("b", MNIST), lambda: (make_broken(0), make_evaluation(1)))
+    (source,) = select_sources([breaking], CHAIN, DIGITS, "all")
+    assert source.evaluations == (make_evaluation(1),)
+
+
+def test_values_of_two_metrics_never_mix():
+    studies = [study("a", MNIST, (0,)), study("b", MNIST_LOSS, (1,))]
+    sources = select_sources(studies, CHAIN, DIGITS, "all")
+    assert names(sources) == ["mnist(accuracy)@recipe01", "mnist(log_loss)@recipe01"]
+    assert [source.task.metric for source in sources] == [MNIST.metric, LOG_LOSS]
+    assert [source.studies for source in sources] == [("a",), ("b",)]
+
+
+def test_observations_of_another_metric_are_a_source_and_no_observations():
+    studies = [study("loss", DIGITS_LOSS, (0,))]
+    assert target_observations(studies, CHAIN, DIGITS, RECIPE) == ()
+    (source,) = select_sources(studies, CHAIN, DIGITS, "all", recipe=RECIPE, reuse_target=True)
+    assert source.studies == ("loss",)
+
+
+def test_another_metric_of_the_targets_images_is_a_leak():
+    assert select_sources([study("loss", DIGITS_LOSS)], CHAIN, DIGITS, "all") == ()
 
 
 def test_storage_and_history_file_give_the_same_source(tmp_path):

@@ -1,4 +1,6 @@
 import contextlib
+import dataclasses
+import datetime
 import json
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from history_space import (
     DIGITS,
     MNIST,
     Chain,
+    make_broken,
     make_evaluation,
     make_failure,
     make_spec,
@@ -20,7 +23,12 @@ from sqlalchemy import event
 
 from xfernas_jax.errors import HistoryError, SpaceError, StorageError, StudyError
 from xfernas_jax.history import serialize
+from xfernas_jax.history.metric import Metric
 from xfernas_jax.history.storage import append_all, study_summaries
+from xfernas_jax.version import __version__
+
+LOG_LOSS = Metric("log_loss", "log loss", low=0.0, maximize=False)
+DIGITS_LOSS = dataclasses.replace(DIGITS, metric=LOG_LOSS)
 
 
 def raw_study(storage, name="study"):
@@ -63,10 +71,19 @@ def test_evaluations_come_back_equal_and_in_order(open_storage):
 
 
 def test_description_comes_back_equal(open_storage):
-    spec = make_spec(config={"weights": [0.1, None, True], "name": "Größe", "nested": {"a": {}}})
+    spec = make_spec(
+        version="0.2.0", config={"weights": [0.1, None, True], "name": "Größe", "nested": {"a": {}}}
+    )
     open_storage().create_or_open(spec)
     assert open_storage().spec("study") == spec
     assert open_storage().studies() == (spec,)
+
+
+def test_a_study_says_which_version_began_it(open_storage):
+    storage = open_storage()
+    storage.create_or_open(make_spec())
+    storage.create_or_open(make_spec("imported", version="0.1.0"))
+    assert [spec.version for spec in storage.studies()] == [__version__, "0.1.0"]
 
 
 def test_same_network_recipe_seed_and_purpose_is_kept_once(open_storage):
@@ -108,22 +125,34 @@ def test_evaluation_of_another_recipe_is_refused(open_storage):
 
 
 @pytest.mark.parametrize(
-    ("change", "named"),
+    ("value", "curve"), [(1.5, ()), (0.5, (1.5,))], ids=["in the value", "in the curve"]
+)
+def test_a_value_that_the_metric_does_not_have_is_refused(open_storage, value, curve):
+    storage = open_storage()
+    storage.create_or_open(make_spec())
+    with pytest.raises(HistoryError, match=r"accuracy lies in \[0, 1\]. Got 1.5"):
+        storage.append("study", make_evaluation(0, value=value, curve=curve))
+    assert storage.evaluations("study") == ()
+
+
+@pytest.mark.parametrize(
+    "change",
     [
-        ({"config": {"optimizer": "random", "seed": 2}}, "config.recipe"),
-        ({"task": MNIST}, "task.dataset='digits'"),
-        ({"space": "nao5"}, "space='chain'"),
-        ({"recipe": "other"}, "recipe='recipe01'"),
-        ({"kind": "collect"}, "kind='search'"),
+        {"config": {"optimizer": "random", "seed": 2}},
+        {"task": MNIST},
+        {"space": "nao5"},
+        {"recipe": "other"},
+        {"kind": "collect"},
     ],
 )
-def test_another_description_of_the_same_name_is_refused(open_storage, change, named):
+def test_another_description_of_the_same_name_is_refused(open_storage, change):
     storage = open_storage()
     storage.create_or_open(make_spec())
     storage.create_or_open(make_spec())  # the same again is no error
-    with pytest.raises(StudyError, match=named):
+    before = storage.studies()
+    with pytest.raises(StudyError, match="was begun with other values"):
         open_storage().create_or_open(make_spec(**change))
-    assert storage.studies() == (make_spec(),)
+    assert storage.studies() == before
 
 
 @pytest.mark.parametrize("name", ["", "all", "none", "../up", "a/b", "a,b", ".hidden", "x" * 129])
@@ -168,16 +197,16 @@ def test_creation_that_was_killed_half_way_is_completed(open_storage):
     storage = open_storage()
     optuna.create_study(study_name="study", storage=storage._database, direction="maximize")
     storage.create_or_open(make_spec())
-    assert storage.spec("study") == make_spec()
+    assert storage.spec("study") == make_spec(version=__version__)
 
 
 def test_later_schema_is_refused_with_the_way_out(open_storage):
     storage = open_storage()
     optuna.create_study(study_name="later", storage=storage._database)
-    value = {"schema": 2, "something": "else"}
+    value = {"schema": 3, "something": "else"}
     raw_study(storage, "later").set_user_attr("xfernas_jax:spec", value)
     for call in (storage.studies, lambda: storage.spec("later")):
-        with pytest.raises(StorageError, match=r"'later'.*schema 2.*update xfernas_jax"):
+        with pytest.raises(StorageError, match=r"'later'.*schema 3.*update xfernas_jax"):
             call()
 
 
@@ -201,8 +230,8 @@ def test_tables_of_another_optuna_are_refused_with_the_way_out(open_storage, rev
     "damage",
     [
         {"seed": -1},
-        {"valid_accuracy": 1.5},
-        {"valid_accuracy": None},
+        {"value": 1.5},
+        {"value": None},
         {"status": "done"},
         {"curve": "long"},
         {"unknown": 1},
@@ -266,6 +295,21 @@ def test_a_long_record_makes_neither_reading_nor_recording_ask_for_more(open_sto
     assert counts[-1] == counts[-20] == counts[10]
 
 
+def test_a_network_is_made_a_key_at_most_once_for_each_appended_evaluation(
+    open_storage, monkeypatch
+):
+    evaluations = [make_evaluation(index) for index in range(4)]
+    keyed = []
+    original = CHAIN.key
+    monkeypatch.setattr(CHAIN, "key", lambda genotype: keyed.append(genotype) or original(genotype))
+    storage = open_storage()
+    storage.create_or_open(make_spec())
+    for evaluation in evaluations:
+        storage.append("study", evaluation)
+        storage.evaluations("study")
+    assert keyed == [evaluation.genotype for evaluation in evaluations]
+
+
 def test_new_evaluations_of_another_process_are_seen(open_storage):
     writer, reader = open_storage(), open_storage()
     writer.create_or_open(make_spec())
@@ -276,46 +320,55 @@ def test_new_evaluations_of_another_process_are_seen(open_storage):
 
 def test_summary_counts_failures_and_leaves_confirmations_out_of_the_best(open_storage):
     storage = open_storage()
-    spec = make_spec()
+    spec = make_spec(version=__version__)
     storage.create_or_open(spec)
     (empty,) = study_summaries(storage)
-    assert (empty.num_evaluations, empty.best_valid_accuracy) == (0, None)
-    confirm = make_evaluation(5, purpose="confirm", valid_accuracy=0.99)
-    append_all(storage, spec, [make_evaluation(0), make_failure(1), make_evaluation(2), confirm])
+    assert (empty.num_evaluations, empty.best_value) == (0, None)
+    again = [make_evaluation(5, purpose=purpose, value=0.99) for purpose in ("confirm", "test")]
+    append_all(storage, spec, [make_evaluation(0), make_failure(1), make_evaluation(2), *again])
     append_all(storage, spec, [make_stopped(3), make_evaluation(3, purpose="resume")])
     (row,) = study_summaries(storage)
     assert row.spec == spec
     assert (row.num_evaluations, row.num_failed, row.num_stopped) == (5, 1, 1)
-    assert row.best_valid_accuracy == 0.5  # evaluation 0 has 1 / 2
+    assert row.best_value == 0.5  # evaluation 0 has 1 / 2
 
 
-def test_result_is_kept_and_replaced(open_storage):
+def test_summary_counts_what_broke_until_it_was_tried_again(open_storage):
     storage = open_storage()
-    storage.create_or_open(make_spec())
-    assert storage.result("study") is None
-    storage.set_result("study", {"best_valid_accuracy": 0.5, "sources": ["a"]})
-    storage.set_result("study", {"best_valid_accuracy": 0.75, "sources": []})
-    assert open_storage().result("study") == {"best_valid_accuracy": 0.75, "sources": []}
-    with pytest.raises(HistoryError, match="NaN"):
-        storage.set_result("study", {"best_valid_accuracy": float("nan")})
+    append_all(storage, make_spec(), [make_broken(0), make_broken(1), make_broken(1, "remat")])
+    assert (row := storage.summary("study")).num_failed == row.num_evaluations == 2
+    storage.append("study", make_evaluation(1))
+    row = storage.summary("study")
+    assert (row.num_failed, row.num_evaluations) == (1, 2)
+
+
+def test_the_best_of_a_metric_to_minimize_is_the_smallest(open_storage):
+    storage = open_storage()
+    spec = make_spec(task=DIGITS_LOSS)
+    append_all(storage, spec, [make_evaluation(i, value=v) for i, v in enumerate((2.0, 0.5, 3.0))])
+    assert storage.summary("study").best_value == 0.5
+    assert raw_study(storage).direction == optuna.study.StudyDirection.MINIMIZE
+    assert raw_study(storage).best_value == 0.5
 
 
 def test_trials_show_value_curve_and_state_to_optuna_dashboard(open_storage):
     storage = open_storage()
     evaluations = [make_evaluation(0, seconds=90.0), make_failure(1), make_stopped(2)]
+    evaluations.append(make_broken(3))
     append_all(storage, make_spec(), evaluations)
     study = raw_study(storage)
-    good, bad, stopped = study.get_trials()
+    good, bad, stopped, broken = study.get_trials()
     assert study.direction == optuna.study.StudyDirection.MAXIMIZE
     assert good.state == optuna.trial.TrialState.COMPLETE
     assert good.value == 0.5
     assert good.intermediate_values == dict(enumerate(make_evaluation(0).curve, start=1))
-    assert (good.datetime_complete - good.datetime_start).total_seconds() == pytest.approx(90.0)
+    assert good.duration == datetime.timedelta(seconds=90)
     assert bad.state == optuna.trial.TrialState.FAIL
     assert bad.intermediate_values == {1: 0.25, 2: 0.5}
     assert stopped.state == optuna.trial.TrialState.PRUNED
     assert stopped.value is None
     assert stopped.intermediate_values == {1: 0.25, 2: 0.5}
+    assert broken.state == optuna.trial.TrialState.FAIL
     assert study.best_trial.number == good.number
 
 
@@ -329,9 +382,8 @@ def test_import_of_a_whole_study_can_be_repeated(open_storage):
 
 def test_numbers_of_numpy_are_recorded_as_numbers(open_storage):
     storage = open_storage()
-    evaluation = make_evaluation(0, num_params=int(np.int64(7)), valid_accuracy=np.float64(0.25))
-    append_all(storage, make_spec(), [evaluation])
-    assert open_storage().evaluations("study")[0].valid_accuracy == 0.25
+    append_all(storage, make_spec(), [make_evaluation(0, value=np.float64(0.25))])
+    assert open_storage().evaluations("study")[0].value == 0.25
 
 
 def test_deleted_study_is_one_clear_line(open_storage):

@@ -18,13 +18,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xfernas_jax.cli import flags, inputs
-from xfernas_jax.cli.search import _hand_over as hand_over_search
-from xfernas_jax.cli.search import recorded_result
+from xfernas_jax.cli.outcome import hand_over as hand_over_search
 from xfernas_jax.cli.train import _hand_over as hand_over_training
 from xfernas_jax.cli.train import _read_result
 from xfernas_jax.data import load_dataset
 from xfernas_jax.evaluate.recipes import RECIPES, get_recipe
-from xfernas_jax.history import Storage, StudySpec, Task
+from xfernas_jax.history import ACCURACY, Storage, StudySpec, Task
+from xfernas_jax.search.result import read_result
 from xfernas_jax.space import SPACES
 
 SPACE = SPACES["nasbench201"]
@@ -39,10 +39,11 @@ FIELDS = sorted(
 )
 FLAGS = (
     "architecture_numbers", "batch_size", "budget_evaluations", "compile_cache_gib",
-    "confirm_seeds", "data_dir", "dataset", "devices_per_evaluation", "early_stop", "encoder",
-    "evaluation", "executor", "no_such_flag", "num_architectures", "num_repeated", "optimizer",
-    "output", "output_dir", "programs", "recipe", "reuse_target", "seed", "set", "sources", "space",
-    "storage", "study", "surrogate",
+    "confirm_seeds", "costs", "data_dir", "dataset", "devices_per_evaluation", "early_stop",
+    "encoder", "evaluation", "executor", "max_cost", "metric", "no_such_flag", "num_architectures",
+    "num_repeated", "optimizer", "output", "output_dir", "pareto", "programs", "recipe",
+    "reuse_target", "schedule", "sections", "seed", "set", "sources", "space", "storage", "study",
+    "surrogate",
 )  # fmt: skip
 STORAGES = (
     "sqlite:///", "sqlite:////", "sqlite://h/x.db", "sqlite:///:memory:", "sqlite:///x?mode=ro",
@@ -50,6 +51,16 @@ STORAGES = (
     "postgresql://[::1", "postgresql://127.0.0.1:x/db", "mysql://h/db", "hostile_canary://h/db",
     "sqlite+hostile_canary:///x.db", "redis://h", "://", "sqlite", "file:///x.db",
 )  # fmt: skip
+REFUSED = {  # a flag that each verb uses, with a value that it refuses
+    "": "--optimizer=nobody",
+    "search": "--optimizer=nobody",
+    "collect": "--devices_per_evaluation=3",
+    "train": "--genotype=absent.json",
+    "export": "--storage=mysql://h/db",
+    "report": "--storage=mysql://h/db",
+    "history list": "--storage=mysql://h/db",
+    "history export": "--storage=mysql://h/db",
+}
 ARGUMENTS = (
     [f"--{flag}={{}}" for flag in FLAGS]
     + [f"--set={field}={{}}" for field in FIELDS]
@@ -70,7 +81,7 @@ def sandbox_as_current_folder() -> Iterator[pathlib.Path]:
 
 @cases(60)
 @given(
-    st.sampled_from(["search", "collect", "train", "history list", "history export", "export", ""]),
+    st.sampled_from(sorted(REFUSED)),
     st.lists(st.tuples(st.sampled_from(ARGUMENTS), words), min_size=1, max_size=2),
 )
 @example("search", [("--sources={}", "[/red]")])
@@ -87,8 +98,7 @@ def test_a_command_line_is_refused_in_one_line(
         changed = [word.replace("--output_dir=/", "--output_dir=./") for word in changed]
         changed = [word.replace("--output=/", "--output=./") for word in changed]
         # Whatever fits is refused by the last flag, so that nothing is trained.
-        last = "--optimizer=nobody" if verb in ("search", "") else "--devices_per_evaluation=3"
-        command(*verb.split(), *changed, f"--workdir={work}/runs", last)
+        command(*verb.split(), *changed, f"--workdir={work}/runs", REFUSED[verb])
 
 
 @cases(150)
@@ -146,8 +156,8 @@ def test_the_record_lies_beside_the_results(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 RESULT = {
-    "valid_accuracy": 0.5,
-    "test_accuracy": 0.5,
+    "valid_value": 0.5,
+    "test_value": 0.5,
     "num_params": 10,
     "curve": [0.25, 0.5],
 }
@@ -162,7 +172,7 @@ def test_a_changed_result_of_a_training_is_shown_or_refused(content: str | bytes
         was_refused, result = refused(lambda: _read_result(file))
         if not was_refused:
             with contextlib.redirect_stdout(io.StringIO()):
-                hand_over_training(result, work)
+                hand_over_training(result, work, ACCURACY)
 
 
 FOUND = {
@@ -170,12 +180,14 @@ FOUND = {
     "num_evaluations": 1,
     "num_confirmations": 1,
     "best_genotype": SPACE.to_json(SPACE.sample(np.random.default_rng(0))),
-    "best_valid_accuracy": 0.5,
-    "test_accuracy": 0.5,
+    "best_value": 0.5,
+    "test_value": 0.5,
+    "finalists": [{"genotype": {}, "values": [0.25, 0.75], "mean": 0.5}],
+    "selection_bias": None,
     "num_params": 10,
     "seconds": 1.5,
     "sources": ["t@r"],
-    "incumbent_curve": [0.5],
+    "incumbent_curve": [None, 0.5],
     "epochs_trained": 8,
     "epochs_saved": 0,
     "variables": "v",
@@ -225,7 +237,7 @@ def test_a_changed_result_of_a_search_is_shown_or_refused(
         flags.parse(["run.py", f"--workdir={work}"])
         if refused(lambda: storage.set_result("s", value))[0]:
             return
-        was_refused, result = refused(lambda: recorded_result(storage, "s"))
+        was_refused, result = refused(lambda: read_result(storage.result("s"), "Study 's'"))
         if not was_refused and result["study"] == "s":
             with contextlib.redirect_stdout(io.StringIO()):
-                refused(lambda: hand_over_search(SPACE, result))
+                refused(lambda: hand_over_search(SPACE, result, ACCURACY))

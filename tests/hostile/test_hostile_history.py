@@ -20,6 +20,9 @@ from hypothesis import strategies as st
 
 from xfernas_jax.history import (
     Evaluation,
+    Job,
+    Metric,
+    Result,
     Storage,
     StudySpec,
     Task,
@@ -32,47 +35,69 @@ from xfernas_jax.history.serialize import evaluation_to_json, spec_to_json
 from xfernas_jax.space import SPACES
 
 SPACE = SPACES["nasbench201"]
-TASK = Task("digits", "60/20/20", 10)
-SPEC = StudySpec("study", "collect", TASK, SPACE.name, "recipe01", {"seed": 1, "sizes": [8, 16]})
+MARGIN = Metric("margin", "margin", "dB", high=10.0, maximize=False)
+SPEC = StudySpec(
+    *("study", "collect", Task("digits", "60/20/20", 10, MARGIN), SPACE.name, "recipe01"),
+    config={"seed": 1, "sizes": [8, 16]},
+    version="0.2.0",
+)
 
 
 def make_evaluation(number: int, **changes: Any) -> Evaluation:
+    genotype = SPACE.sample(np.random.default_rng(number))
+    job = Job(number, genotype, SPACE.key(genotype), number, after=number, predicted=-0.5)
     values: dict[str, Any] = {
-        "genotype": SPACE.sample(np.random.default_rng(number)),
-        "recipe": "recipe01",
-        "seed": number,
         "status": "complete",
-        "valid_accuracy": 0.5,
+        "value": 0.5,
         "curve": (0.25, 0.5),
-        "num_params": 1000,
+        "costs": (("params", 1000.0), ("latency_ms", 0.25)),
         "seconds": 1.5,
         "versions": (("jax", "0.10.2"),),
     }
-    return Evaluation(**values | changes)
+    return Evaluation(job, Result(**values | changes), "recipe01")
 
 
 EVALUATIONS = (
     make_evaluation(0),
-    make_evaluation(1, status="failed", valid_accuracy=None, failure="The loss is not finite."),
-    make_evaluation(2, status="stopped", valid_accuracy=None, predicted=-0.5),
-    make_evaluation(3, metric="score", valid_accuracy=-7.5, costs=(("latency_ms", 0.25),)),
+    make_evaluation(1, status="failed", value=None, failure="The loss is not finite."),
+    make_evaluation(2, status="stopped", value=None),
+    make_evaluation(3, status="broken", value=None, curve=(), runtime="remat=False"),
+    make_evaluation(4, value=-7.5),
 )
 HEADER = {
     "format": "xfernas_jax history",
-    "version": 1,
+    "version": 2,
     "num_evaluations": len(EVALUATIONS),
     "spec": spec_to_json(SPEC),
     "provenance": {"command": "run.py collect", "date": "2026-11-24"},
 }
 ROWS = [HEADER, *(evaluation_to_json(SPACE, evaluation) for evaluation in EVALUATIONS)]
+OLD_TASK = {"dataset": "digits", "split": "60/20/20", "num_classes": 0}
+OLD_ROWS = [
+    {
+        **HEADER,
+        "version": 1,
+        "num_evaluations": 1,
+        "spec": {
+            **{name: ROWS[0]["spec"][name] for name in ("name", "space", "recipe")},
+            **{"kind": "search", "task": OLD_TASK, "config": {"batch_size": 4}},
+        },
+    },
+    {
+        **{name: ROWS[1][name] for name in ROWS[1] if name not in ("after", "value", "runtime")},
+        **{"round_index": 3, "valid_accuracy": -7.5, "num_params": 1000, "metric": "score"},
+    },
+]
+"""As xfernas_jax 0.1.0 wrote them."""
 
 
 @st.composite
 def changed_rows(draw: st.DrawFn) -> str:
-    """Draws a history of which one line is changed."""
-    place = draw(st.integers(0, len(ROWS) - 1))
-    rows = [to_text(row) for row in ROWS]
-    rows[place] = to_text(draw(mutated(ROWS[place])))
+    """Draws a history, of today or of 0.1.0, of which one line is changed."""
+    valid = draw(st.sampled_from([ROWS, ROWS, OLD_ROWS]))
+    place = draw(st.integers(0, len(valid) - 1))
+    rows = [to_text(row) for row in valid]
+    rows[place] = to_text(draw(mutated(valid[place])))
     return "".join(f"{row}\n" for row in rows)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from report_cases import SPACE, TWO_CELL, finished_study, make_study, two_cell_study
+from report_cases import finished_study, make_study, two_cell_study
 
 from xfernas_jax.report.figures import PIXELS_PER_INCH, POINTS
 from xfernas_jax.report.folder import write_report
@@ -37,15 +37,15 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    others = [make_study([0.25, 0.5], "b", optimizer="random")]
+    others = (make_study([0.25, 0.5], "b", optimizer="random"),)
     folder = tmp_path_factory.mktemp("report") / "r"
-    return write_report(folder, finished_study(), others, SPACE, []).as_uri()
+    return write_report(folder, finished_study(others=others)).as_uri()
 
 
 @pytest.fixture(scope="module")
 def two_cell_page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("two_cell") / "r"
-    return write_report(folder, two_cell_study(), [], TWO_CELL, []).as_uri()
+    return write_report(folder, two_cell_study()).as_uri()
 
 
 def set_width(browser: Any, pixels: int) -> None:

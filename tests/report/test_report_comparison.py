@@ -1,6 +1,6 @@
 import dataclasses
 
-from report_cases import make_study
+from report_cases import changed, make_study
 
 from xfernas_jax.report.comparison import OWN, by_device_seconds, by_evaluations, group_studies
 
@@ -22,7 +22,7 @@ def test_studies_that_differ_in_the_seed_alone_make_one_group_with_a_band() -> N
 def test_bands_over_seconds_read_both_curves_at_every_step_of_either() -> None:
     own = make_study([0.5, 0.75], seed=1)  # at 1.5 and 3.0 s
     other = make_study([0.25, 1.0], "b", seed=2)
-    slow = tuple(dataclasses.replace(e, seconds=2.0) for e in other.evaluations)  # 2.0, 4.0
+    slow = tuple(changed(e, seconds=2.0) for e in other.evaluations)  # 2.0, 4.0
     groups = group_studies(own, [dataclasses.replace(other, evaluations=slow)])
     table = by_device_seconds(own, groups).only("series", groups[0].label)
     assert [row[2:] for row in table.rows] == [

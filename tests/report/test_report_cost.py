@@ -1,15 +1,18 @@
 import dataclasses
 
-from report_cases import finished_study, make_evaluation, make_spec
+from report_cases import finished_study, make_evaluation, make_spec, study_of
 
-from xfernas_jax.report.cost import SourceCost, cost_table, source_costs, source_counts
+from xfernas_jax.report.cost import cost_table, source_costs, source_counts
+from xfernas_jax.report.study import SourceCost
 from xfernas_jax.report.table import Table
 
 
 def test_costs_add_up_and_sources_stand_beside() -> None:
-    study = finished_study()  # 2 devices; 8 + 2 trainings of 1.5 s; curves of 2, one of 1, one of 0
-    sources = [SourceCost("m", 3, 6, 9.0), SourceCost("gone", 5, None, None)]
-    assert cost_table(study, sources).rows == (
+    sources = (SourceCost("m", 3, 6, 9.0), SourceCost("gone", 5, None, None))
+    study = finished_study(
+        sources=sources
+    )  # 2 devices; 8 + 2 trainings of 1.5 s; curves of 2, one of 1, one of 0
+    assert cost_table(study).rows == (
         ("search", 8, 13, 24.0),
         ("confirmation of the finalists", 2, 4, 6.0),
         ("this study together", 10, 17, 30.0),
@@ -17,6 +20,13 @@ def test_costs_add_up_and_sources_stand_beside() -> None:
         ("source gone", 5, None, None),
         ("all sources together", 8, None, None),
     )
+
+
+def test_a_training_that_was_repeated_for_the_test_has_a_row() -> None:
+    again = make_evaluation(0, 0.5, purpose="test", seconds=2.5)
+    rows = {row[0]: row[1:] for row in cost_table(study_of(make_evaluation(0, 0.5), again)).rows}
+    assert rows["repeated for the test"] == (1, 2, 2.5)
+    assert rows["this study together"] == (2, 4, 4.0)
 
 
 def test_a_source_costs_what_was_there_when_the_search_began() -> None:

@@ -9,14 +9,16 @@ from report_cases import (
     make_evaluation,
     make_spec,
     make_study,
+    score_study,
+    study_of,
 )
 
+from xfernas_jax.history.metric import Metric
 from xfernas_jax.history.record import Task
-from xfernas_jax.report.cost import cost_table
-from xfernas_jax.report.page import MARK, evaluation_table, render_page
-from xfernas_jax.report.pictures import make_sections
-from xfernas_jax.report.study import StudyRecord
-from xfernas_jax.space import Space
+from xfernas_jax.report.page import MARK, render_page
+from xfernas_jax.report.sections import SECTIONS, make_sections
+from xfernas_jax.report.sections.evaluations import evaluation_table
+from xfernas_jax.report.study import SearchStudy
 from xfernas_jax.space.categorical import CategoricalSpace
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"' {{ 7*7 }} \x1b[31m 名"
@@ -48,10 +50,10 @@ class Reader(html.parser.HTMLParser):
         return [attrs for name, attrs in self.elements if name == tag]
 
 
-def read(study: StudyRecord, space: Space = SPACE) -> Reader:
-    sections = make_sections(study, [], space)
+def read(study: SearchStudy) -> Reader:
+    sections = make_sections(study, tuple(SECTIONS.values()))
     images = {picture.name: _PNG for section in sections for picture in section.pictures}
-    page = render_page(study, space, sections, images, cost_table(study, ()))
+    page = render_page(study, sections, images)
     assert MARK in page[:2000]
     reader = Reader()
     reader.feed(page)
@@ -94,7 +96,7 @@ def test_the_page_needs_no_network_and_forbids_it() -> None:
 
 def test_the_table_has_a_line_for_each_evaluation() -> None:
     study = finished_study()
-    table = evaluation_table(study, SPACE)
+    table = evaluation_table(study)
     assert table.column("validation accuracy (%)")[:4] == [50.0, 70.0, 60.0, None]
     assert table.column("number") == [0, 1, 2, 3, 4, 5, 6, 7, 0, 1]
     assert json.loads(table.column("genotype")[0]) == SPACE.to_json(study.evaluations[0].genotype)
@@ -102,7 +104,7 @@ def test_the_table_has_a_line_for_each_evaluation() -> None:
     reader = read(study)
     rows = [row for row in reader.named("tr") if "data-status" in row]
     assert [row["data-status"] for row in rows] == [e.status for e in study.evaluations]
-    assert "failure" not in evaluation_table(make_study([0.5]), SPACE).columns
+    assert "failure" not in evaluation_table(make_study([0.5])).columns
 
 
 def test_everything_of_a_record_is_escaped() -> None:
@@ -123,7 +125,7 @@ def test_everything_of_a_record_is_escaped() -> None:
     names = ["target", HOSTILE, HOSTILE + "2"]
     result["relations"] = {**result["relations"], "names": names}
     wanted = read(finished_study())
-    reader = read(StudyRecord(spec, (evaluation, complete), result))
+    reader = read(study_of(evaluation, complete, spec=spec, result=result))
     assert len(reader.named("script")) == len(wanted.named("script")) == 1
     images = reader.named("img")
     assert all((image["src"] or "").startswith("data:") for image in images)
@@ -159,42 +161,56 @@ def test_the_smallest_studies_have_a_page(values: list[float | None]) -> None:
 
 
 def test_scores_are_no_percentages() -> None:
-    values = [-120.5, 3.25]
-    evaluations = [
-        make_evaluation(i, 0.5, metric="score", valid_accuracy=v, curve=(v,))
-        for i, v in enumerate(values)
-    ]
-    reader = read(StudyRecord(make_spec(), tuple(evaluations)))
+    reader = read(score_study([-120.5, 3.25]))
     assert "best score so far" in reader.text
     assert "3.25" in reader.text
     assert "-120.5" in reader.text
     assert "%" not in reader.text
 
 
+def test_a_loss_is_shown_under_its_name_with_unit_and_direction() -> None:
+    loss = Metric("log_loss", "log loss", "nats", 0.0, None, False)
+    spec = dataclasses.replace(make_spec(), task=Task("digits", "by index", 10, loss))
+    study = study_of(make_evaluation(0, 0.25), make_evaluation(1, 0.75), spec=spec)
+    reader = read(study)
+    assert "best validation log loss so far0.25 nats" in reader.text.replace("\n", "")
+    assert "validation log loss (nats); smaller is better" in reader.text
+    assert "accuracy" not in reader.text
+    finished = dataclasses.replace(study, result={**finished_study().result, "test_value": 0.5})
+    assert "test log loss0.5 nats" in read(finished).text.replace("\n", "")
+
+
 def test_an_objective_over_named_values_has_no_cells_no_test_part_and_no_parameters() -> None:
     space = CategoricalSpace("mine", {"depth": [2, 4], "norm": ["batch", "layer"]})
     genotypes = [space.decode(row.tolist()) for row in space.all_tokens(10)]
-    evaluations = [
-        make_evaluation(
-            i, 0.5, genotype=g, metric="score", valid_accuracy=-float(i), curve=(), num_params=0
-        )
-        for i, g in enumerate(genotypes)
-    ]
     result = {
         **finished_study().result,
         "best_genotype": space.to_json(genotypes[0]),
-        "best_valid_accuracy": -0.0,
-        "test_accuracy": None,
-        "num_params": 0,
+        "best_value": 0.0,
+        "test_value": None,
+        "finalists": [],
+        "num_params": None,
     }
-    spec = dataclasses.replace(
-        make_spec(confirm_seeds=0), space="mine", task=Task("objective:m:f", "none", 0)
-    )
-    reader = read(StudyRecord(spec, tuple(evaluations), result), space)
+    values = [-float(i) for i in range(len(genotypes))]
+    reader = read(score_study(values, space, genotypes, result=result))
     assert '"depth": 2' in reader.text
     assert "not confirmed" in reader.text
-    for absent in ("classes", "test accuracy", "test score", "trainable"):
+    for absent in ("classes", "test accuracy", "test score", "trainable", "Finalists"):
         assert absent not in reader.text
+
+
+def test_a_broken_evaluation_says_why() -> None:
+    broken = make_evaluation(0, None, status="broken", failure="Out of memory on device 0.")
+    reader = read(study_of(broken, make_evaluation(1, 0.5)))
+    assert "Out of memory on device 0." in reader.text
+    assert "broken" in [row["data-status"] for row in reader.named("tr") if "data-status" in row]
+
+
+@pytest.mark.parametrize(("version", "said"), [("0.2.0", "0.2.0"), ("", "0.1")])
+def test_the_version_that_began_the_study_is_named(version: str, said: str) -> None:
+    study = make_study([0.5])
+    spec = dataclasses.replace(study.spec, version=version)
+    assert f"xfernas_jax {said}\n" in read(dataclasses.replace(study, spec=spec)).text
 
 
 def test_damage_in_a_configuration_is_shown_not_fatal() -> None:

@@ -10,28 +10,27 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from report_cases import (
-    SPACE,
-    TWO_CELL,
     finished_study,
     make_evaluation,
-    make_spec,
     make_study,
+    score_study,
+    study_of,
     two_cell_study,
 )
 
 from xfernas_jax.report.figures import printable, render, styled
-from xfernas_jax.report.pictures import Picture, make_sections
-from xfernas_jax.report.study import StudyRecord
-from xfernas_jax.space.base import Space
+from xfernas_jax.report.section import Picture
+from xfernas_jax.report.sections import SECTIONS, incumbent, make_sections
+from xfernas_jax.report.study import SearchStudy
 
-OTHERS = [make_study([0.25, 0.5], "b", optimizer="random", seed=s) for s in (1, 2)]
-OTHERS[1] = dataclasses.replace(OTHERS[1], evaluations=make_study([0.5, 0.75]).evaluations)
+OTHERS = (
+    make_study([0.25, 0.5], "b", optimizer="random", seed=1),
+    make_study([0.5, 0.75], "c", optimizer="random", seed=2),
+)
 
 
-def pictures(
-    study: StudyRecord, others: list[StudyRecord] | None = None, space: Space = SPACE
-) -> dict[str, Picture]:
-    sections = make_sections(study, others or [], space)
+def pictures(study: SearchStudy) -> dict[str, Picture]:
+    sections = make_sections(study, tuple(SECTIONS.values()))
     return {picture.name: picture for section in sections for picture in section.pictures}
 
 
@@ -42,7 +41,7 @@ def read_csv(picture: Picture) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def drawn() -> Iterator[dict[str, Picture]]:
     with styled():
-        yield pictures(finished_study(), OTHERS)
+        yield pictures(finished_study(others=OTHERS))
 
 
 def axes_of(picture: Picture) -> Axes:
@@ -138,7 +137,7 @@ def test_relations_are_drawn_as_their_csv_says(drawn: dict[str, Picture]) -> Non
 
 
 def test_both_cells_of_a_two_cell_space_are_drawn() -> None:
-    found = pictures(two_cell_study(), space=TWO_CELL)
+    found = pictures(two_cell_study())
     cells = [name for name in found if name.startswith("cell")]
     assert cells == ["cell_1_normal", "cell_1_reduction", "cell_2_normal", "cell_2_reduction"]
     for name in cells:
@@ -148,18 +147,15 @@ def test_both_cells_of_a_two_cell_space_are_drawn() -> None:
 
 @pytest.mark.parametrize("values", [[None, None], [0.5], [None, 0.5], [0.5, 0.5, 0.5, 0.5]])
 def test_small_studies_are_drawn(values: list[float | None]) -> None:
-    study = make_study(values)
-    found = pictures(dataclasses.replace(study, evaluations=study.evaluations))
+    found = pictures(make_study(values))
     assert ("incumbent_evaluations" in found) == any(value is not None for value in values)
     for picture in found.values():
         render(picture.draw)
 
 
 def test_many_rounds_and_sources_are_drawn() -> None:
-    evaluations = [
-        make_evaluation(i, 0.1 + i / 50, predicted=i / 9, round_index=i) for i in range(30)
-    ]
-    study = StudyRecord(make_spec(), tuple(evaluations), finished_study().result)
+    evaluations = [make_evaluation(i, 0.1 + i / 50, predicted=i / 9, after=i) for i in range(30)]
+    study = study_of(*evaluations, result=finished_study().result)
     count = 20
     relations = {
         "names": ["target", *(f"source {i}" for i in range(count))],
@@ -182,8 +178,8 @@ def test_names_of_a_record_are_drawn_as_text() -> None:
     result = study.result or {}
     relations = {**result["relations"], "names": ["target", hostile, hostile + "2"]}
     study = dataclasses.replace(study, result={**result, "relations": relations})
-    others = [make_study([0.5], "b", optimizer=hostile)]
-    for picture in pictures(study, others).values():
+    others = (make_study([0.5], "b", optimizer=hostile),)
+    for picture in pictures(dataclasses.replace(study, others=others)).values():
         _, svg = render(picture.draw)
         tree = xml.etree.ElementTree.fromstring(svg)
         assert not [node for node in tree.iter() if node.tag.endswith("script")]
@@ -197,10 +193,5 @@ def test_equal_pictures_are_equal_bytes(drawn: dict[str, Picture]) -> None:
 
 
 def test_a_best_value_of_zero_is_said() -> None:
-    values = [-2.5, 0.0, -1.0]
-    evaluations = [
-        make_evaluation(i, 0.5, metric="score", valid_accuracy=v, curve=(v,))
-        for i, v in enumerate(values)
-    ]
-    sections = make_sections(StudyRecord(make_spec(), tuple(evaluations)), [], SPACE)
-    assert sections[0].pictures[0].alt.endswith("it ends at 0.")
+    section = incumbent.section(score_study([-2.5, 0.0, -1.0]))
+    assert section.pictures[0].alt.endswith("it ends at 0.")

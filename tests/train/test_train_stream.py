@@ -28,7 +28,7 @@ def test_a_streamed_training_is_bit_for_bit_the_resident_one(
             get_space("nasbench201"), dataset, recipe, devices, "own", residence
         )
         trained = bench.train(CELL, seed=3)
-        return trained, bench.test_accuracy(CELL, trained.variables)
+        return trained, bench.test(CELL, trained.variables)
 
     (resident, resident_test), (streamed, streamed_test) = results("device"), results("stream")
     assert streamed.losses == resident.losses

@@ -13,24 +13,27 @@ from xfernas_jax.evaluate.recipes import get_recipe
 from xfernas_jax.evaluate.trained import TrainedEvaluator
 from xfernas_jax.space import get_space
 from xfernas_jax.space.nasbench201 import TopologyCell
+from xfernas_jax.train.scores import METRICS
 
 CELL = TopologyCell(("nor_conv_1x1", "none", "none", "avg_pool_3x3", "identity", "none"))
 NUM_EPOCHS = 3
 
 
-def benchmark(num_devices: int) -> TrainedEvaluator:
+def benchmark(num_devices: int, metric: str) -> TrainedEvaluator:
     changes = [f"train.epochs={NUM_EPOCHS}", "data.train_examples=128", "network.filters=4"]
     changes += ["network.num_cells=1"]
     changes += ["train.eval_batch_size=128", "data.augment=crop_flip", "data.cutout=2"]
     recipe = get_recipe("cpu", changes)
     dataset = load_dataset("digits", recipe.data)
     devices = jax.devices()[:num_devices]
-    return TrainedEvaluator(get_space("nasbench201"), dataset, recipe, devices, "own")
+    return TrainedEvaluator(
+        get_space("nasbench201"), dataset, recipe, devices, "own", metric=METRICS[metric]
+    )
 
 
-@pytest.mark.parametrize("num_devices", [1, 4])
-def test_an_epoch_puts_its_table_and_gets_a_loss_and_a_count(
-    monkeypatch: pytest.MonkeyPatch, num_devices: int
+@pytest.mark.parametrize(("num_devices", "metric"), [(1, "accuracy"), (4, "macro_f1")])
+def test_an_epoch_puts_its_table_and_gets_a_loss_and_the_sums_of_the_metric(
+    monkeypatch: pytest.MonkeyPatch, num_devices: int, metric: str
 ) -> None:
     made: list[str] = []
 
@@ -46,12 +49,12 @@ def test_an_epoch_puts_its_table_and_gets_a_loss_and_a_count(
     for name in ("device_put", "device_get"):
         monkeypatch.setattr(jax, name, counted(name))
     by_epoch: list[list[str]] = []
-    bench = benchmark(num_devices)
+    bench = benchmark(num_devices, metric)
     # Explicit transfers pass the guard; an array of NumPy or a Python number in a call does not.
     with contextlib.ExitStack() as guard:
 
-        def on_epoch(epoch: int, accuracy: float) -> None:
-            del accuracy
+        def on_epoch(epoch: int, value: float) -> None:
+            del value
             by_epoch.append(made.copy())
             made.clear()
             if epoch == 1:  # constants have crossed with the compilation

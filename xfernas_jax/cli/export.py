@@ -2,37 +2,42 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.progress import console
-from xfernas_jax.cli.search import STUDIES, recorded_result
+from xfernas_jax.cli.scoring import runtime
 from xfernas_jax.data.base import ImageDataset
-from xfernas_jax.data.registry import is_tfds, is_users_function, load_dataset
+from xfernas_jax.data.registry import is_tfds, is_users_function
 from xfernas_jax.errors import ExportError, StudyError
 from xfernas_jax.evaluate.recipes import Recipe, recipe_from_json
+from xfernas_jax.evaluate.spec import TrainedSpec
 from xfernas_jax.evaluate.trained import TrainedEvaluator, versions
 from xfernas_jax.export.bundle import LOAD_TEST, Bundle, TestImages, write_bundle
 from xfernas_jax.export.card import ModelCard
-from xfernas_jax.history import Storage
-from xfernas_jax.history.record import Evaluation, StudySpec
+from xfernas_jax.export.measure import ACCURACY, MEASURES, Measure
+from xfernas_jax.history import Evaluation, Storage, StudySpec
 from xfernas_jax.nn.compile import count_params
+from xfernas_jax.search.desk import variables_name
+from xfernas_jax.search.result import read_result
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.registry import lookup_space
 from xfernas_jax.train.checkpoint import VariablesStore
+from xfernas_jax.train.scores import find_metric
 
 
 @dataclasses.dataclass(frozen=True)
 class _Chosen:
-    """A trained network of a study: what it is, its values and its scores."""
+    """A trained network of a study: what it is, its variables and its values."""
 
     genotype: Genotype
+    key: str
     seed: int
     variables: Any
-    valid_accuracy: float
+    valid_value: float
     valid_seeds: int
-    test_accuracy: float
+    test_value: float
     versions: Mapping[str, str]
 
 
@@ -41,49 +46,79 @@ def export() -> None:
     folder = pathlib.Path(inputs.needed("output_dir", flags.OUTPUT_DIR.value))
     with inputs.open_storage(create=False) as storage:
         spec, result = _finished_study(storage)
-        if spec.task.metric == "score":
-            raise StudyError(
-                f"Study {spec.name!r} scores architectures by a function of yours "
-                f"({spec.task.dataset:.160}); there is no network of ours to export. "
-                "best_genotype.json in its folder is the architecture."
-            )
-        evaluations = storage.evaluations(spec.name)
-    space, recipe = lookup_space(spec.space), recipe_from_json(spec.config.get("recipe"))
-    name = _dataset_name(spec, result)
-    _check_optimizer(spec, recipe)
-    data_dir = flags.DATA_DIR.value or result.get("data_dir")
-    dataset = load_dataset(name, recipe.data, None if data_dir is None else str(data_dir))
-    if dataset.task != spec.task:
-        raise StudyError(
-            f"Study {spec.name!r} is of {spec.task.dataset} ({spec.task.split}), but "
-            f"--dataset={name} gives {dataset.task.dataset} ({dataset.task.split}); name the data "
-            "of the study."
-        )
-    benchmark = inputs.benchmark(space, dataset, recipe)
+        evaluations = storage.record(spec.name).evaluations()
+    space, trained = lookup_space(spec.space), _trained_spec(spec, result)
+    dataset = trained.load()
+    _check_task(spec, trained, dataset)
+    evaluator = trained.build(runtime(), dataset=dataset)
     if flags.EVALUATION.value is None:
         chosen = _best(spec, space, result, evaluations)
     else:
-        chosen = _trained_again(spec, benchmark, evaluations, flags.EVALUATION.value)
+        chosen = _trained_again(spec, evaluator, evaluations, flags.EVALUATION.value)
     console.print(f"Exporting from study {spec.name}; the exported network is tested now.")
+    measure, value = _measured(trained, dataset, chosen)
     bundle = Bundle(
         space=space,
         genotype=chosen.genotype,
         variables=chosen.variables,
-        infer=benchmark.inference(chosen.genotype),
-        card=_card(spec, dataset, chosen, recipe, result, evaluations),
-        test=_test_images(name, dataset, recipe),
+        infer=evaluator.inference(chosen.genotype),
+        card=_card(spec, dataset, chosen, trained.recipe, result, evaluations),
+        measure=measure,
+        value=value,
+        test=_test_images(trained.dataset, dataset, trained.recipe),
         same_device=chosen.versions.get("device") == dict(versions())["device"],
     )
-    accuracy = write_bundle(folder, bundle)
-    console.print(f"{folder}: test accuracy {100 * accuracy:.2f} %, as recorded")
+    write_bundle(folder, bundle)
+    metric = spec.task.metric
+    console.print(f"{folder}: test {metric.label} {metric.text(chosen.test_value)}, as recorded")
     console.print(f"Try it: python {folder / 'reload.py'}")
+
+
+def _trained_spec(spec: StudySpec, result: Mapping[str, Any]) -> TrainedSpec:
+    """Returns what the study's evaluations were built from; `StudyError` for an objective's."""
+    if "objective" in spec.config:
+        raise StudyError(
+            f"Study {spec.name!r} scores architectures by a function of yours "
+            f"({spec.task.dataset:.160}); there is no network of ours to export. "
+            "best_genotype.json in its folder is the architecture."
+        )
+    recipe = recipe_from_json(spec.config.get("recipe"))
+    _check_optimizer(spec, recipe)
+    data_dir = flags.DATA_DIR.value or result["data_dir"]
+    return TrainedSpec(
+        spec.space, _dataset_name(spec, result), data_dir, recipe, _metric_name(spec)
+    )
+
+
+def _metric_name(spec: StudySpec) -> str:
+    """Returns the metric's name, or --metric where it is a user's own."""
+    name = spec.task.metric.name
+    if name in MEASURES:
+        return name
+    if find_metric(flags.METRIC.value).name != name:
+        raise StudyError(
+            f"Study {spec.name!r} names the metric {name!r:.160}, a user's own. A record never "
+            "decides what code runs; if you trust it, pass it as --metric=module:NAME."
+        )
+    return flags.METRIC.value
+
+
+def _check_task(spec: StudySpec, trained: TrainedSpec, dataset: ImageDataset) -> None:
+    """Raises `StudyError` where the data are not those of the study."""
+    task = dataclasses.replace(dataset.task, metric=spec.task.metric)
+    if task != spec.task:
+        raise StudyError(
+            f"Study {spec.name!r} is of {spec.task.dataset} ({spec.task.split}), but "
+            f"--dataset={trained.dataset} gives {task.dataset} ({task.split}); name the data "
+            "of the study."
+        )
 
 
 def _dataset_name(spec: StudySpec, result: Mapping[str, Any]) -> str:
     """Returns --dataset, or what the record names where that runs no code of a user's own."""
     if flags.given("dataset"):
         return flags.DATASET.value
-    name = str(result.get("dataset_flag") or spec.task.dataset)
+    name = result["dataset_flag"] or spec.task.dataset
     if is_users_function(name):
         raise StudyError(
             f"Study {spec.name!r} names the data set {name!r:.160}. A record never decides what "
@@ -106,7 +141,7 @@ def _finished_study(storage: Storage) -> tuple[StudySpec, Mapping[str, Any]]:
     """Returns --study, or the latest search that is finished, with its result."""
     if flags.STUDY.value:
         spec = storage.spec(flags.STUDY.value)
-        result = recorded_result(storage, spec.name) if spec.kind == "search" else None
+        result = _result(storage, spec)
         if result is None:
             raise StudyError(
                 f"Study {spec.name!r} has no best network: it is no search, or one that is not "
@@ -114,25 +149,35 @@ def _finished_study(storage: Storage) -> tuple[StudySpec, Mapping[str, Any]]:
             )
         return spec, result
     for spec in reversed(storage.studies()):
-        if spec.kind == "search" and (result := recorded_result(storage, spec.name)) is not None:
+        if (result := _result(storage, spec)) is not None:
             return spec, result
     raise StudyError(f"{storage.url} holds no finished search; run.py search makes one.")
+
+
+def _result(storage: Storage, spec: StudySpec) -> Mapping[str, Any] | None:
+    found = storage.result(spec.name) if spec.kind == "search" else None
+    return None if found is None else read_result(found, f"Study {spec.name!r}")
 
 
 def _best(
     spec: StudySpec,
     space: Space,
     result: Mapping[str, Any],
-    evaluations: tuple[Evaluation, ...],
+    evaluations: Sequence[Evaluation],
 ) -> _Chosen:
     """Takes the best network as the search trained it."""
     genotype = space.from_json(result["best_genotype"])
-    store = VariablesStore(inputs.folder_of(STUDIES, spec.name) / "variables")
-    name = str(result.get("variables"))
-    trainings = [e for e in evaluations if space.key(e.genotype) == space.key(genotype)]
-    made = next((e for e in trainings if name.endswith(f"-{e.seed}")), None)
-    if made is None or "/" in name:
+    key, name = space.key(genotype), result["variables"]
+    trainings = [e for e in evaluations if e.key == key]
+    made = next((e for e in trainings if variables_name(e) == name), None)
+    if made is None:
         raise StudyError(f"Study {spec.name!r}: its recorded result names no training of its own.")
+    if result["test_value"] is None:
+        raise StudyError(
+            f"Study {spec.name!r} has no test value of its best network; name --evaluation=N to "
+            "train and test one again."
+        )
+    store = VariablesStore(inputs.folder_of(inputs.STUDIES, spec.name) / "variables")
     variables = store.load(name)
     if variables is None:
         raise ExportError(
@@ -141,47 +186,77 @@ def _best(
         )
     return _Chosen(
         genotype,
+        key,
         made.seed,
         variables,
-        result["best_valid_accuracy"],
+        result["best_value"],
         sum(e.purpose == "confirm" for e in trainings),
-        result["test_accuracy"],
-        dict(made.versions),
+        result["test_value"],
+        dict(made.result.versions),
     )
 
 
 def _trained_again(
     spec: StudySpec,
-    benchmark: TrainedEvaluator,
-    evaluations: tuple[Evaluation, ...],
+    evaluator: TrainedEvaluator,
+    evaluations: Sequence[Evaluation],
     number: int,
 ) -> _Chosen:
-    """Trains an evaluation's network again and checks that its score comes out."""
-    known = {e.number: e for e in evaluations if e.purpose == "search"}
-    if number not in known or known[number].valid_accuracy is None:
-        raise StudyError(
-            f"Study {spec.name!r} has no complete evaluation --evaluation={number}; it has "
-            f"{len(known)}, numbered from 0."
-        )
-    evaluation = known[number]
-    wanted = evaluation.valid_accuracy
-    assert wanted is not None
+    """Trains an evaluation's network again and checks that its value comes out."""
+    evaluation = _numbered(spec, evaluations, number)
     console.print(f"Training evaluation {number} again.")
-    trained = benchmark.train(evaluation.genotype, evaluation.seed)
-    if trained.curve[-1] != wanted and dict(evaluation.versions) == dict(versions()):
+    trained = evaluator.train(evaluation.genotype, evaluation.seed)
+    value, label = trained.curve[-1], spec.task.metric.label
+    if value != evaluation.value and dict(evaluation.result.versions) == dict(versions()):
         raise ExportError(
-            f"Study {spec.name!r}: evaluation {number} has validation accuracy {wanted}, but "
-            f"trained again {trained.curve[-1]}; take the options that the search had."
+            f"Study {spec.name!r}: evaluation {number} has validation {label} {evaluation.value}, "
+            f"but trained again {value}; take the options that the search had."
+        )
+    tested = evaluator.test(evaluation.genotype, trained.variables)
+    if tested is None:
+        raise ExportError(
+            f"Study {spec.name!r}: evaluation {number} has no finite test {label}; name another."
         )
     return _Chosen(
         evaluation.genotype,
+        evaluation.key,
         evaluation.seed,
         trained.variables,
-        trained.curve[-1],
+        value,
         1,
-        benchmark.test_accuracy(evaluation.genotype, trained.variables),
+        tested,
         dict(versions()),
     )
+
+
+def _numbered(spec: StudySpec, evaluations: Sequence[Evaluation], number: int) -> Evaluation:
+    """Returns the complete evaluation of the search that has a number."""
+    searched = [e for e in evaluations if e.purpose == "search"]
+    found = [e for e in searched if e.number == number]
+    if len(found) > 1:  # which records of 0.1.0 may hold
+        raise StudyError(
+            f"Study {spec.name!r} has {len(found)} evaluations of number --evaluation={number}; "
+            "leave it out to export the best network."
+        )
+    if not found or found[0].value is None:
+        raise StudyError(
+            f"Study {spec.name!r} has no complete evaluation --evaluation={number}; it has "
+            f"{len(searched)}, numbered from 0."
+        )
+    return found[0]
+
+
+def _measured(
+    trained: TrainedSpec, dataset: ImageDataset, chosen: _Chosen
+) -> tuple[Measure, float]:
+    """Returns what `reload.py` computes, and its value: the test value, or else the accuracy."""
+    if trained.metric in MEASURES:
+        return MEASURES[trained.metric], chosen.test_value
+    by_accuracy = dataclasses.replace(trained, metric="accuracy")
+    evaluator = by_accuracy.build(runtime(), dataset=dataset)
+    accuracy = evaluator.test(chosen.genotype, chosen.variables)
+    assert accuracy is not None  # a share is finite
+    return ACCURACY, accuracy
 
 
 def _card(
@@ -190,25 +265,24 @@ def _card(
     chosen: _Chosen,
     recipe: Recipe,
     result: Mapping[str, Any],
-    evaluations: tuple[Evaluation, ...],
+    evaluations: Sequence[Evaluation],
 ) -> ModelCard:
-    devices = result.get("devices_per_evaluation", 1)
-    space = lookup_space(spec.space)
-    key = space.key(chosen.genotype)
-    own = [e for e in evaluations if space.key(e.genotype) == key]
+    devices, own = result["devices_per_evaluation"], [e for e in evaluations if e.key == chosen.key]
+    costs = next((e.costs for e in own if len(e.costs) > 1), {})
     return ModelCard(
         study=spec.name,
         dataset=spec.task.dataset,
         split=spec.task.split,
         class_names=dataset.class_names,
         space=spec.space,
-        valid_accuracy=chosen.valid_accuracy,
+        metric=spec.task.metric,
+        valid_value=chosen.valid_value,
         valid_seeds=chosen.valid_seeds,
-        test_accuracy=chosen.test_accuracy,
+        test_value=chosen.test_value,
         seed=chosen.seed,
         recipe=recipe.to_json(),
         num_params=count_params(chosen.variables),
-        costs=next((dict(e.costs) for e in own if e.costs), {}),
+        costs={name: cost for name, cost in costs.items() if name != "params"},
         input_shape=dataset.input_shape,
         num_evaluations=len(evaluations),
         device_seconds=devices * sum(e.seconds for e in evaluations),

@@ -1,13 +1,13 @@
-"""All flags of `run.py`, and the rule that a usage error exits with code 2."""
+"""All flags; which verb uses which is in `verbs.py`. Nothing heavy is imported."""
 
-import math
 import os
-import sys
 from collections.abc import Sequence
 
 from absl import flags
 
 from xfernas_jax.errors import FlagError
+from xfernas_jax.evaluate.runtime import Runtime
+from xfernas_jax.options import define_flags
 
 DATASET = flags.DEFINE_string(
     "dataset",
@@ -18,19 +18,17 @@ DATASET = flags.DEFINE_string(
 OBJECTIVE = flags.DEFINE_string(
     "objective",
     None,
-    "module:FUNCTION of your own that `search` and `collect` score architectures by, instead of "
-    "training them: it takes the JSON object of an architecture (and a seed, where it has a "
-    "parameter of that name) and returns a number, larger is better.",
+    "module:FUNCTION of your own that scores architectures, instead of trainings: it takes the "
+    "JSON object of an architecture (and a seed, where it has a parameter of that name) and "
+    "returns a number, larger is better.",
+)
+METRIC = flags.DEFINE_string(
+    "metric",
+    "accuracy",
+    "What networks are measured by: accuracy, balanced_accuracy, macro_f1, log_loss (in nats), or "
+    "module:NAME of your own.",
 )
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS sets.")
-DATA_RESIDENCE = flags.DEFINE_enum(
-    "data_residence",
-    "auto",
-    ["auto", "device", "stream"],
-    "Where images are in training: device (all of them on every device), stream (sent batch by "
-    "batch from memory or file) or auto (stream what would take a quarter of a device's memory; "
-    "2 GiB where that is unknown). Results are the same.",
-)
 SPACE = flags.DEFINE_string(
     "space",
     "nasbench201",
@@ -45,8 +43,8 @@ OPTIMIZER = flags.DEFINE_string(
 SURROGATE = flags.DEFINE_string(
     "surrogate",
     "head",
-    "What predicts scores: head (a network learns the sources, a Bayesian head the target) or "
-    "joint (one network is trained on all, as we read XferNAS).",
+    "What predicts values: head (a network learns the sources, a Bayesian head the target), joint "
+    "(one network is trained on all, as we read XferNAS), or module:NAME of your own.",
 )
 ARCHITECTURE_NUMBERS = flags.DEFINE_string(
     "architecture_numbers",
@@ -67,8 +65,15 @@ REUSE_TARGET = flags.DEFINE_bool(
 BUDGET = flags.DEFINE_integer(
     "budget_evaluations", 24, "Architectures to evaluate in all.", lower_bound=1
 )
+SCHEDULE = flags.DEFINE_string(
+    "schedule",
+    "rounds",
+    "When the optimizer is asked: rounds (for a batch, once the last one is in; results are the "
+    "same bits with any number of workers), async (for one architecture whenever a worker is "
+    "free), or module:NAME of your own.",
+)
 BATCH_SIZE = flags.DEFINE_integer(
-    "batch_size", 4, "Architectures that are suggested at once.", lower_bound=1
+    "batch_size", 4, "Architectures that are suggested at once, in rounds.", lower_bound=1
 )
 EARLY_STOP = flags.DEFINE_enum(
     "early_stop",
@@ -96,18 +101,23 @@ MAX_LATENCY_MS = flags.DEFINE_float(
     "Longest time to classify one image on the device that evaluates, measured there; what turns "
     "out slower is learned from and cannot win.",
 )
-PARETO = flags.DEFINE_enum(
+MAX_COST = flags.DEFINE_multi_string(
+    "max_cost",
+    [],
+    "NAME=LIMIT, the most of any cost that --costs takes, such as params=5000. May be repeated.",
+)
+PARETO = flags.DEFINE_string(
     "pareto",
     "none",
-    ["none", "params", "flops", "latency_ms"],
-    "Searches for the best trades of accuracy against this cost; the result lists them. The most "
-    "accurate are confirmed.",
+    "Searches for the best trades against this cost, one that --costs takes; the result lists "
+    "them. The best by the metric are confirmed.",
 )
 COSTS = flags.DEFINE_list(
     "costs",
     [],
-    "Costs that `search` and `collect` record beside parameters, for later searches to learn "
-    "from: flops, latency_ms. Those that limits or --pareto name are recorded anyhow.",
+    "Costs that are recorded beside parameters, for later searches to learn from: flops, "
+    "latency_ms, or module:NAME of your own. Those that limits or --pareto name are recorded "
+    "anyhow.",
 )
 RECIPE = flags.DEFINE_string(
     "recipe",
@@ -118,29 +128,6 @@ RECIPE = flags.DEFINE_string(
 SET = flags.DEFINE_multi_string(
     "set", [], "Changes one recipe value, as in --set=train.epochs=10. May be repeated."
 )
-DEPTHWISE = flags.DEFINE_enum(
-    "depthwise",
-    None,
-    ["auto", "lax", "shift"],
-    "How depthwise convolutions are computed: lax (XLA's), shift (sums of shifted images) or auto "
-    "(shift on CPUs, where it was measured to be faster). Values are the same.",
-)
-REMAT = flags.DEFINE_bool(
-    "remat", None, "Compute a cell's inner images again for its gradient: less memory, more time."
-)
-SCAN_CELLS = flags.DEFINE_bool(
-    "scan_cells",
-    None,
-    "Compile the equal cells of a stage as one: deep networks compile faster. Networks that share "
-    "a program (see --programs) do not need it.",
-)
-PROGRAMS = flags.DEFINE_enum(
-    "programs",
-    "auto",
-    ["auto", "own", "shared"],
-    "What is compiled: own (a program for each network), shared (one for all networks of a space "
-    "like nasbench201, which computes every edge), or auto (shared where trainings are short).",
-)
 STORAGE = flags.DEFINE_string(
     "storage", None, "URL of the record; by default a SQLite file in --workdir."
 )
@@ -148,48 +135,40 @@ STUDY = flags.DEFINE_string("study", None, "Name of the study; by default task a
 TAKE_OVER = flags.DEFINE_bool(
     "take_over",
     False,
-    "Takes the study of `search` or `collect` from the process that controls it, which then ends.",
+    "Takes the study from the process that controls it, which then ends.",
 )
 SEED = flags.DEFINE_integer(
     "seed", 0, "Of everything random.", lower_bound=0, upper_bound=2**32 - 1
 )
 WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder for everything that is written.")
-COMPILE_CACHE_GIB = flags.DEFINE_float(
-    "compile_cache_gib",
-    2.0,
-    "Compiled programs that stay in --workdir for later runs, in GiB; 0 keeps and reads none. Where "
-    "JAX_COMPILATION_CACHE_DIR names a folder, they stay there and are not bounded.",
-    lower_bound=0.0,
-)
-flags.register_validator("compile_cache_gib", math.isfinite, "give a finite number of GiB")
-OUTPUT = flags.DEFINE_string("output", None, "JSON file for the result of `search` or `train`.")
+OUTPUT = flags.DEFINE_string("output", None, "JSON file for the result.")
 CONFIRM_SEEDS = flags.DEFINE_integer(
     "confirm_seeds", 3, "Trainings of each of the three finalists at the end.", lower_bound=1
 )
 NUM_ARCHITECTURES = flags.DEFINE_integer(
-    "num_architectures", 60, "Architectures that `collect` evaluates in all.", lower_bound=1
+    "num_architectures", 60, "Architectures to evaluate in all.", lower_bound=1
 )
 NUM_REPEATED = flags.DEFINE_integer(
     "num_repeated",
     0,
-    "The first of --num_architectures that `collect` trains with a second seed too; they tell how "
-    "far chance moves a score.",
+    "The first of --num_architectures that are trained with a second seed too; they tell how far "
+    "chance moves a value.",
     lower_bound=0,
 )
 GENOTYPE = flags.DEFINE_string(
-    "genotype", None, "JSON file of the genotype that `train` trains; `search` writes such files."
+    "genotype", None, "JSON file of the genotype to train; `search` writes such files."
 )
 CHECKPOINT_EPOCHS = flags.DEFINE_integer(
-    "checkpoint_epochs", 1, "Epochs between two checkpoints of `train`.", lower_bound=1
+    "checkpoint_epochs", 1, "Epochs between two checkpoints.", lower_bound=1
 )
 COORDINATOR_ADDRESS = flags.DEFINE_string(
     "coordinator_address",
     None,
-    "One training of `train` by many hosts: HOST:PORT where its first process listens, the same in "
-    "every process; or auto, where Slurm, a TPU pod, Kubernetes or Open MPI tells JAX all of it.",
+    "HOST:PORT where the first process listens, the same in every process; or auto, where Slurm, a "
+    "TPU pod, Kubernetes or Open MPI tells JAX all of it.",
 )
 NUM_PROCESSES = flags.DEFINE_integer(
-    "num_processes", None, "Processes of that training in all.", lower_bound=1
+    "num_processes", None, "Processes of the training in all.", lower_bound=1
 )
 PROCESS_ID = flags.DEFINE_integer(
     "process_id", None, "Number of this process, from 0; process 0 writes.", lower_bound=0
@@ -197,15 +176,15 @@ PROCESS_ID = flags.DEFINE_integer(
 SILENT_HOST_SECONDS = flags.DEFINE_integer(
     "silent_host_seconds",
     60,
-    "Seconds after which a silent process of that training counts as lost and ends all others.",
+    "Seconds after which a silent process counts as lost and ends all others.",
     lower_bound=5,
 )
 EXECUTOR = flags.DEFINE_enum(
     "executor",
     "local",
     ["local", "ray"],
-    "Where `search` and `collect` train: local (the devices of this machine) or ray (those of the "
-    "Ray cluster at --ray_address).",
+    "Where architectures are trained: local (the devices of this machine) or ray (those of the Ray "
+    "cluster at --ray_address).",
 )
 RAY_ADDRESS = flags.DEFINE_string(
     "ray_address",
@@ -216,9 +195,9 @@ RAY_ADDRESS = flags.DEFINE_string(
 DEVICES_PER_EVALUATION = flags.DEFINE_integer(
     "devices_per_evaluation",
     None,
-    "Devices that train one architecture of `search` and `collect`; as many evaluations run side "
-    "by side as the machine, or the Ray cluster, has devices for. By default 1 accelerator, or all "
-    "CPU devices of the machine, or 1 CPU of a Ray cluster without accelerators.",
+    "Devices that train one architecture; as many evaluations run side by side as the machine, or "
+    "the Ray cluster, has devices for. By default 1 accelerator, or all CPU devices of the "
+    "machine, or 1 CPU of a Ray cluster without accelerators.",
     lower_bound=1,
 )
 COMPILE_AHEAD = flags.DEFINE_enum(
@@ -231,37 +210,39 @@ COMPILE_AHEAD = flags.DEFINE_enum(
 OUTPUT_DIR = flags.DEFINE_string(
     "output_dir",
     None,
-    "New folder that `export` writes, or folder of `report` (by default in --workdir, with the "
-    "study; an earlier report there is replaced).",
+    "New folder of `export`, or folder of `report` (by default in --workdir, with the study; an "
+    "earlier report there is replaced).",
+)
+SECTIONS = flags.DEFINE_list(
+    "sections",
+    [],
+    "Sections of `report`, in this order: incumbent, finalists, architectures, trades, prediction, "
+    "sources, cost, evaluations, or module:NAME of your own, a function from a "
+    "xfernas_jax.report.study.SearchStudy to a Section; by default all of ours.",
 )
 EVALUATION = flags.DEFINE_integer(
     "evaluation",
     None,
-    "Number (from 0) of the study's evaluation that `export` takes, which is trained again; by "
-    "default the best network, as the search trained it.",
+    "Number (from 0) of the study's evaluation to take, which is trained again; by default the "
+    "best network, as the search trained it.",
     lower_bound=0,
 )
 TEST_IMAGES = flags.DEFINE_enum(
     "test_images",
     "auto",
     ["auto", "yes", "no"],
-    "Whether the test images come along with `export`: yes, no (a script that loads them does), or "
+    "Whether the test images come along: yes, no (a script that loads them does), or "
     "auto (no for TFDS sets, whose licences differ).",
-)
-EVALUATION_CHECKPOINT_SECONDS = flags.DEFINE_float(
-    "evaluation_checkpoint_seconds",
-    60.0,
-    "Seconds between checkpoints of a training of `search` and `collect`, which goes on from there "
-    "when its process or node died; 0 keeps none.",
-    lower_bound=0.0,
 )
 TENSORBOARD_DIR = flags.DEFINE_string(
     "tensorboard_dir",
     None,
-    "Folder for TensorBoard event files of `search`, `collect` and `train`: learning curves, the "
-    "incumbent and a row of the HParams page for each evaluation; by default none are written.",
+    "Folder for TensorBoard event files: learning curves, the incumbent and a row of the HParams "
+    "page for each evaluation; by default none are written.",
 )
-FILE = flags.DEFINE_string("file", None, "JSON Lines file of `history import` and `export`.")
+FILE = flags.DEFINE_string("file", None, "JSON Lines file.")
+
+define_flags(flags, Runtime)
 
 
 def parse(argv: Sequence[str]) -> list[str]:
@@ -270,7 +251,7 @@ def parse(argv: Sequence[str]) -> list[str]:
         return flags.FLAGS(list(argv))
     except flags.Error as error:
         text = " ".join(str(error).split())
-        raise FlagError(f"{text} `{sys.argv[0]} --help` lists the flags.") from error
+        raise FlagError(f"{text} Add --help to the command for its flags.") from error
 
 
 def given(name: str) -> bool:
@@ -284,6 +265,7 @@ def command(verb: str) -> str:
     decisive = (
         "dataset",
         "objective",
+        "metric",
         "space",
         "recipe",
         "set",

@@ -5,32 +5,41 @@ import time
 from rich.table import Table
 
 from xfernas_jax.cli import flags, inputs
-from xfernas_jax.cli.progress import console, shown_value
-from xfernas_jax.evaluate.trained import versions
+from xfernas_jax.cli.program import program
+from xfernas_jax.cli.progress import console
 from xfernas_jax.history import append_all, read_jsonl, study_summaries, write_jsonl
+from xfernas_jax.history.metric import Metric
 
 
 def list_studies() -> None:
     """Lists the studies of the storage."""
-    columns = ("study", "kind", "data set", "space", "evaluations", "best valid %, or score")
+    columns = ("study", "kind", "data set", "space", "evaluations", "best valid %, or value")
     with inputs.open_storage(create=False) as storage:
         rows = study_summaries(storage)
     table = Table(*columns)
     for row in rows:
-        best = row.best_valid_accuracy
-        cells = (row.spec.name, row.spec.kind, row.spec.task.dataset, row.spec.space)
-        shown = shown_value(best, row.spec.task.metric).removesuffix(" %")
-        table.add_row(*cells, str(row.num_evaluations), shown)
+        task = row.spec.task
+        cells = (row.spec.name, row.spec.kind, task.dataset, row.spec.space)
+        cells = (*cells, str(row.num_evaluations), _shown(task.metric, row.best_value))
+        table.add_row(*cells)
         if not console.is_terminal:
-            print("\t".join((*cells, str(row.num_evaluations), shown)))
+            print("\t".join(cells))
     if console.is_terminal:
         console.print(table)
     if not rows:
-        console.print(f"{inputs.storage_url()}: no study yet; `run.py search` makes one.")
+        console.print(f"{inputs.storage_url()}: no study yet; `{program()} search` makes one.")
+
+
+def _shown(metric: Metric, value: float | None) -> str:
+    """Returns a value; the metric is named where the column's heading does not say it."""
+    is_plain = metric.name in ("accuracy", "score") or value is None
+    return metric.number(value) if is_plain else f"{metric.name} {metric.text(value)}"
 
 
 def export() -> None:
     """Writes a study to --file as JSON Lines."""
+    from xfernas_jax.evaluate.trained import versions  # imports JAX
+
     file = inputs.needed("file", flags.FILE.value)
     study = inputs.needed("study", flags.STUDY.value)
     with inputs.open_storage(create=False) as storage:

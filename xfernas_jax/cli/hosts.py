@@ -13,6 +13,7 @@ import jax
 from jax.experimental import multihost_utils
 
 from xfernas_jax.cli import flags
+from xfernas_jax.cli.program import one_line, program, say
 from xfernas_jax.cli.progress import console
 from xfernas_jax.errors import (
     AgreedError,
@@ -29,16 +30,6 @@ _FLAGS = {
     "num_processes": flags.NUM_PROCESSES,
     "process_id": flags.PROCESS_ID,
 }
-
-
-def refuse(words: tuple[str, ...]) -> None:
-    """Raises `FlagError` where a command that is not for many hosts is given their flags."""
-    named = _given()
-    if named and words != ("train",):
-        raise FlagError(
-            f"--{named[0]}: only `train` is one computation of many hosts; `search` and `collect` "
-            "train each architecture on one machine. Leave the flag out."
-        )
 
 
 @contextlib.contextmanager
@@ -58,7 +49,7 @@ def joined() -> Iterator[None]:
         return
     seconds = flags.SILENT_HOST_SECONDS.value
     line = (
-        "run.py: another process of this training is missing: it did not come within "
+        f"{program()}: another process of this training is missing: it did not come within "
         f"{hosts.START_SECONDS} s, ended, or was silent for {seconds} s; see what the others say. "
         "Started again, all of them go on from the latest checkpoint."
     )
@@ -71,12 +62,15 @@ def joined() -> Iterator[None]:
         jax.distributed.shutdown()
         raise
     except UserError as error:
-        _end(f"run.py: {' '.join(str(error).split())}", 2)
+        say(one_line(str(error)))
+        _end(2)
     except Exception as error:
         if hosts.is_lost_host(error):
-            _end(line, LOST_CODE)
+            print(line, file=sys.stderr, flush=True)
+            _end(LOST_CODE)
         traceback.print_exc()
-        _end("run.py: this process of the training ends, and with it the others.", 1)
+        say("this process of the training ends, and with it the others.")
+        _end(1)
     jax.distributed.shutdown()
 
 
@@ -138,7 +132,6 @@ def _filter_stderr(line: str) -> None:
     process.stdin.close()
 
 
-def _end(line: str, code: int) -> None:
-    print(line, file=sys.stderr, flush=True)
+def _end(code: int) -> None:
     sys.stdout.flush()
     os._exit(code)

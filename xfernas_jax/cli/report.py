@@ -1,16 +1,17 @@
 """The verb `report`: what a search did, as a page, pictures and data."""
 
+import dataclasses
 import pathlib
 
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.progress import console
-from xfernas_jax.cli.search import STUDIES, recorded_result
 from xfernas_jax.errors import StudyError
-from xfernas_jax.history import Storage, recorded_studies
+from xfernas_jax.history import Storage, bundled_histories, recorded_studies
 from xfernas_jax.history.record import StudySpec
 from xfernas_jax.history.sources import same_task
-from xfernas_jax.report.cost import SourceCost, source_costs, source_counts
-from xfernas_jax.report.study import StudyRecord
+from xfernas_jax.report.cost import source_costs, source_counts
+from xfernas_jax.report.study import SearchStudy, SourceCost
+from xfernas_jax.search.result import read_result
 from xfernas_jax.space.registry import lookup_space
 
 
@@ -18,10 +19,12 @@ def report() -> None:
     """Writes the report of --study, or of the latest search."""
     # Imported here: the other verbs draw nothing.
     from xfernas_jax.report.folder import check_folder, write_report
+    from xfernas_jax.report.sections import find_sections
 
+    makers = find_sections(flags.SECTIONS.value)
     with inputs.open_storage(create=False) as storage:
         spec = _chosen(storage)
-        folder = inputs.folder_of(STUDIES, spec.name, "report")
+        folder = inputs.folder_of(inputs.STUDIES, spec.name, "report")
         if flags.OUTPUT_DIR.value:
             folder = pathlib.Path(flags.OUTPUT_DIR.value).expanduser().absolute()
         check_folder(folder)
@@ -29,9 +32,9 @@ def report() -> None:
         if not study.searched:
             raise StudyError(f"Study {spec.name!r} holds no evaluation yet; let the search run.")
         alike = [other for other in storage.studies() if _is_comparable(other, spec)]
-        others = [_recorded(storage, other) for other in alike]
-        sources = _sources(storage, spec)
-    page = write_report(folder, study, others, lookup_space(spec.space), sources)
+        others = tuple(_recorded(storage, other) for other in alike)
+        study = dataclasses.replace(study, others=others, sources=_sources(storage, spec))
+    page = write_report(folder, study, makers)
     console.print(f"Report of study {spec.name}: {page}")
     console.print(f"Pictures and their data: {folder / 'figures'}, {folder / 'data'}")
 
@@ -49,9 +52,12 @@ def _chosen(storage: Storage) -> StudySpec:
     raise StudyError(f"{storage.url} holds no search with evaluations; run.py search makes one.")
 
 
-def _recorded(storage: Storage, spec: StudySpec) -> StudyRecord:
-    result = recorded_result(storage, spec.name)
-    return StudyRecord(spec, storage.evaluations(spec.name), result)
+def _recorded(storage: Storage, spec: StudySpec) -> SearchStudy:
+    record = storage.record(spec.name)
+    result = record.result()
+    if result is not None:
+        result = read_result(result, f"Study {spec.name!r}")
+    return SearchStudy(spec, record.evaluations(), lookup_space(spec.space), result)
 
 
 def _is_comparable(other: StudySpec, spec: StudySpec) -> bool:
@@ -68,6 +74,6 @@ def _sources(storage: Storage, spec: StudySpec) -> tuple[SourceCost, ...]:
     counts = source_counts(spec)
     if not counts:
         return ()
-    known = {study.spec.name: study for study in inputs.bundled_histories()}
+    known = {study.spec.name: study for study in bundled_histories()}
     known.update({study.spec.name: study for study in recorded_studies(storage)})
     return source_costs(counts, {name: known[name].load for name in counts if name in known})

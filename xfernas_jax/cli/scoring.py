@@ -1,40 +1,31 @@
-"""What `search` and `collect` score by: a recipe's trainings of a data set, or --objective."""
+"""The one builder of evaluations: from flags to a spec of what scores, and how it runs."""
 
 import dataclasses
+import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from xfernas_jax.cli import flags, inputs
-from xfernas_jax.cli.evaluations import open_executor
+from absl import flags as absl_flags
+
+from xfernas_jax.cli import flags, goals, inputs
+from xfernas_jax.data.base import ImageDataset
 from xfernas_jax.errors import FlagError
-from xfernas_jax.evaluate.objective import RECIPE, ObjectiveEvaluator
-from xfernas_jax.executors.base import Executor
-from xfernas_jax.executors.in_process import InProcessExecutor
+from xfernas_jax.evaluate.recipes import default_recipe, get_recipe
+from xfernas_jax.evaluate.runtime import Runtime
+from xfernas_jax.evaluate.spec import ObjectiveSpec, TrainedSpec
 from xfernas_jax.history.record import Task
-from xfernas_jax.search.candidates import KnownCosts
+from xfernas_jax.options import flag_names, from_flags
+from xfernas_jax.search.seen import KnownCosts
 from xfernas_jax.space.base import Space
+from xfernas_jax.train.scores import find_metric
 
 # Flags that say how or where networks of ours are trained.
 _OF_TRAININGS = (
-    "dataset",
-    "data_dir",
-    "data_residence",
-    "recipe",
-    "set",
-    "depthwise",
-    "remat",
-    "scan_cells",
-    "programs",
-    "early_stop",
-    "costs",
-    "max_params",
-    "max_flops",
-    "max_latency_ms",
-    "pareto",
-    "ray_address",
-    "devices_per_evaluation",
-    "compile_ahead",
+    *("dataset", "data_dir", "metric", "recipe", "set", "early_stop"),
+    *("costs", "max_params", "max_flops", "max_latency_ms", "max_cost", "pareto"),
+    *("ray_address", "devices_per_evaluation", "compile_ahead"),
+    *(name for name in flag_names(Runtime) if name != "compile_cache_gib"),
 )
 
 
@@ -43,52 +34,93 @@ class Scoring:
     """What architectures are scored by, as the flags say.
 
     Attributes:
+      spec: from which evaluators are built.
       task: what a study is about.
       recipe: fingerprint of the recipe.
       label: the recipe's name, for the log.
-      config: of the study, in part: what decides scores.
+      config: of the study, in part: what decides values.
       epochs: of a training.
       confirm_seeds: trainings of each finalist.
-      is_trained: whether there are variables to keep and a test part to read.
-      known_costs: see `SearchConfig`.
-      open: opens the executor for a number of evaluations at once and a folder for unfinished
-        ones; returns it and the number of devices of an evaluation.
+      known_costs: see `Seen`.
+      dataset: of trainings, loaded.
     """
 
+    spec: TrainedSpec | ObjectiveSpec
     task: Task
     recipe: str
     label: str
     config: Mapping[str, Any]
     epochs: int
     confirm_seeds: int
-    is_trained: bool
-    known_costs: KnownCosts | None
-    open: Callable[[int, pathlib.Path], tuple[Executor, int]]
+    known_costs: KnownCosts | None = None
+    dataset: ImageDataset | None = None
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there are variables to keep and a test part to read."""
+        return isinstance(self.spec, TrainedSpec)
+
+    @property
+    def runtime_words(self) -> str:
+        """The neutral options in words; what broke under them waits for others."""
+        return self.spec.runtime_text(runtime())
 
 
 def scoring(space: Space) -> Scoring:
     """Returns what the flags name; loads the data, or the user's function."""
     address = flags.OBJECTIVE.value
-    return _trained(space) if address is None else _objective(space, address)
+    return _trained(space) if address is None else _objective(address)
 
 
-def _trained(space: Space) -> Scoring:
-    recipe = inputs.recipe(space)
-    dataset = inputs.dataset(recipe)
-    return Scoring(
-        dataset.task,
-        recipe.fingerprint(),
-        recipe.name,
-        {"recipe": recipe.to_json()},
-        recipe.train.epochs,
-        flags.CONFIRM_SEEDS.value,
-        True,
-        inputs.known_costs(space, dataset, recipe),
-        lambda at_once, folder: open_executor(space, dataset, recipe, at_once, folder),
+def trained_spec(space: Space, name: str) -> TrainedSpec:
+    """Returns the trainings that the flags name; the recipe is by default one that fits the space.
+
+    Args:
+      space: of the genotypes.
+      name: of it, for `get_space`.
+    """
+    recipe = get_recipe(flags.RECIPE.value or default_recipe(space), flags.SET.value)
+    return TrainedSpec(
+        name,
+        flags.DATASET.value,
+        flags.DATA_DIR.value,
+        recipe,
+        flags.METRIC.value,
+        goals.recorded_costs(),
     )
 
 
-def _objective(space: Space, address: str) -> Scoring:
+def runtime(unfinished_dir: pathlib.Path | None = None) -> Runtime:
+    """Returns how trainings use the machine.
+
+    Args:
+      unfinished_dir: keeps the states of evaluations that stop or are cut off.
+    """
+    return from_flags(
+        absl_flags.FLAGS,
+        Runtime,
+        compile_cache=os.path.abspath(inputs.compile_cache_folder()),
+        unfinished_dir=None if unfinished_dir is None else str(unfinished_dir),
+    )
+
+
+def _trained(space: Space) -> Scoring:
+    spec = trained_spec(space, flags.SPACE.value)
+    metric, recipe, dataset = find_metric(spec.metric), spec.recipe, spec.load()
+    return Scoring(
+        spec,
+        dataclasses.replace(dataset.task, metric=metric.plain()),
+        recipe.fingerprint(),
+        recipe.name,
+        {"recipe": recipe.decisive()},
+        recipe.train.epochs,
+        flags.CONFIRM_SEEDS.value,
+        spec.known_costs(dataset, goals.limited_costs()),
+        dataset,
+    )
+
+
+def _objective(address: str) -> Scoring:
     named = [name for name in _OF_TRAININGS if flags.given(name)]
     if flags.EXECUTOR.value == "ray":
         named.append("executor")
@@ -97,17 +129,9 @@ def _objective(space: Space, address: str) -> Scoring:
             f"--{named[0]} is about trainings of ours, but --objective={address} scores "
             "architectures, in this process; leave one of the two out."
         )
-    benchmark = ObjectiveEvaluator(space, address)
+    spec = ObjectiveSpec(flags.SPACE.value, address)
+    evaluator = spec.build()
     # Without a seed a function would only say the same again.
-    confirm_seeds = flags.CONFIRM_SEEDS.value if benchmark.takes_seed else 0
-    return Scoring(
-        benchmark.task,
-        RECIPE,
-        "larger is better",
-        {"objective": address},
-        1,
-        confirm_seeds,
-        False,
-        None,
-        lambda at_once, folder: (InProcessExecutor(benchmark), 1),
-    )
+    confirm_seeds = flags.CONFIRM_SEEDS.value if evaluator.takes_seed else 0
+    config, label = {"objective": address}, "larger is better"
+    return Scoring(spec, evaluator.task, evaluator.recipe, label, config, 1, confirm_seeds)

@@ -19,17 +19,18 @@ from typing import Any
 from xfernas_jax.cli import flags
 from xfernas_jax.cli.progress import console
 from xfernas_jax.errors import FlagError, MissingExtraError
-from xfernas_jax.executors.base import Job
 from xfernas_jax.files import check_writable
 from xfernas_jax.history.goal import Goal
-from xfernas_jax.history.record import Evaluation, Metric
-from xfernas_jax.search.loop import Listener
+from xfernas_jax.history.metric import ACCURACY, Metric
+from xfernas_jax.history.record import Evaluation, Job
+from xfernas_jax.search.desk import Listener
 from xfernas_jax.space.base import Space
 
 Scalars = Mapping[str, Sequence[tuple[int, float]]]
 """Points (step, value) of each tag, in the order of steps."""
 
 _ENDED = "_hparams_/session_end_info"  # the tag that a finished run ends with
+_HPARAMS = {"params": "parameters"}  # names of costs that are others there
 _COUNTED = ("search", "collect")  # purposes of evaluations that the incumbent is taken from
 
 
@@ -138,6 +139,7 @@ class EvaluationFiles:
         optimizer: str,
         recorded: Sequence[Evaluation],
         goal: Goal,
+        is_trained: bool = True,
     ) -> None:
         """Writes what was recorded before.
 
@@ -146,9 +148,11 @@ class EvaluationFiles:
           space: of the genotypes.
           optimizer: its name, for the HParams page.
           recorded: evaluations of the study, in the order of recording.
-          goal: tells what may be the incumbent.
+          goal: tells what may be the incumbent, and the metric.
+          is_trained: whether values are measured on a validation part.
         """
         self._folder, self._space, self._optimizer, self._goal = folder, space, optimizer, goal
+        self._tag = _tag_of(goal.metric, "valid" if is_trained else "")
         self._runs: dict[str, Run] = {}
         self._attempt = _Attempts()
         self._best: list[tuple[int, float]] = []
@@ -156,27 +160,26 @@ class EvaluationFiles:
         self._incumbent: Run | None = None
         for evaluation in recorded:
             self._count(evaluation)
-            self._attempt(lambda e=evaluation: self._end(_name(e.purpose, e.number), e))
-        metric: Metric = recorded[0].metric if recorded else "accuracy"
-        self._attempt(lambda: self._show_recorded(metric))
+            self._attempt(lambda e=evaluation: self._end(e))
+        self._attempt(self._show_recorded)
 
     def started(self, job: Job) -> None:
         """Opens the run of an evaluation; one that begins anew goes on with it."""
-        name = _name(job.purpose, job.number)
+        name = _name(job)
         if name not in self._runs:
             self._attempt(lambda: self._runs.update({name: Run(self._folder / name)}))
 
-    def epoch(self, job: Job, epoch: int, valid_accuracy: float) -> None:
+    def epoch(self, job: Job, epoch: int, value: float) -> None:
         """Writes a point of the learning curve."""
-        run = self._runs.get(_name(job.purpose, job.number))
+        run = self._runs.get(_name(job))
         if run is not None:
-            self._attempt(lambda: run.add("valid_accuracy", epoch, valid_accuracy))
+            self._attempt(lambda: run.add(self._tag, epoch, value))
 
-    def finished(self, job: Job, evaluation: Evaluation) -> None:
+    def finished(self, evaluation: Evaluation) -> None:
         """Ends the run of an evaluation."""
-        self._attempt(lambda: self._end(_name(job.purpose, job.number), evaluation))
+        self._attempt(lambda: self._end(evaluation))
         self._count(evaluation)
-        self._attempt(lambda: self._show_latest(evaluation.metric))
+        self._attempt(self._show_latest)
 
     def close(self) -> None:
         """Closes all files."""
@@ -184,68 +187,66 @@ class EvaluationFiles:
         for run in runs:
             run.close()
 
-    def _end(self, name: str, evaluation: Evaluation) -> None:
+    def _end(self, evaluation: Evaluation) -> None:
+        name = _name(evaluation.job)
         run = self._runs.pop(name, None) or Run(self._folder / name)
-        tag = _tag(evaluation.metric)
-        scalars = {tag: [*enumerate(evaluation.curve, start=1)]}
-        if evaluation.valid_accuracy is not None:
-            scalars[f"final_{tag}"] = [(len(evaluation.curve), evaluation.valid_accuracy)]
+        scalars = {self._tag: [*enumerate(evaluation.curve, start=1)]}
+        if evaluation.value is not None:
+            scalars[f"final_{self._tag}"] = [(len(evaluation.curve), evaluation.value)]
         hparams = {
             "number": evaluation.number,
             "purpose": evaluation.purpose,
             "optimizer": self._optimizer,
-            "parameters": evaluation.num_params,
+            **{_HPARAMS.get(cost, cost): value for cost, value in evaluation.costs.items()},
             "seed": evaluation.seed,
             "status": evaluation.status,
             "architecture": json.dumps(self._space.to_json(evaluation.genotype)),
         }
-        run.end(scalars, hparams, [f"final_{tag}"])
+        run.end(scalars, hparams, [f"final_{self._tag}"])
 
     def _count(self, evaluation: Evaluation) -> None:
         """Takes account of a finished evaluation in the incumbent's curve."""
         if evaluation.purpose not in _COUNTED:
             return
         self._num_counted += 1
-        best = self._best[-1][1] if self._best else None
-        value = evaluation.valid_accuracy
-        if value is not None and self._goal.may_win(evaluation):
-            best = value if best is None else max(best, value)
+        best = self._goal.incumbent_after(self._best[-1][1] if self._best else None, evaluation)
         if best is not None:
             self._best.append((self._num_counted, best))
 
-    def _show_recorded(self, metric: Metric) -> None:
+    def _show_recorded(self) -> None:
         self._incumbent = Run(self._folder / "incumbent")
-        self._incumbent.bring_to({f"best_{_tag(metric)}": self._best})
+        self._incumbent.bring_to({f"best_{self._tag}": self._best})
 
-    def _show_latest(self, metric: Metric) -> None:
+    def _show_latest(self) -> None:
         if self._incumbent is not None and self._best:
-            self._incumbent.add(f"best_{_tag(metric)}", *self._best[-1])
+            self._incumbent.add(f"best_{self._tag}", *self._best[-1])
 
 
 class TrainingFiles:
     """Writes the run of one training; errors end the writing and not the training."""
 
-    def __init__(self, folder: pathlib.Path | None) -> None:
+    def __init__(self, folder: pathlib.Path | None, metric: Metric = ACCURACY) -> None:
         """Takes the folder of the run, None to write nothing; what was written before stays."""
         self._attempt = _Attempts()
+        self._metric, self._tag = metric, _tag_of(metric, "valid")
         self._run: Run | None = None
         if folder is not None:
             self._attempt(lambda: setattr(self, "_run", Run(folder)))
 
-    def epoch(self, epoch: int, valid_accuracy: float) -> None:
+    def epoch(self, epoch: int, value: float) -> None:
         """Writes a point of the learning curve."""
         run = self._run
         if run is not None:
-            self._attempt(lambda: run.add("valid_accuracy", epoch, valid_accuracy))
+            self._attempt(lambda: run.add(self._tag, epoch, value))
 
     def end(self, result: Mapping[str, Any]) -> None:
         """Ends the run with what `train` found."""
         run, curve = self._run, result["curve"]
-        valid, num_epochs = result["valid_accuracy"], len(curve) or len(result["losses"])
-        finals = {"test_accuracy": [(num_epochs, result["test_accuracy"])]}
+        valid, num_epochs = result["valid_value"], len(curve) or len(result["losses"])
+        finals = {_tag_of(self._metric, "test"): [(num_epochs, result["test_value"])]}
         if valid is not None:  # else its images were trained on
-            finals = {"final_valid_accuracy": [(num_epochs, valid)], **finals}
-        scalars = {"valid_accuracy": [*enumerate(curve, start=1)], **finals}
+            finals = {f"final_{self._tag}": [(num_epochs, valid)], **finals}
+        scalars = {self._tag: [*enumerate(curve, start=1)], **finals}
         hparams = {
             "architecture": json.dumps(result.get("genotype")),
             "parameters": result["num_params"],
@@ -271,13 +272,13 @@ class Listeners:
         for listener in self._listeners:
             listener.started(job)
 
-    def epoch(self, job: Job, epoch: int, valid_accuracy: float) -> None:
+    def epoch(self, job: Job, epoch: int, value: float) -> None:
         for listener in self._listeners:
-            listener.epoch(job, epoch, valid_accuracy)
+            listener.epoch(job, epoch, value)
 
-    def finished(self, job: Job, evaluation: Evaluation) -> None:
+    def finished(self, evaluation: Evaluation) -> None:
         for listener in self._listeners:
-            listener.finished(job, evaluation)
+            listener.finished(evaluation)
 
 
 @contextlib.contextmanager
@@ -287,13 +288,14 @@ def with_files(
     space: Space,
     optimizer: str,
     recorded: Sequence[Evaluation],
-    goal: Goal | None = None,
+    goal: Goal,
+    is_trained: bool = True,
 ) -> Iterator[Listener]:
     """Gives a listener that writes event files too, where there is a folder for the study."""
     if folder is None:
         yield progress
         return
-    files = EvaluationFiles(folder, space, optimizer, recorded, goal or Goal())
+    files = EvaluationFiles(folder, space, optimizer, recorded, goal, is_trained)
     with contextlib.closing(files):
         yield Listeners(progress, files)
 
@@ -315,12 +317,13 @@ class _Attempts:
             console.print(f"TensorBoard files: no more are written ({reason:.200}).")
 
 
-def _name(purpose: str, number: int) -> str:
-    return f"{purpose}_{number + 1:04d}"
+def _name(job: Job) -> str:
+    return f"{job.purpose}_{job.number + 1:04d}"
 
 
-def _tag(metric: Metric) -> str:
-    return "valid_accuracy" if metric == "accuracy" else "score"
+def _tag_of(metric: Metric, part: str) -> str:
+    """Returns the tag of a metric's values on a part of the data, "" where there are no parts."""
+    return f"{part}_{metric.name}" if part else metric.name
 
 
 def _single(value: float) -> float:

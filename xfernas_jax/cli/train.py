@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import pathlib
 import time
 from collections.abc import Callable, Mapping
@@ -11,10 +12,12 @@ from typing import Any
 
 from xfernas_jax.cli import flags, hosts, inputs, tensorboard
 from xfernas_jax.cli.progress import EpochProgress, console, print_curve
+from xfernas_jax.cli.scoring import runtime, trained_spec
 from xfernas_jax.cli.tensorboard import TrainingFiles
 from xfernas_jax.errors import AgreedError, FlagError, TrainingDivergedError
 from xfernas_jax.evaluate.recipes import Recipe
 from xfernas_jax.evaluate.trained import TrainedEvaluator, versions
+from xfernas_jax.history.metric import Metric
 from xfernas_jax.nn.compile import count_params
 from xfernas_jax.space import read_genotype, read_space_name
 from xfernas_jax.space.base import Genotype
@@ -40,15 +43,19 @@ class _Training:
     genotype: Genotype
     seed: int
     recipe: Recipe
-    dataset: str
-    benchmark: TrainedEvaluator
+    evaluator: TrainedEvaluator
     folder: pathlib.Path
     event_files: pathlib.Path | None
 
     @property
+    def metric(self) -> Metric:
+        """What is measured."""
+        return self.evaluator.task.metric
+
+    @property
     def identity(self) -> dict[str, Any]:
         """Returns a JSON object of all that decides the result."""
-        return self.benchmark.identity(self.genotype, self.seed)
+        return self.evaluator.identity(self.genotype, self.seed)
 
 
 def train() -> None:
@@ -58,31 +65,27 @@ def train() -> None:
         result = on_first(lambda: _finished(training))
         if result is None:
             result = _train(training)
-        on_first(lambda: _hand_over(result, training.folder, training.event_files))
+        on_first(lambda: _hand_over(result, training.folder, training.metric, training.event_files))
 
 
 def _prepare() -> _Training:
-    if flags.OBJECTIVE.value is not None:
-        raise FlagError(
-            f"--objective={flags.OBJECTIVE.value} is for `search` and `collect`; `train` trains a "
-            "network of ours."
-        )
     event_files = None
     if is_first():
         inputs.check_output()
         event_files = tensorboard.folder()
     file = inputs.needed("genotype", flags.GENOTYPE.value)
     given = flags.given("space")
-    space = get_space(flags.SPACE.value) if given else lookup_space(read_space_name(file))
-    genotype, recipe, seed = read_genotype(file, space), inputs.recipe(space), flags.SEED.value
-    dataset = inputs.dataset(recipe)
-    benchmark = inputs.benchmark(space, dataset, recipe)
-    identity = benchmark.identity(genotype, seed)
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
-    name = dataset.task.dataset
-    folder = inputs.folder_of("trainings", f"{name}-{recipe.name}-{digest}")
+    name = flags.SPACE.value if given else read_space_name(file)
+    space = get_space(name) if given else lookup_space(name)
+    genotype, seed = read_genotype(file, space), flags.SEED.value
+    spec = trained_spec(space, name)
+    evaluator = spec.build(runtime())
+    digest = hashlib.sha256(
+        json.dumps(evaluator.identity(genotype, seed), sort_keys=True).encode()
+    ).hexdigest()[:8]
+    folder = inputs.folder_of("trainings", f"{evaluator.task.dataset}-{spec.recipe.name}-{digest}")
     event_files = event_files and event_files / folder.name
-    return _Training(genotype, seed, recipe, name, benchmark, folder, event_files)
+    return _Training(genotype, seed, spec.recipe, evaluator, folder, event_files)
 
 
 def _finished(training: _Training) -> Mapping[str, Any] | None:
@@ -97,27 +100,24 @@ def _finished(training: _Training) -> Mapping[str, Any] | None:
 def _train(training: _Training) -> Mapping[str, Any]:
     """Trains and tests in all processes; the first writes."""
     start = time.monotonic()
-    benchmark, genotype, epochs = (
-        training.benchmark,
-        training.genotype,
-        training.recipe.train.epochs,
-    )
-    variables = benchmark.initial_variables(genotype, training.seed)
+    evaluator, genotype, seed = training.evaluator, training.genotype, training.seed
+    epochs, metric = training.recipe.train.epochs, training.metric
+    variables = evaluator.initial_variables(genotype, seed)
     num_params = count_params(variables)
     console.print(
-        f"Training {num_params:,} parameters on {training.dataset}, {training.recipe.name}, "
+        f"Training {num_params:,} parameters on {evaluator.task.dataset}, {training.recipe.name}, "
         f"{epochs} epochs"
     )
     # Images that are trained on validate nothing: what is measured on them is called by its name.
     is_fit = training.recipe.data.valid_in_train
-    progress = EpochProgress(epochs, "fitted" if is_fit else "valid")
+    progress = EpochProgress(epochs, "fitted" if is_fit else "valid", metric)
     opened = together(lambda: _open_checkpoints(training, progress.go_on) if is_first() else None)
-    event_files = TrainingFiles(training.event_files)
+    event_files = TrainingFiles(training.event_files, metric)
 
-    def on_epoch(epoch: int, valid_accuracy: float) -> None:
-        progress.epoch(epoch, valid_accuracy)
+    def on_epoch(epoch: int, value: float) -> None:
+        progress.epoch(epoch, value)
         if not is_fit:
-            event_files.epoch(epoch, valid_accuracy)
+            event_files.epoch(epoch, value)
 
     with (
         contextlib.nullcontext() if opened is None else contextlib.closing(opened),
@@ -126,31 +126,33 @@ def _train(training: _Training) -> Mapping[str, Any]:
         checkpoints = FirstHostCheckpoints(opened) if is_one_of_many() else opened
         try:
             with progress.bar, hosts.interruptible() as interrupt:
-                trained = benchmark.train(
-                    genotype,
-                    training.seed,
-                    on_epoch,
-                    checkpoints,
-                    variables,
-                    interrupt=interrupt,
+                trained = evaluator.train(
+                    genotype, seed, on_epoch, checkpoints, variables, interrupt=interrupt
                 )
         except TrainingDivergedError as error:
             raise AgreedError(
                 f"{flags.GENOTYPE.value}: {error} Lower --set=train.learning_rate=... or set "
                 "--set=train.clip_norm=5."
             ) from error
+    values = {
+        "valid_value": None if is_fit else trained.curve[-1],
+        "test_value": evaluator.test(genotype, trained.variables),
+    }
     result = {
         **training.identity,
+        "metric": metric.name,
         "recipe_values": training.recipe.to_json(),
-        "space": benchmark.space.name,
+        "space": evaluator.space.name,
         "num_params": num_params,
-        "valid_accuracy": None if is_fit else trained.curve[-1],
-        "test_accuracy": benchmark.test_accuracy(genotype, trained.variables),
+        **values,
         "curve": [] if is_fit else list(trained.curve),
         "losses": list(trained.losses),
         "seconds": time.monotonic() - start,
         "versions": dict(versions()),
     }
+    if metric.name == "accuracy":  # the names of version 0.1.0, for scripts that read them
+        result["valid_accuracy"] = values["valid_value"]
+        result["test_accuracy"] = values["test_value"]
     on_first(lambda: _write(result, trained.variables, training.folder))
     return result
 
@@ -172,37 +174,54 @@ def _write(result: Mapping[str, Any], variables: PyTree, folder: pathlib.Path) -
 
 
 def _read_result(file: pathlib.Path) -> Mapping[str, Any]:
-    """Reads what an earlier run wrote; `FlagError` where the file was damaged since."""
-    kinds = {"test_accuracy": float, "num_params": int}
+    """Reads what a run wrote, also of 0.1.0; `FlagError` where it was damaged since."""
     with contextlib.suppress(OSError, ValueError):
         result = parse_json(file.read_bytes())
-        if (
-            inputs.has_fields(result, kinds)
-            and inputs.is_curve(result.get("curve"))
-            and type(result.get("valid_accuracy")) is (float if result["curve"] else type(None))
-        ):
-            return result
+        if isinstance(result, dict):
+            if "valid_value" not in result and "valid_accuracy" in result:
+                result["valid_value"] = result["valid_accuracy"]
+                result["test_value"] = result.get("test_accuracy")
+            if _is_whole(result):
+                return result
     raise FlagError(
         f"{file} is damaged: the result of this training cannot be read. Remove that file; the "
         "next run then continues from the latest checkpoint."
     )
 
 
+def _is_whole(result: Mapping[str, Any]) -> bool:
+    curve, valid = result.get("curve"), result.get("valid_value")
+    return (
+        type(result.get("num_params")) is int
+        and isinstance(curve, list)
+        and all(map(_is_number, curve))
+        and (result.get("test_value") is None or _is_number(result["test_value"]))
+        and (_is_number(valid) if curve else valid is None)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
 def _hand_over(
-    result: Mapping[str, Any], folder: pathlib.Path, event_files: pathlib.Path | None = None
+    result: Mapping[str, Any],
+    folder: pathlib.Path,
+    metric: Metric,
+    event_files: pathlib.Path | None = None,
 ) -> None:
-    with contextlib.closing(TrainingFiles(event_files)) as files:
+    with contextlib.closing(TrainingFiles(event_files, metric)) as files:
         files.end(result)
-    if flags.OUTPUT.value:
-        inputs.write_json(pathlib.Path(flags.OUTPUT.value), result)
-    valid = result["valid_accuracy"]
-    shown = "none: those images were trained on" if valid is None else f"{100 * valid:.2f} %"
+    inputs.write_output(result)
+    valid = result["valid_value"]
     rows = {
-        "validation accuracy": shown,
-        "test accuracy": f"{100 * result['test_accuracy']:.2f} %",
+        f"validation {metric.label}": "none: those images were trained on"
+        if valid is None
+        else metric.text(valid),
+        f"test {metric.label}": metric.text(result["test_value"]),
         "parameters": f"{result['num_params']:,}",
         "result": str(folder / _RESULT),
         "trained variables": str(folder / "variables"),
         "checkpoints": str(folder / "checkpoints"),
     }
-    print_curve("Validation accuracy by epoch", result["curve"], rows)
+    print_curve("Validation by epoch", result["curve"], rows, metric)

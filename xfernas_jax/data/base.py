@@ -69,7 +69,7 @@ class ImageDataset:
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if self.task.metric != "accuracy":
+        if self.task.num_classes is None:
             raise DatasetError(f"{self.task.dataset}: images have at least 2 classes.")
         if len(self.class_names) != self.task.num_classes:
             raise DatasetError(

@@ -1,24 +1,30 @@
-"""The `Evaluator` protocol: what the search loop needs of a scored task."""
+"""The `Evaluator` protocol: what a search needs of a scored task."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from xfernas_jax.history.record import Evaluation, Purpose, Task
+from xfernas_jax.history.record import Job, Result, Task
 from xfernas_jax.space.base import Genotype, Space
+
+OnEpoch = Callable[[int, float], None]
+"""Is told of each finished epoch: its number from 1, and the metric's value."""
+
+Stop = Callable[[Sequence[float]], bool]
+"""Says from the values so far whether a training stops now; can be pickled."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """A finished evaluation and the variables that it trained.
+    """A result and the variables that were trained for it.
 
     Attributes:
-      evaluation: what is recorded.
-      variables: `params` and `batch_stats` on the host; None where nothing was trained or the
-        training failed or was stopped.
+      result: what is recorded.
+      variables: `params` and `batch_stats` on the host; None where nothing was trained, or the
+        training did not complete.
     """
 
-    evaluation: Evaluation
+    result: Result
     variables: Any = None
 
 
@@ -34,32 +40,22 @@ class Evaluator(Protocol):
 
     @property
     def recipe(self) -> str:
-        """The fingerprint of what changes the expected score."""
+        """The fingerprint of what changes the expected value."""
         ...
 
     def evaluate(
-        self,
-        genotype: Genotype,
-        seed: int,
-        purpose: Purpose = "search",
-        on_epoch: Callable[[int, float], None] | None = None,
-        stop: Callable[[Sequence[float]], bool] | None = None,
+        self, job: Job, on_epoch: OnEpoch | None = None, stop: Stop | None = None
     ) -> Scored:
-        """Trains (or looks up) and scores; a divergence is a failed evaluation, no error.
+        """Trains (or looks up) and scores; a divergence is a failed result, no error.
 
         Args:
-          genotype: what to score.
-          seed: of its training.
-          purpose: that is recorded.
-          on_epoch: called after every epoch with its number, from 1, and its accuracy.
-          stop: asked after every epoch but the last with the accuracies so far; where it says
-            yes, the evaluation is a stopped one. A benchmark without epochs does not ask.
+          job: what to score.
+          on_epoch: called after every epoch.
+          stop: asked after every epoch but the last; where it says yes, the result is a stopped
+            one. An evaluator without epochs does not ask.
         """
         ...
 
-    def test_accuracy(self, genotype: Genotype, variables: Any) -> float | None:
-        """Returns the accuracy on the test part, a fraction; read once, at the end.
-
-        None where there is no test part; a search with scores does not ask.
-        """
+    def test(self, genotype: Genotype, variables: Any) -> float | None:
+        """Returns the metric on the test part; read once, at the end. None where there is none."""
         ...

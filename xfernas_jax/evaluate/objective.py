@@ -1,17 +1,17 @@
-"""A benchmark that is a function of the user's: it takes an architecture and returns a score."""
+"""An evaluator that is a function of the user's: from an architecture to a score."""
 
 import inspect
 import math
-import os
 import platform
 import time
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from xfernas_jax.errors import FlagError
-from xfernas_jax.evaluate.base import Scored
-from xfernas_jax.history.record import Evaluation, Purpose, Task
+from xfernas_jax.evaluate.base import OnEpoch, Scored, Stop
+from xfernas_jax.evaluate.broken import describe, one_line
+from xfernas_jax.history.metric import SCORE
+from xfernas_jax.history.record import Job, Result, Task
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.user_code import load_user_object
 
@@ -19,7 +19,6 @@ RECIPE = "objective"
 """The fingerprint of every objective: how it scores is the user's affair."""
 
 _LARGEST = 1e300  # that a record takes
-_MAX_REASON = 300  # characters
 
 
 class ObjectiveEvaluator:
@@ -47,7 +46,8 @@ class ObjectiveEvaluator:
     @property
     def task(self) -> Task:
         """The task of that name; two searches of equal address go on with each other's record."""
-        return Task(f"objective:{self._address}", "none: the objective's own affair", 0)
+        split = "none: the objective's own affair"
+        return Task(f"objective:{self._address}", split, None, SCORE)
 
     @property
     def space(self) -> Space:
@@ -60,35 +60,24 @@ class ObjectiveEvaluator:
         return RECIPE
 
     def evaluate(
-        self,
-        genotype: Genotype,
-        seed: int,
-        purpose: Purpose = "search",
-        on_epoch: Callable[[int, float], None] | None = None,
-        stop: Callable[[Sequence[float]], bool] | None = None,
+        self, job: Job, on_epoch: OnEpoch | None = None, stop: Stop | None = None
     ) -> Scored:
         """Calls the function; there are no epochs, so nothing is told of and nothing is asked."""
         del on_epoch, stop
         start = time.monotonic()
-        score, failure = self._score(genotype, seed)
+        score, failure = self._score(job.genotype, job.seed)
         return Scored(
-            Evaluation(
-                genotype=genotype,
-                recipe=RECIPE,
-                seed=seed,
+            Result(
                 status="failed" if score is None else "complete",
-                valid_accuracy=score,
+                value=score,
                 curve=() if score is None else (score,),
-                num_params=0,
                 seconds=time.monotonic() - start,
-                purpose=purpose,
                 failure=failure,
                 versions=(("python", platform.python_version()),),
-                metric="score",
             )
         )
 
-    def test_accuracy(self, genotype: Genotype, variables: Any) -> None:
+    def test(self, genotype: Genotype, variables: Any) -> None:
         """Returns None: an objective has no test part."""
         del genotype, variables
 
@@ -98,10 +87,10 @@ class ObjectiveEvaluator:
         try:
             value = self._function(self._space.to_json(genotype), **seeds)
         except (Exception, SystemExit) as error:
-            return None, _reason(error)
+            return None, describe(error)
         score = _number(value)
         if score is None:
-            return None, _line(f"{self._address} returns a finite number. Got {value!r:.80}")
+            return None, one_line(f"{self._address} returns a finite number. Got {value!r:.80}")
         return score, ""
 
 
@@ -143,19 +132,3 @@ def _number(value: Any) -> float | None:
     except Exception:  # of whatever the user returned
         return None
     return number if math.isfinite(number) and abs(number) <= _LARGEST else None
-
-
-def _reason(error: BaseException) -> str:
-    """Returns type, message and place of what the user's function raised, in one line."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}"
-    try:
-        text = str(error)
-    except Exception:
-        text = "its text cannot be had"
-    return _line(f"{type(error).__name__} at {place}: {text}")
-
-
-def _line(text: str) -> str:
-    line = " ".join(text.split())[:_MAX_REASON]
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

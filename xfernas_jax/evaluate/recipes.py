@@ -9,9 +9,6 @@ enough for a search on two cores; `cpu_two_cell` is its form for spaces with a r
 import dataclasses
 import hashlib
 import json
-import math
-import types
-import typing
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,17 +17,10 @@ import numpy as np
 from xfernas_jax.data.base import DataConfig
 from xfernas_jax.errors import RecipeError
 from xfernas_jax.nn.network import NetworkConfig
+from xfernas_jax.options import decisive, parse_changes
+from xfernas_jax.registry import Registry
 from xfernas_jax.space.base import Space
 from xfernas_jax.train.config import TrainConfig
-
-_LARGEST_INT = 2**31  # excluded; counts beyond it do not fit the arrays that they index
-# Fields that change speed or memory, never the expected value.
-_NEUTRAL = {
-    ("network", "depthwise"),
-    ("network", "remat"),
-    ("network", "scan_cells"),
-    ("train", "eval_batch_size"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,17 +44,21 @@ class Recipe:
 
         So recipes that were recorded before that value existed are still the same.
         """
-        value = dataclasses.asdict(self)
+        return self._without_later_values(dataclasses.asdict(self))
+
+    def decisive(self) -> dict[str, Any]:
+        """Returns `to_json` without what changes speed or memory alone."""
+        return self._without_later_values(decisive(self))
+
+    def _without_later_values(self, value: dict[str, Any]) -> dict[str, Any]:
         if not self.data.valid_in_train:
             del value["data"]["valid_in_train"]
         return value
 
     def fingerprint(self) -> str:
         """Returns a hash of everything that changes the expected score, and nothing else."""
-        value = self.to_json()
+        value = self.decisive()
         del value["name"]
-        for part, field in _NEUTRAL:
-            del value[part][field]
         text = json.dumps(value, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -133,55 +127,27 @@ def has_reduction_cell(space: Space) -> bool:
 
 
 def get_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
-    """Returns a preset with changed values.
+    """Returns a recipe with changed values.
 
     Args:
-      name: a key of `RECIPES`.
+      name: a key of `RECIPES`, or `module:NAME` of a recipe of your own.
       changes: texts such as "train.epochs=10" or "network.filters=16"; "null" is None.
 
     Raises:
       RecipeError: for an unknown preset or field, or a value of the wrong type or range.
     """
-    if name not in RECIPES:
-        raise RecipeError(f"--recipe={name:.80}: unknown. Known: {', '.join(RECIPES)}.")
-    recipe = RECIPES[name]
-    for change in changes:
-        place, equals, text = change.partition("=")
-        part, _, field = place.partition(".")
-        known = getattr(recipe, part, None)
-        if not equals or not dataclasses.is_dataclass(known) or not hasattr(known, field):
-            raise RecipeError(
-                f"--set={change:.80}: no such recipe value; the form is PART.FIELD=VALUE with part "
-                "network, data or train, such as train.epochs=10."
-            )
-        value = _parse(text, typing.get_type_hints(type(known))[field], change)
-        new_part = dataclasses.replace(known, **{field: value})  # type: ignore[type-var]
-        recipe = dataclasses.replace(recipe, **{part: new_part})
-    return recipe
+    return parse_changes(_PRESETS.find(name), changes, error=RecipeError)
 
 
-def _parse(text: str, hint: Any, change: str) -> Any:
-    """Reads a value of the field's declared type."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        if text in ("null", "None"):
-            return None
-        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
-    if typing.get_origin(hint) is typing.Literal and text not in typing.get_args(hint):
-        known = ", ".join(typing.get_args(hint))
-        raise RecipeError(f"--set={change:.80}: the value is one of {known}.")
-    if hint is bool:
-        if text not in ("true", "false"):
-            raise RecipeError(f"--set={change:.80}: the value is true or false.")
-        return text == "true"
-    if hint in (int, float):
-        try:
-            value = hint(text)
-        except ValueError:
-            value = math.nan
-        if not abs(value) < (math.inf if hint is float else _LARGEST_INT):
-            raise RecipeError(
-                f"--set={change:.80}: the value is a finite number ({hint.__name__}"
-                f"{'' if hint is float else ' below 2^31'})."
-            )
-        return value
-    return text
+def _is_recipe(value: Any) -> bool:
+    return isinstance(value, Recipe)
+
+
+_PRESETS = Registry(
+    "recipe",
+    "--recipe",
+    RECIPES,
+    "be an instance of xfernas_jax.evaluate.recipes.Recipe",
+    _is_recipe,
+    RecipeError,
+)

@@ -15,16 +15,16 @@ import io
 import os
 import pathlib
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from xfernas_jax.errors import BenchmarkError, GenotypeError
-from xfernas_jax.evaluate.base import Scored
+from xfernas_jax.evaluate.base import OnEpoch, Scored, Stop
 from xfernas_jax.files import read_bounded
 from xfernas_jax.history.names import near_names
-from xfernas_jax.history.record import Evaluation, Purpose, Task
+from xfernas_jax.history.record import Job, Result, Task
 from xfernas_jax.space.table import TableSpace, TokenColumn
 from xfernas_jax.strict_json import parse_json
 
@@ -138,15 +138,15 @@ class TabularEvaluator:
           table: where it stands.
           task: its name.
           split: that drives a search.
-          test: split that `test_accuracy` reads.
+          test: split that `test` reads.
         """
         self._table, self._column = table, table.column(task, split)
         self._test = test
-        self._task = Task(f"{table.name}/{task}", f"table column of split {split}", 2)
+        self._task = Task(f"{table.name}/{task}", f"table column of split {split}", None)
 
     @property
     def task(self) -> Task:
-        """The table's task; a table does not tell its number of classes, so 2 stands here."""
+        """The table's task; a table does not tell its number of classes."""
         return self._task
 
     @property
@@ -160,37 +160,29 @@ class TabularEvaluator:
         return f"{self._table.name}/{self._column.split}"
 
     def evaluate(
-        self,
-        genotype: Any,
-        seed: int,
-        purpose: Purpose = "search",
-        on_epoch: Callable[[int, float], None] | None = None,
-        stop: Callable[[Sequence[float]], bool] | None = None,
+        self, job: Job, on_epoch: OnEpoch | None = None, stop: Stop | None = None
     ) -> Scored:
         """Looks one architecture up; its seconds are the table's, 0 where it has none."""
-        row = self.space.row_of(genotype)
+        del on_epoch, stop
+        row = self.space.row_of(job.genotype)
         accuracy = float(self._column.accuracies[row])
         seconds = self._table.seconds.get(self._column.task)
-        evaluation = Evaluation(
-            genotype=genotype,
-            recipe=self.recipe,
-            seed=seed,
-            status="complete",
-            valid_accuracy=accuracy,
-            curve=(accuracy,),
-            num_params=0,
-            seconds=0.0 if seconds is None else float(seconds[row]),
-            purpose=purpose,
+        result = Result(
+            "complete",
+            accuracy,
+            (accuracy,),
             costs=tuple(
                 (cost, float(values[row]))
                 for (task, cost), values in self._table.costs.items()
                 if task == self._column.task
             ),
+            seconds=0.0 if seconds is None else float(seconds[row]),
         )
-        return Scored(evaluation, {"row": row})
+        return Scored(result, {"row": row})
 
-    def test_accuracy(self, genotype: Any, variables: Any) -> float:
+    def test(self, genotype: Any, variables: Any) -> float:
         """Returns the value of the test split, mapped to a fraction."""
+        del variables
         column = self._table.column(self._column.task, self._test)
         return float(column.accuracies[self.space.row_of(genotype)])
 

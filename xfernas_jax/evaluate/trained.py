@@ -1,4 +1,4 @@
-"""A benchmark that compiles an architecture, trains it and measures its validation accuracy."""
+"""An evaluator that compiles an architecture, trains it and measures its validation part."""
 
 import dataclasses
 import functools
@@ -22,11 +22,10 @@ from xfernas_jax.data.base import ImageDataset, Split
 from xfernas_jax.data.pipeline import epoch_indices, eval_indices
 from xfernas_jax.data.stream import Residence, is_streamed, read_batches
 from xfernas_jax.errors import RecipeError, TrainingDivergedError
-from xfernas_jax.evaluate.base import Scored
+from xfernas_jax.evaluate.base import OnEpoch, Scored, Stop
 from xfernas_jax.evaluate.recipes import Recipe, has_reduction_cell
-from xfernas_jax.history.record import Evaluation, Purpose, Task
-from xfernas_jax.nn.compile import count_params
-from xfernas_jax.nn.costs import NetworkCosts, measure_latency
+from xfernas_jax.history.record import Job, Result, Task
+from xfernas_jax.nn.costs import NetworkCosts, find_cost
 from xfernas_jax.nn.network import Network
 from xfernas_jax.nn.programs import (
     LARGEST_SHARED_WORK,
@@ -37,8 +36,9 @@ from xfernas_jax.nn.programs import (
 )
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.train.feed import Feed, make_feed
-from xfernas_jax.train.loop import Checkpointer, Interrupt, Stop, Trainer, TrainResult
+from xfernas_jax.train.loop import Checkpointer, Interrupt, Trainer, TrainResult
 from xfernas_jax.train.parallel import AXIS, check_divides, own_devices
+from xfernas_jax.train.scores import METRICS, TrainedMetric
 from xfernas_jax.train.state import TaskFunctions
 from xfernas_jax.train.unfinished import UnfinishedTraining
 from xfernas_jax.types import Device, PyTree
@@ -60,6 +60,7 @@ class TrainedEvaluator:
         unfinished_dir: str | os.PathLike[str] | None = None,
         checkpoint_seconds: float | None = None,
         costs: Sequence[str] = (),
+        metric: TrainedMetric = METRICS["accuracy"],
     ) -> None:
         """Takes what all evaluations share.
 
@@ -77,8 +78,9 @@ class TrainedEvaluator:
             they are evaluated again; None keeps nothing.
           checkpoint_seconds: between the states that it keeps of an evaluation that runs, which
             goes on from there in any process that sees the folder; None keeps none.
-          costs: of `nn.costs.COSTS`, that each evaluation records beside the parameters. Latency
-            is that of one image on the first device.
+          costs: names for `nn.costs.find_cost`, that each evaluation records beside the
+            parameters. What is measured is measured on one image.
+          metric: that networks are measured by.
 
         Raises:
           DeviceError: when the devices do not divide a batch size.
@@ -93,10 +95,14 @@ class TrainedEvaluator:
         self._read_batches = read_batches if streamed else None
         examples = recipe.train.epochs * len(dataset.train)
         work = shared_work(recipe.network, dataset.input_shape, examples)
+        num_classes = dataset.task.num_classes
+        assert num_classes is not None  # an `ImageDataset` has them
+        self._metric, self._num_classes = metric, num_classes
+        self._task = dataclasses.replace(dataset.task, metric=metric.plain())
         plain_sgd = recipe.train.optimizer == "sgd"  # others may look at whole tensors
         self._programs = Programs(
             recipe.network,
-            dataset.task.num_classes,
+            num_classes,
             dataset.input_shape,
             AXIS if recipe.train.sync_batch_norm else None,
             share=plain_sgd
@@ -106,15 +112,16 @@ class TrainedEvaluator:
         self._unfinished_dir = None if unfinished_dir is None else pathlib.Path(unfinished_dir)
         self._checkpoint_seconds = checkpoint_seconds
         self._lock = threading.Lock()
-        self._costs = tuple(name for name in costs if name != "params")
+        names = tuple(dict.fromkeys(("params", *costs)))
+        self._costs = tuple(find_cost(name) for name in names)
         self._network_costs = NetworkCosts(
-            space, recipe.network, dataset.task.num_classes, dataset.input_shape, self._costs
+            space, recipe.network, num_classes, dataset.input_shape, names
         )
 
     @property
     def task(self) -> Task:
-        """The task that the data set poses."""
-        return self._dataset.task
+        """The task that the data set poses, with the metric."""
+        return self._task
 
     @property
     def space(self) -> Space:
@@ -127,12 +134,7 @@ class TrainedEvaluator:
         return self._recipe.fingerprint()
 
     def evaluate(
-        self,
-        genotype: Genotype,
-        seed: int,
-        purpose: Purpose = "search",
-        on_epoch: Callable[[int, float], None] | None = None,
-        stop: Stop | None = None,
+        self, job: Job, on_epoch: OnEpoch | None = None, stop: Stop | None = None
     ) -> Scored:
         """Trains and scores one architecture; see `Evaluator.evaluate`.
 
@@ -144,7 +146,7 @@ class TrainedEvaluator:
                 "data.valid_in_train=true leaves no validation images to compare architectures "
                 "on; it is for the last training, `run.py train`."
             )
-        start = time.monotonic()
+        start, genotype, seed = time.monotonic(), job.genotype, job.seed
         variables = self.initial_variables(genotype, seed)
         result, status, failure = None, "failed", ""
         unfinished = self._unfinished(genotype, seed)
@@ -157,42 +159,35 @@ class TrainedEvaluator:
             failure, curve = str(error), error.curve
         if unfinished is not None and status != "stopped":
             unfinished.delete()
-        costs = self._measured_costs(genotype, variables)
-        evaluation = Evaluation(
-            genotype=genotype,
-            recipe=self.recipe,
-            seed=seed,
-            status=status,
-            valid_accuracy=curve[-1] if status == "complete" else None,
-            curve=curve,
-            num_params=count_params(variables),
-            seconds=time.monotonic() - start,
-            purpose=purpose,
-            failure=failure,
-            versions=versions(),
-            costs=costs,
+        costs = self._costs_of(genotype, variables)
+        is_complete = result is not None and status == "complete"
+        return Scored(
+            Result(
+                status=status,
+                value=curve[-1] if is_complete else None,
+                curve=curve,
+                costs=costs,
+                seconds=time.monotonic() - start,
+                failure=failure,
+                versions=versions(),
+            ),
+            result.variables if result is not None and is_complete else None,
         )
-        if result is None or status != "complete":
-            return Scored(evaluation)
-        return Scored(evaluation, result.variables)
 
-    def _measured_costs(
-        self, genotype: Genotype, variables: PyTree
-    ) -> tuple[tuple[str, float], ...]:
-        """Returns what is recorded beside parameters, in the order that was asked for."""
-        if not self._costs:
-            return ()
+    def _costs_of(self, genotype: Genotype, variables: PyTree) -> tuple[tuple[str, float], ...]:
+        """Returns the parameters, and what else was asked for, in that order."""
         found = dict(self._network_costs(genotype))
-        if "latency_ms" in self._costs:
-            image = self._dataset.valid.images[:1]
-            found["latency_ms"] = measure_latency(self.inference(genotype), variables, image)
-        return tuple((name, found[name]) for name in self._costs)
+        for cost in self._costs:
+            if cost.measure is not None:
+                image = self._dataset.valid.images[:1]
+                found[cost.name] = float(cost.measure(self.inference(genotype), variables, image))
+        return tuple((cost.name, found[cost.name]) for cost in self._costs)
 
     def train(
         self,
         genotype: Genotype,
         seed: int,
-        on_epoch: Callable[[int, float], None] | None = None,
+        on_epoch: OnEpoch | None = None,
         checkpointer: Checkpointer | None = None,
         variables: PyTree | None = None,
         stop: Stop | None = None,
@@ -207,7 +202,7 @@ class TrainedEvaluator:
             program.enter(program.initial_variables(seed) if variables is None else variables),
             self._valid,
             seed,
-            None if on_epoch is None else lambda r: on_epoch(r.epoch, r.valid_accuracy),
+            None if on_epoch is None else lambda r: on_epoch(r.epoch, r.value),
             checkpointer,
             stop,
             interrupt,
@@ -215,7 +210,11 @@ class TrainedEvaluator:
         return dataclasses.replace(result, variables=program.leave(result.variables))
 
     def identity(self, genotype: Genotype, seed: int) -> dict[str, Any]:
-        """Returns a JSON object of all that decides the result of a training."""
+        """Returns a JSON object of all that decides the result of a training.
+
+        The metric is named where it is not accuracy, which version 0.1.0 knew alone.
+        """
+        name = self._metric.name
         return {
             "genotype": self._space.to_json(genotype),
             "dataset": self.task.dataset,
@@ -223,6 +222,7 @@ class TrainedEvaluator:
             "recipe": self.recipe,
             "seed": seed,
             "program": self._program(genotype).name,
+            **({} if name == "accuracy" else {"metric": name}),
         }
 
     def _unfinished(self, genotype: Genotype, seed: int) -> UnfinishedTraining | None:
@@ -252,11 +252,12 @@ class TrainedEvaluator:
 
         return infer
 
-    def test_accuracy(self, genotype: Genotype, variables: Any) -> float:
-        """Returns the accuracy on the test part, a fraction."""
+    def test(self, genotype: Genotype, variables: Any) -> float | None:
+        """Returns the metric on the test part; None where it is not finite there."""
         program = self._program(genotype)
-        test = self._feed(self._dataset.test)
-        return self._trainer(program).evaluate(program.enter(variables), test)
+        part = self._feed(self._dataset.test)
+        value = self._trainer(program).evaluate(program.enter(variables), part)
+        return value if math.isfinite(value) else None
 
     @functools.cached_property
     def _train(self) -> Feed:
@@ -316,6 +317,8 @@ class TrainedEvaluator:
                 apply,
                 augment,
                 lambda images: normalize(images, scale),
+                self._metric,
+                self._num_classes,
                 self._recipe.network.auxiliary_weight,
             ),
             config,

@@ -1,52 +1,33 @@
-"""The `Executor` protocol: takes evaluations to do and gives back finished ones."""
+"""The `Executor` protocol: takes jobs and gives back results."""
 
-import dataclasses
-from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from xfernas_jax.evaluate.base import Scored
-from xfernas_jax.history.record import Purpose
+from xfernas_jax.evaluate.base import Scored, Stop
+from xfernas_jax.history.record import Job
 from xfernas_jax.space.base import Genotype, Space
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """An evaluation to do; a value that can be pickled.
-
-    Attributes:
-      number: among the evaluations of its purpose in a study, from 0.
-      genotype: the architecture.
-      seed: of its training.
-      purpose: what it is for.
-      stop: when its training ends early; see `Evaluator.evaluate`.
-    """
-
-    number: int
-    genotype: Genotype
-    seed: int
-    purpose: Purpose = "search"
-    stop: Callable[[Sequence[float]], bool] | None = None
 
 
 @runtime_checkable
 class Watcher(Protocol):
-    """Is told how running evaluations come along, in the thread that waits for them."""
+    """Is told how running jobs come along, in the thread that waits for them."""
 
     def started(self, job: Job) -> None:
-        """Is called when an evaluation begins, again when it begins anew in another worker."""
+        """Is called when a job begins, again when it begins anew in another worker."""
         ...
 
-    def epoch(self, job: Job, epoch: int, valid_accuracy: float) -> None:
-        """Is called after each epoch (from 1) of an evaluation, where its place tells it."""
+    def epoch(self, job: Job, epoch: int, value: float) -> None:
+        """Is called after each epoch (from 1) of a job, where its place tells it."""
         ...
 
 
 @runtime_checkable
 class Executor(Protocol):
-    """Runs evaluations, several at once where it has the devices; one thread uses it.
+    """Runs jobs, several at once where it has the devices; one thread uses it.
 
     A controller submits what its optimizer suggests and takes results as they come. Workers only
-    train: nothing here suggests or records. Call `close` at the end; `contextlib.closing` does.
+    evaluate: nothing here suggests or records. What breaks (memory, a lost worker, an exception of
+    the user's code) is a result of status "broken". Call `close` at the end; `contextlib.closing`
+    does.
     """
 
     @property
@@ -56,25 +37,24 @@ class Executor(Protocol):
 
     @property
     def num_workers(self) -> int:
-        """How many evaluations run at once."""
+        """How many jobs run at once."""
         ...
 
-    def submit(self, job: Job) -> None:
-        """Takes an evaluation; it starts when a worker is free."""
+    def submit(self, job: Job, stop: Stop | None = None) -> None:
+        """Takes a job; it starts when a worker is free. `stop`: see `Evaluator.evaluate`."""
         ...
 
     def next_finished(self, watcher: Watcher) -> tuple[Job, Scored]:
-        """Waits for the next evaluation that finishes, in whatever order they do.
+        """Waits for the next job that finishes, in whatever order they do.
 
         Raises:
           ValueError: nothing is submitted that was not returned yet.
-          UserError: the evaluation met a user's mistake.
-          WorkerError: its worker died again and again.
+          UserError: the evaluation met a user's mistake, or workers die without a task.
         """
         ...
 
-    def test_accuracy(self, genotype: Genotype, variables: Any) -> float | None:
-        """Returns the accuracy on the test part, a fraction; None where there is none."""
+    def test(self, genotype: Genotype, variables: Any) -> float | None:
+        """Returns the metric on the test part; None where there is none."""
         ...
 
     def close(self) -> None:

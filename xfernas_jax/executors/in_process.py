@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from xfernas_jax.evaluate.base import Evaluator, Scored
-from xfernas_jax.executors.base import Job, Watcher
+from xfernas_jax.evaluate.base import Evaluator, Scored, Stop
+from xfernas_jax.evaluate.broken import evaluate_safely
+from xfernas_jax.executors.base import Watcher
+from xfernas_jax.history.record import Job
 from xfernas_jax.space.base import Genotype, Space
 
 
@@ -15,49 +17,47 @@ class InProcessExecutor:
     """Runs evaluations in this process in the order of their submission; see `Executor`."""
 
     def __init__(
-        self, benchmark: Evaluator, prepare: Callable[[Genotype], None] | None = None
+        self, evaluator: Evaluator, prepare: Callable[[Genotype], None] | None = None
     ) -> None:
         """Takes what scores.
 
         Args:
-          benchmark: that scores architectures.
+          evaluator: that scores architectures.
           prepare: compiles the programs of a genotype. It is called in a thread, for the next
             evaluation while one trains; what it raises, that evaluation will raise again. Without
             it nothing is compiled ahead.
         """
-        self._benchmark, self._prepare = benchmark, prepare
-        self._waiting: collections.deque[Job] = collections.deque()
+        self._evaluator, self._prepare = evaluator, prepare
+        self._waiting: collections.deque[tuple[Job, Stop | None]] = collections.deque()
         self._thread = ThreadPoolExecutor(1, "compile_ahead")
 
     @property
     def space(self) -> Space:
         """The space of the genotypes."""
-        return self._benchmark.space
+        return self._evaluator.space
 
     @property
     def num_workers(self) -> int:
         """One: this process."""
         return 1
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job, stop: Stop | None = None) -> None:
         """Takes an evaluation; `next_finished` runs it."""
-        self._waiting.append(job)
+        self._waiting.append((job, stop))
 
     def next_finished(self, watcher: Watcher) -> tuple[Job, Scored]:
         """Runs the evaluation that was submitted first of those that wait."""
         if not self._waiting:
             raise ValueError("next_finished waits for an evaluation, but none was submitted.")
-        job = self._waiting.popleft()
+        job, stop = self._waiting.popleft()
         watcher.started(job)
         if self._prepare is not None and self._waiting:
-            self._thread.submit(self._prepare, self._waiting[0].genotype)
-        on_epoch = partial(watcher.epoch, job)
-        scored = self._benchmark.evaluate(job.genotype, job.seed, job.purpose, on_epoch, job.stop)
-        return job, scored
+            self._thread.submit(self._prepare, self._waiting[0][0].genotype)
+        return job, evaluate_safely(self._evaluator, job, partial(watcher.epoch, job), stop)
 
-    def test_accuracy(self, genotype: Genotype, variables: Any) -> float | None:
-        """Returns the accuracy on the test part, a fraction; None where there is none."""
-        return self._benchmark.test_accuracy(genotype, variables)
+    def test(self, genotype: Genotype, variables: Any) -> float | None:
+        """Returns the metric on the test part; None where there is none."""
+        return self._evaluator.test(genotype, variables)
 
     def close(self) -> None:
         """Waits for the compilation in progress."""

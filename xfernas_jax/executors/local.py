@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from xfernas_jax.evaluate.runtime import Runtime
+from xfernas_jax.evaluate.spec import EvaluatorSpec
 from xfernas_jax.executors.devices import DeviceGroup
 from xfernas_jax.executors.pool import PoolExecutor, WorkerLost
-from xfernas_jax.executors.setup import EvaluationSetup
-from xfernas_jax.space.registry import get_space
 
 _EXIT_SECONDS = 5.0
 
@@ -25,7 +25,7 @@ class _LocalWorker:
     anything is imported, and does not run the user's main module again.
     """
 
-    def __init__(self, group: DeviceGroup, setup: EvaluationSetup) -> None:
+    def __init__(self, group: DeviceGroup, setup: bytes) -> None:
         self._group, self._setup = group, setup
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Any = None
@@ -66,7 +66,7 @@ class _LocalWorker:
         )
         other.close()
         self._connection = own
-        self._send(pickle.dumps(self._setup))
+        self._send(self._setup)
 
     def send(self, request: tuple[Any, ...]) -> None:
         self._send(pickle.dumps(request))
@@ -106,15 +106,19 @@ def _listen(workers: Sequence[_LocalWorker]) -> list[_LocalWorker]:
 class LocalExecutor(PoolExecutor):
     """Runs evaluations side by side, one for each group of devices; see `PoolExecutor`."""
 
-    def __init__(self, setup: EvaluationSetup, groups: Sequence[DeviceGroup]) -> None:
+    def __init__(
+        self, spec: EvaluatorSpec, runtime: Runtime, groups: Sequence[DeviceGroup]
+    ) -> None:
         """Takes what workers need; they start when there is something to do.
 
         Args:
-          setup: how a worker builds its benchmark.
+          spec: from which a worker builds its evaluator.
+          runtime: how it uses its devices.
           groups: of devices, one for each worker.
         """
+        setup = pickle.dumps((spec, runtime))
         self._processes = [_LocalWorker(group, setup) for group in groups]
-        super().__init__(get_space(setup.space), self._processes, _listen)
+        super().__init__(spec.find_space(), self._processes, _listen)
 
     def close(self) -> None:
         """Ends the workers, whatever they are doing."""

@@ -3,12 +3,15 @@
 import collections
 import dataclasses
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from xfernas_jax.errors import WorkerError
-from xfernas_jax.evaluate.base import Scored
-from xfernas_jax.executors.base import Job, Watcher
+from xfernas_jax.evaluate.base import Scored, Stop
+from xfernas_jax.evaluate.broken import broken
+from xfernas_jax.executors.base import Watcher
+from xfernas_jax.history.record import Job
 from xfernas_jax.space.base import Genotype, Space
 
 _MAX_RETRIES = 2
@@ -56,19 +59,23 @@ class Worker(Protocol):
 
 @dataclasses.dataclass(eq=False)
 class _Task:
-    """A request to a worker, and how often a worker died over it."""
+    """A request to a worker, what came out, and how often a worker died over it."""
 
     name: str
     request: tuple[Any, ...]
     job: Job | None = None
     num_deaths: int = 0
+    since: float | None = None  # of the monotonic clock, when the first worker was given it
+    is_done: bool = False
+    answer: Any = None
 
 
 class PoolExecutor:
     """Runs evaluations side by side, one in each worker; see `Executor`.
 
     Workers start when there is something to do and stay warm until `close`. A task whose worker
-    dies is given to the next one that is free, up to two times.
+    dies is given to the next one that is free, up to two times; an evaluation over which the
+    third dies is broken.
     """
 
     def __init__(
@@ -88,7 +95,7 @@ class PoolExecutor:
         self._space, self._workers, self._listen = space, tuple(workers), listen
         self._waiting: collections.deque[_Task] = collections.deque()
         self._running: dict[Worker, _Task] = {}
-        self._finished: collections.deque[tuple[_Task, Any]] = collections.deque()
+        self._finished: collections.deque[_Task] = collections.deque()
         self._num_lost = self._num_lost_idle = 0
 
     @property
@@ -101,28 +108,27 @@ class PoolExecutor:
         """How many evaluations run at once."""
         return len(self._workers)
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job, stop: Stop | None = None) -> None:
         """Takes an evaluation; it starts now where a worker is free."""
         name = f"evaluation {job.number + 1} ({job.purpose})"
-        self._waiting.append(_Task(name, ("evaluate", job), job))
+        self._waiting.append(_Task(name, ("evaluate", job, stop), job))
         self._assign()
 
     def next_finished(self, watcher: Watcher) -> tuple[Job, Scored]:
         """Waits for the next evaluation that finishes; see `Executor`."""
-        task, scored = self._finished.popleft() if self._finished else self._wait(watcher)
+        while not self._finished:
+            self._wait(watcher)
+        task = self._finished.popleft()
         assert task.job is not None
-        return task.job, scored
+        return task.job, task.answer
 
-    def test_accuracy(self, genotype: Genotype, variables: Any) -> float:
+    def test(self, genotype: Genotype, variables: Any) -> float | None:
         """Measures in a worker; evaluations that finish meanwhile are kept."""
-        wanted = _Task("the test", ("test", genotype, variables))
-        self._waiting.appendleft(wanted)
-        self._assign()
-        while True:
-            task, value = self._wait(None)
-            if task is wanted:
-                return value
-            self._finished.append((task, value))
+        task = _Task("the test", ("test", genotype, variables))
+        self._waiting.appendleft(task)
+        while not task.is_done:
+            self._wait(None)
+        return task.answer
 
     def close(self) -> None:
         """Ends the workers, whatever they are doing."""
@@ -141,37 +147,46 @@ class PoolExecutor:
         for worker in self._workers:
             if self._waiting and worker.is_ready and worker not in self._running:
                 task = self._running[worker] = self._waiting.popleft()
+                task.since = task.since or time.monotonic()
                 try:
                     worker.send(task.request)
                 except WorkerLost:
                     self._lost(worker)
 
-    def _wait(self, watcher: Watcher | None) -> tuple[_Task, Any]:
-        """Passes on what workers tell until one of them is done with its task."""
-        while True:
-            self._assign()
-            if not self._running and not self._waiting:
-                raise ValueError("next_finished waits for an evaluation, but none was submitted.")
-            started = [worker for worker in self._workers if worker.is_started]
-            for worker in self._listen(started) if started else ():
-                try:
-                    kind, *rest = worker.receive()
-                except WorkerLost:
-                    self._lost(worker)
-                    continue
-                if kind == "ready":
-                    continue
-                task = self._running[worker]
-                if kind in ("done", "failed"):
-                    del self._running[worker]
-                    self._num_lost_idle = 0
+    def _wait(self, watcher: Watcher | None) -> None:
+        """Waits until some workers tell something, or are lost, and passes it on."""
+        num_finished = len(self._finished)
+        self._assign()
+        if len(self._finished) > num_finished:  # given up
+            return
+        if not self._running and not self._waiting:
+            raise ValueError("next_finished waits for an evaluation, but none was submitted.")
+        started = [worker for worker in self._workers if worker.is_started]
+        for worker in self._listen(started) if started else ():
+            try:
+                kind, *rest = worker.receive()
+            except WorkerLost:
+                self._lost(worker)
+                continue
+            if kind == "ready":
+                continue
+            task = self._running[worker]
+            if kind in ("done", "failed"):
+                del self._running[worker]
+                self._num_lost_idle = 0
+                if kind == "failed":
                     self._assign()
-                    if kind == "done":
-                        return task, rest[0]
                     mistake, text = rest
                     raise mistake or RuntimeError(f"{worker.name}, {task.name}:\n{text}")
-                if watcher is not None and task.job is not None:
-                    getattr(watcher, kind)(task.job, *rest)
+                self._finish(task, rest[0])
+            elif watcher is not None and task.job is not None:
+                getattr(watcher, kind)(task.job, *rest)
+        self._assign()
+
+    def _finish(self, task: _Task, answer: Any) -> None:
+        task.is_done, task.answer = True, answer
+        if task.job is not None:
+            self._finished.append(task)
 
     def _lost(self, worker: Worker) -> None:
         """Puts a lost worker's task in front again, or gives up on it."""
@@ -182,12 +197,8 @@ class PoolExecutor:
             return
         task.num_deaths += 1
         if task.num_deaths > _MAX_RETRIES:
-            raise WorkerError(
-                f"{name} died over {task.name} with {how}, as {_MAX_RETRIES} workers before "
-                "it did. What is finished is recorded. Is memory short? Try a smaller "
-                "--set=train.batch_size=..., or fewer evaluations at once with "
-                "--devices_per_evaluation=..."
-            )
+            self._give_up(task, f"{name} died over {task.name} with {how}")
+            return
         logging.warning(
             "%s died over %s with %s; the next free worker has it, try %d of %d. "
             "Workers lost so far: %d.",
@@ -199,6 +210,18 @@ class PoolExecutor:
             self._num_lost,
         )
         self._waiting.appendleft(task)
+
+    def _give_up(self, task: _Task, what: str) -> None:
+        """Calls an evaluation broken; anything else cannot go on."""
+        what = f"{what}, as {_MAX_RETRIES} workers before it did."
+        if task.job is None:
+            raise WorkerError(f"{what} What is finished is recorded.")
+        logging.warning(
+            "%s It is recorded as broken. Is memory short? Try --remat, or fewer evaluations at "
+            "once with --devices_per_evaluation=...",
+            what,
+        )
+        self._finish(task, broken(what, time.monotonic() - (task.since or time.monotonic())))
 
     def _lost_idle(self, name: str, how: str) -> None:
         self._num_lost_idle += 1

@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from xfernas_jax.evaluate.runtime import Runtime
+from xfernas_jax.evaluate.spec import EvaluatorSpec
 from xfernas_jax.executors.pool import PoolExecutor, WorkerLost
 from xfernas_jax.executors.ray_actor import EvaluationActor
 from xfernas_jax.executors.ray_cluster import import_ray
 from xfernas_jax.executors.ray_resources import Place, Reservation, free_share
-from xfernas_jax.executors.setup import EvaluationSetup
-from xfernas_jax.space.registry import get_space
 
 _PATIENCE_SECONDS = 60.0
 _BECAUSE = re.compile(r"because (.+?)\.(?:\s|$)")
@@ -104,7 +104,8 @@ class RayExecutor(PoolExecutor):
 
     def __init__(
         self,
-        setup: EvaluationSetup,
+        spec: EvaluatorSpec,
+        runtime: Runtime,
         reserved: Reservation,
         num_workers: int,
         at_close: Callable[[], None] = lambda: None,
@@ -112,7 +113,8 @@ class RayExecutor(PoolExecutor):
         """Takes what workers need; they start when there is something to do.
 
         Args:
-          setup: how a worker builds its benchmark; folders are those that its node sees.
+          spec: from which a worker builds its evaluator; folders are those that its node sees.
+          runtime: how it uses its devices.
           reserved: the devices of each worker.
           num_workers: that the cluster has room for.
           at_close: called when the workers have ended.
@@ -120,13 +122,13 @@ class RayExecutor(PoolExecutor):
         actor = import_ray().remote(EvaluationActor)
         options = {**reserved.options, "max_restarts": 0, "max_concurrency": 2}
         paths = [os.path.abspath(path) for path in sys.path]
-        given = (pickle.dumps(setup), reserved, os.getcwd(), paths)
+        given = (pickle.dumps((spec, runtime)), reserved, os.getcwd(), paths)
         self._reserved, self._at_close = reserved, at_close
         self._actors = [
             _RayWorker(number, lambda: actor.options(**options).remote(*given), self._share_on)
             for number in range(num_workers)
         ]
-        super().__init__(get_space(setup.space), self._actors, self._next_told)
+        super().__init__(spec.find_space(), self._actors, self._next_told)
 
     def close(self) -> None:
         """Ends the workers, whatever they are doing."""

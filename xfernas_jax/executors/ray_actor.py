@@ -15,7 +15,7 @@ from typing import Any
 from xfernas_jax.errors import DeviceError
 from xfernas_jax.executors.ray_cluster import import_ray
 from xfernas_jax.executors.ray_resources import Place, Reservation, cores_of_share
-from xfernas_jax.executors.serving import serve
+from xfernas_jax.executors.serving import build_evaluator, serve
 
 
 class EvaluationActor:
@@ -27,7 +27,7 @@ class EvaluationActor:
         """Prepares the process; the first message is `("ready", place)`.
 
         Args:
-          setup: a pickled `EvaluationSetup`.
+          setup: a pickled `EvaluatorSpec` and `Runtime`.
           reserved: the devices.
           folder: to work in where this node has it; relative names count from there.
           paths: to import from where this node has them.
@@ -73,4 +73,4 @@ class EvaluationActor:
                 f"Ray reserved {self._reserved} on the node {socket.gethostname()}, but JAX finds "
                 f"{found} there; BUILD.md, 'Accelerators', says what that node needs."
             )
-        return pickle.loads(self._setup).benchmark()
+        return build_evaluator(self._setup)

@@ -1,7 +1,7 @@
-"""What a worker does, wherever it runs: it answers requests with one benchmark, built once.
+"""What a worker does, wherever it runs: it answers requests with one evaluator, built once.
 
-Requests are `("evaluate", job)` and `("test", genotype, variables)`. An answer is some messages:
-`("started",)` and `("epoch", number, valid_accuracy)` of an evaluation, and at last
+Requests are `("evaluate", job, stop)` and `("test", genotype, variables)`. An answer is some
+messages: `("started",)` and `("epoch", number, value)` of an evaluation, and at last
 `("done", value)` or `("failed", user's mistake or None, traceback)`. A worker that needs time to
 start says `("ready", ...)` first. Nothing heavy is imported before the first request.
 """
@@ -21,35 +21,51 @@ def serve(
     """Answers pickled requests for ever.
 
     Args:
-      build: returns the benchmark; tried again with the next request where it fails.
+      build: returns the evaluator; tried again with the next request where it fails.
       requests: are read one after the other.
       tell: takes each message.
     """
-    benchmark = None
+    evaluator = None
     while True:
         request = requests.get()
         try:
-            if benchmark is None:
-                benchmark = build()
-            message = ("done", _answer(benchmark, pickle.loads(request), tell))
+            if evaluator is None:
+                evaluator = build()
+            message = ("done", _answer(evaluator, pickle.loads(request), tell))
         except Exception as error:
             message = _failure(error)
         tell(message)
 
 
+def build_evaluator(setup: bytes) -> Any:
+    """Builds what scores, on all devices that this process sees.
+
+    Args:
+      setup: a pickled `EvaluatorSpec` and `Runtime`.
+    """
+    from xfernas_jax.train.compile_cache import use_compile_cache
+
+    spec, runtime = pickle.loads(setup)
+    if runtime.compile_cache is not None:
+        use_compile_cache(runtime.compile_cache, runtime.compile_cache_gib)
+    return spec.build(runtime)
+
+
 def _answer(
-    benchmark: Any, request: tuple[Any, ...], tell: Callable[[tuple[Any, ...]], None]
+    evaluator: Any, request: tuple[Any, ...], tell: Callable[[tuple[Any, ...]], None]
 ) -> Any:
-    """Evaluates a job, or measures the test accuracy of given variables."""
+    """Evaluates a job, or measures given variables on the test part."""
+    from xfernas_jax.evaluate.broken import evaluate_safely
+
     if request[0] == "test":
-        return benchmark.test_accuracy(*request[1:])
-    (_, job) = request
+        return evaluator.test(*request[1:])
+    (_, job, stop) = request
     tell(("started",))
 
-    def on_epoch(epoch: int, valid_accuracy: float) -> None:
-        tell(("epoch", epoch, valid_accuracy))
+    def on_epoch(epoch: int, value: float) -> None:
+        tell(("epoch", epoch, value))
 
-    return benchmark.evaluate(job.genotype, job.seed, job.purpose, on_epoch, job.stop)
+    return evaluate_safely(evaluator, job, on_epoch, stop)
 
 
 def _failure(error: Exception) -> tuple[Any, ...]:

@@ -6,7 +6,6 @@ Nothing heavy is imported before the cores are set.
 """
 
 import os
-import pickle
 import queue
 import signal
 import sys
@@ -14,7 +13,7 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
-from xfernas_jax.executors.serving import serve
+from xfernas_jax.executors.serving import build_evaluator, serve
 
 
 def main(descriptor: int, cores: str) -> None:
@@ -38,7 +37,7 @@ def main(descriptor: int, cores: str) -> None:
         except OSError:  # the other end has closed
             os._exit(1)
 
-    serve(lambda: pickle.loads(setup).benchmark(), requests, tell)
+    serve(lambda: build_evaluator(setup), requests, tell)
 
 
 def _receive(connection: Connection, requests: "queue.SimpleQueue[bytes]") -> None:

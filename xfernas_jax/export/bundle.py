@@ -4,7 +4,7 @@ genotype.json     the architecture
 variables.npz     trained parameters and statistics, by path; `variables/`: the same for Orbax
 model.stablehlo   inference, see `program.py`
 test.npz          test images, labels and the predictions at export
-reload.py         prints the test accuracy; needs jax and NumPy only
+reload.py         prints the test value; needs jax and NumPy only
 model_card.md     see `card.py`
 """
 
@@ -24,15 +24,16 @@ import numpy as np
 
 from xfernas_jax.errors import ExportError
 from xfernas_jax.export.card import ModelCard
+from xfernas_jax.export.measure import Measure
 from xfernas_jax.export.program import export_program, flat_arrays
 from xfernas_jax.space import write_genotype
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.train.checkpoint import VariablesStore
 
 MAX_DIFFERENT = 0.001
-"""Share of predictions that may differ on another kind of device than the recorded one."""
+"""By how much a value may differ on another kind of device than the recorded one."""
 
-RELOAD = '''"""Prints the test accuracy of this network; needs jax, flatbuffers and NumPy only."""
+RELOAD = '''"""Prints the test {name} of this network; needs jax, flatbuffers and NumPy only."""
 import pathlib
 import numpy as np
 from jax import export
@@ -40,8 +41,10 @@ here = pathlib.Path(__file__).parent
 model = export.deserialize(bytearray((here / "model.stablehlo").read_bytes()))
 variables, test = dict(np.load(here / "variables.npz")), np.load(here / "test.npz")
 parts = [test["images"][i : i + 512] for i in range(0, len(test["labels"]), 512)]
-found = np.concatenate([np.asarray(model.call(variables, part)).argmax(-1) for part in parts])
-print(f"test_accuracy: {float(np.mean(found == test['labels']))}")
+logits = np.concatenate([np.asarray(model.call(variables, part), float) for part in parts])
+labels = test["labels"]
+value = {code}
+print(f"test_{name}: {{float(value)}}")
 '''
 
 LOAD_TEST = '''"""Writes test.npz, which does not come along; needs xfernas_jax and the data set."""
@@ -81,7 +84,9 @@ class Bundle:
       genotype: the architecture.
       variables: its trained `params` and `batch_stats`.
       infer: see `export_program`.
-      card: facts; its test accuracy is what `reload.py` must print.
+      card: facts.
+      measure: what `reload.py` computes.
+      value: that it must print.
       test: the test part.
       same_device: whether the recorded score is of this kind of device.
     """
@@ -91,12 +96,14 @@ class Bundle:
     variables: Mapping[str, Any]
     infer: Callable[[Any, jax.Array], jax.Array]
     card: ModelCard
+    measure: Measure
+    value: float
     test: TestImages
     same_device: bool
 
 
 def write_bundle(folder: pathlib.Path, bundle: Bundle) -> float:
-    """Writes the folder whole or not at all, and returns the accuracy that `reload.py` printed.
+    """Writes the folder whole or not at all, and returns the value that `reload.py` printed.
 
     Raises:
       ExportError: the folder exists or cannot be written, or the reloaded network does not give
@@ -108,7 +115,7 @@ def write_bundle(folder: pathlib.Path, bundle: Bundle) -> float:
     try:
         partial.mkdir(parents=True)
         _write_files(partial, bundle)
-        accuracy = _check(partial, bundle)
+        value = _check(partial, bundle)
         if bundle.test.loader is not None:
             (partial / "test.npz").unlink()
             (partial / "load_test.py").write_text(bundle.test.loader)
@@ -120,7 +127,7 @@ def write_bundle(folder: pathlib.Path, bundle: Bundle) -> float:
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return accuracy
+    return value
 
 
 def _write_files(folder: pathlib.Path, bundle: Bundle) -> None:
@@ -132,7 +139,8 @@ def _write_files(folder: pathlib.Path, bundle: Bundle) -> None:
     (folder / "model.stablehlo").write_bytes(export_program(bundle.infer, arrays, image_shape))
     test = {"images": bundle.test.images, "labels": bundle.test.labels}
     (folder / "test.npz").write_bytes(_npz(test))
-    (folder / "reload.py").write_text(RELOAD)
+    measure = bundle.measure
+    (folder / "reload.py").write_text(RELOAD.format(name=measure.name, code=measure.code))
     (folder / "model_card.md").write_text(bundle.card.text())
 
 
@@ -147,18 +155,19 @@ def _check(folder: pathlib.Path, bundle: Bundle) -> float:
         text=True,
         check=False,
     )
-    name, _, value = done.stdout.strip().partition(": ")
-    if done.returncode or name != "test_accuracy":
+    measure, wanted = bundle.measure, bundle.value
+    name, _, text = done.stdout.strip().partition(": ")
+    if done.returncode or name != f"test_{measure.name}":
         lines = done.stderr.strip().splitlines() or ["it printed nothing"]
         raise ExportError(f"The exported reload.py failed: {lines[-1]}")
-    accuracy, wanted = float(value), bundle.card.test_accuracy
-    allowed = 0.0 if bundle.same_device else MAX_DIFFERENT
-    if not abs(accuracy - wanted) <= allowed:
+    value = float(text)
+    allowed = measure.tolerance if bundle.same_device else max(MAX_DIFFERENT, measure.tolerance)
+    if not abs(value - wanted) <= allowed:
         raise ExportError(
-            f"The reloaded network has test accuracy {accuracy}, but {wanted} is recorded; nothing "
-            "was exported. Was the study made with other data or another version?"
+            f"The reloaded network has test {measure.name} {value}, but {wanted} is recorded; "
+            "nothing was exported. Was the study made with other data or another version?"
         )
-    return accuracy
+    return value
 
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:

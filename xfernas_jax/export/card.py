@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xfernas_jax.history.metric import Metric
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelCard:
@@ -15,9 +17,10 @@ class ModelCard:
       split: the rule that made train, validation and test parts.
       class_names: in the order of the logits.
       space: search space.
-      valid_accuracy: fraction; what the search compared, `valid_seeds` trainings' mean.
+      metric: of the values.
+      valid_value: what the search compared, `valid_seeds` trainings' mean.
       valid_seeds: trainings behind it.
-      test_accuracy: fraction, of the exported variables.
+      test_value: of the exported variables.
       seed: of the training that made them.
       recipe: its values.
       num_params: trainable parameters.
@@ -34,9 +37,10 @@ class ModelCard:
     split: str
     class_names: tuple[str, ...]
     space: str
-    valid_accuracy: float
+    metric: Metric
+    valid_value: float
     valid_seeds: int
-    test_accuracy: float
+    test_value: float
     seed: int
     recipe: Mapping[str, Any]
     num_params: int
@@ -50,12 +54,13 @@ class ModelCard:
     def text(self) -> str:
         """Returns the card as Markdown."""
         height, width, channels = self.input_shape
+        metric = self.metric
         facts = {
             "Task": f"{self.dataset}, {len(self.class_names)} classes",
             "Split": self.split,
-            "Metric": "accuracy: the share of right answers",
-            "Test accuracy": f"{100 * self.test_accuracy:.2f} % (this training; read once)",
-            "Validation accuracy": f"{100 * self.valid_accuracy:.2f} % "
+            "Metric": f"{metric.label}; {'larger' if metric.maximize else 'smaller'} is better",
+            f"Test {metric.label}": f"{metric.text(self.test_value)} (this training; read once)",
+            f"Validation {metric.label}": f"{metric.text(self.valid_value)} "
             f"(mean of {self.valid_seeds}; the search compared it)",
             "Training seed": str(self.seed),
             "Parameters": f"{self.num_params:,}",

@@ -2,7 +2,19 @@
 
 from xfernas_jax.history.database import default_storage_url
 from xfernas_jax.history.jsonl import HistoryHeader, read_header, read_jsonl, write_jsonl
-from xfernas_jax.history.record import Evaluation, Purpose, Status, StudySpec, Task
+from xfernas_jax.history.memory import MemoryRecord
+from xfernas_jax.history.metric import ACCURACY, SCORE, Metric
+from xfernas_jax.history.record import (
+    Evaluation,
+    Job,
+    Purpose,
+    Record,
+    Result,
+    Status,
+    StudySpec,
+    Task,
+    current,
+)
 from xfernas_jax.history.serialize import default_study_name, evaluation_key
 from xfernas_jax.history.sources import (
     RecordedStudy,
@@ -16,22 +28,32 @@ from xfernas_jax.history.sources import (
     target_observations,
     thaw_studies,
 )
-from xfernas_jax.history.storage import Storage, StudySummary, append_all, study_summaries
+from xfernas_jax.history.storage import Storage, StudyRecord, append_all, study_summaries
+from xfernas_jax.history.summary import StudySummary
 
 __all__ = [
+    "ACCURACY",
+    "SCORE",
     "Evaluation",
     "HistoryHeader",
+    "Job",
+    "MemoryRecord",
+    "Metric",
     "Purpose",
+    "Record",
     "RecordedStudy",
+    "Result",
     "Source",
     "Status",
     "Storage",
+    "StudyRecord",
     "StudySpec",
     "StudySummary",
     "Task",
     "append_all",
     "bundled_histories",
     "choose_studies",
+    "current",
     "default_storage_url",
     "default_study_name",
     "evaluation_key",

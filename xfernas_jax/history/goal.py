@@ -1,4 +1,4 @@
-"""What a search is after: accuracy alone, within limits on cost, or a trade against one cost.
+"""What a search is after: a metric alone, within limits on cost, or a trade against one cost.
 
 It says which recorded evaluations may win, to the search and to the report alike.
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from xfernas_jax.errors import FlagError
+from xfernas_jax.history.metric import ACCURACY, Metric
 from xfernas_jax.history.record import Evaluation
 
 
@@ -19,11 +20,13 @@ class Goal:
 
     Attributes:
       limits: largest admitted value by cost name, as (name, value) pairs.
-      pareto: cost that is traded against accuracy; empty for accuracy alone.
+      pareto: cost that is traded against the metric; empty for the metric alone.
+      metric: of the task.
     """
 
     limits: tuple[tuple[str, float], ...] = ()
     pareto: str = ""
+    metric: Metric = ACCURACY
 
     def __post_init__(self) -> None:
         names = [name for name, _ in self.limits]
@@ -47,43 +50,50 @@ class Goal:
         """Returns up to `count` complete evaluations that may win, the best first.
 
         Those whose costs are all known and keep the limits; with `pareto`, those of them that no
-        other one beats in both. The earlier comes first at a tie of accuracy.
+        other one beats in both. The earlier comes first at a tie.
         """
         admitted = filter(self.may_win, evaluations)
-        found = sorted(admitted, key=lambda e: -(e.valid_accuracy or 0.0))
+        found = sorted(admitted, key=self._loss)
         if self.pareto:
             found = self._front(found)
         return found[:count]
 
     def may_win(self, evaluation: Evaluation) -> bool:
         """Tells whether an evaluation is complete and its costs are all known and admitted."""
-        costs = costs_of(evaluation)
+        costs = evaluation.costs
         is_known = all(name in costs for name in self.costs)
-        return evaluation.valid_accuracy is not None and is_known and self.admits(costs)
+        return evaluation.value is not None and is_known and self.admits(costs)
+
+    def incumbent_after(self, best: float | None, evaluation: Evaluation) -> float | None:
+        """Returns the best value that may win, after one more evaluation; None while none may."""
+        value, gain = evaluation.value, self.metric.gain
+        if value is None or not self.may_win(evaluation):
+            return best
+        return value if best is None or gain(value) > gain(best) else best
+
+    def incumbents(self, evaluations: Iterable[Evaluation]) -> tuple[float | None, ...]:
+        """Returns the best value that may win after each evaluation; None while none may."""
+        curve: list[float | None] = []
+        for evaluation in evaluations:
+            curve.append(self.incumbent_after(curve[-1] if curve else None, evaluation))
+        return tuple(curve)
+
+    def _loss(self, evaluation: Evaluation) -> float:
+        assert evaluation.value is not None
+        return -self.metric.gain(evaluation.value)
 
     def _front(self, ranked: list[Evaluation]) -> list[Evaluation]:
-        """Keeps of evaluations of falling accuracy those that cost less than all before."""
+        """Keeps of evaluations, the best first, those that cost less than all before."""
         front, lowest = [], math.inf
-        ranked = sorted(
-            ranked, key=lambda e: (-(e.valid_accuracy or 0.0), costs_of(e)[self.pareto])
-        )
-        for evaluation in ranked:
-            cost = costs_of(evaluation)[self.pareto]
+        for evaluation in sorted(ranked, key=lambda e: (self._loss(e), e.costs[self.pareto])):
+            cost = evaluation.costs[self.pareto]
             if cost < lowest:
                 front.append(evaluation)
                 lowest = cost
         return front
 
 
-def costs_of(evaluation: Evaluation) -> dict[str, float]:
-    """Returns what is known of the costs of an evaluated architecture, by name."""
-    costs = dict(evaluation.costs)
-    if evaluation.num_params:
-        costs["params"] = float(evaluation.num_params)
-    return costs
-
-
 def cost_rows(names: tuple[str, ...], evaluations: Iterable[Evaluation]) -> np.ndarray:
     """Returns costs `[N, C]`, NaN where unknown."""
-    rows = [[costs_of(e).get(name, math.nan) for name in names] for e in evaluations]
+    rows = [[e.costs.get(name, math.nan) for name in names] for e in evaluations]
     return np.array(rows, np.float64).reshape(len(rows), len(names))

@@ -1,7 +1,8 @@
 """History files: a study as JSON Lines, one header line and one line for each evaluation.
 
-The header is `{"format": "xfernas_jax history", "version": 1, "num_evaluations": N, "spec": {...},
-"provenance": {...}}`. A name that ends in `.gz` is compressed; equal content gives equal bytes.
+The header is `{"format": "xfernas_jax history", "version": 2, "num_evaluations": N, "spec": {...},
+"provenance": {...}}`; files of version 1 are read as well. A name that ends in `.gz` is compressed;
+equal content gives equal bytes.
 """
 
 import contextlib
@@ -21,7 +22,6 @@ from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import lookup_space
 
 FORMAT = "xfernas_jax history"
-VERSION = 1
 _HEADER_FIELDS = frozenset({"format", "version", "num_evaluations", "spec", "provenance"})
 _LONGEST_LINE = 8 * 2**20  # bytes; a line of a 600-epoch curve has about 15 kB
 
@@ -55,11 +55,11 @@ def write_jsonl(
 
     Raises:
       HistoryError: the file cannot be written, two evaluations have one key, or one has
-        another recipe than the study.
+        another recipe than the study or values that its metric has not.
     """
     header = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": serialize.VERSION,
         "num_evaluations": len(evaluations),
         "spec": serialize.spec_to_json(spec),
         "provenance": dict(provenance or {}),
@@ -68,8 +68,13 @@ def write_jsonl(
     lines = [serialize.canonical_json(header)]
     seen: dict[str, int] = {}
     for number, evaluation in enumerate(evaluations, start=2):
-        _check_member(space, spec, evaluation, seen, number, f"{os.fspath(file)}:{number}")
-        lines.append(serialize.canonical_json(serialize.evaluation_to_json(space, evaluation)))
+        where = f"{os.fspath(file)}:{number}"
+        try:
+            serialize.check_values(spec.task.metric, evaluation)
+        except HistoryError as error:
+            raise HistoryError(f"{where}: {error}") from error
+        _check_member(spec, evaluation, seen, number, where)
+        lines.append(serialize.ordered_json(serialize.evaluation_to_json(space, evaluation)))
     data = "".join(f"{line}\n" for line in lines).encode()
     path = pathlib.Path(file)
     if path.name.endswith(".gz"):
@@ -110,8 +115,8 @@ def read_jsonl(
                     "there are more lines; export anew."
                 )
             value = serialize.parse_json(line, where)
-            evaluation = serialize.evaluation_from_json(space, value, where)
-            _check_member(space, header.spec, evaluation, seen, number, where)
+            evaluation = serialize.evaluation_from_json(space, header.spec, value, where)
+            _check_member(header.spec, evaluation, seen, number, where)
             evaluations.append(evaluation)
     if len(evaluations) < header.num_evaluations:
         raise HistoryError(
@@ -129,10 +134,10 @@ def _parse_header(line: bytes, where: str) -> HistoryHeader:
             "`python run.py history export` writes such a file."
         )
     version = value.get("version")
-    if type(version) is not int or version != VERSION:
+    if type(version) is not int or not 1 <= version <= serialize.VERSION:
         raise HistoryError(
             f"{where}: format version {version!r:.20} is not known, this xfernas_jax reads "
-            f"version {VERSION}; update xfernas_jax or export with a matching one."
+            f"versions 1 to {serialize.VERSION}; update xfernas_jax or export with a matching one."
         )
     if value.keys() != _HEADER_FIELDS:
         raise HistoryError(f"{where}: a header has the fields {', '.join(sorted(_HEADER_FIELDS))}.")
@@ -141,11 +146,11 @@ def _parse_header(line: bytes, where: str) -> HistoryHeader:
         raise HistoryError(
             f"{where}: num_evaluations is an integer of at least 0 and provenance an object."
         )
-    return HistoryHeader(serialize.spec_from_json(value["spec"], where), provenance, count)
+    spec = serialize.spec_from_json(value["spec"], where, version)
+    return HistoryHeader(spec, provenance, count)
 
 
 def _check_member(
-    space: Space,
     spec: StudySpec,
     evaluation: Evaluation,
     seen: dict[str, int],
@@ -158,7 +163,7 @@ def _check_member(
             f"{where}: recipe {evaluation.recipe!r:.60} is not that of the study "
             f"({spec.recipe!r:.60}); a file holds one recipe."
         )
-    key = serialize.evaluation_key(space, evaluation)
+    key = serialize.evaluation_key(evaluation)
     if key in seen:
         raise HistoryError(
             f"{where}: network, recipe, seed and purpose are those of line {seen[key]}; "

@@ -1,125 +1,182 @@
-"""What is recorded: tasks, evaluations and the description of a study."""
+"""What is recorded: tasks, jobs, their results, and the description of a study."""
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from xfernas_jax.errors import HistoryError
+from xfernas_jax.history.metric import ACCURACY, Metric
 from xfernas_jax.space.base import Genotype
 
-Status = Literal["complete", "failed", "stopped"]
-Purpose = Literal["search", "collect", "confirm", "resume"]
-Metric = Literal["accuracy", "score"]
-
-_KNOWN = (
-    ("status", get_args(Status)),
-    ("purpose", get_args(Purpose)),
-    ("metric", get_args(Metric)),
-)
+Status = Literal["complete", "failed", "stopped", "broken"]
+Purpose = Literal["search", "collect", "confirm", "resume", "test"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What is to be learned: a data set, how it is split, and its number of classes.
+    """What is to be learned: a data set, how it is split, and what is measured.
 
     Attributes:
       dataset: the name in the data registry.
       split: the rule that made train, validation and test parts, in words.
-      num_classes: at least 2; 0 where a function of the user's gives scores.
+      num_classes: at least 2; None where there are no classes, or none are known.
+      metric: of the values of its evaluations.
     """
 
     dataset: str
     split: str
-    num_classes: int
+    num_classes: int | None
+    metric: Metric = ACCURACY
 
     def __post_init__(self) -> None:
-        if not self.dataset or self.num_classes < 0 or self.num_classes == 1:
+        if not self.dataset or (self.num_classes is not None and self.num_classes < 2):
             raise HistoryError(
-                "A task needs a data set name and at least 2 classes, or 0 where a function "
-                f"scores. Got {self}."
+                f"A task needs a data set name and at least 2 classes, or None. Got {self}."
             )
 
-    @property
-    def metric(self) -> Metric:
-        """What its evaluations hold."""
-        return "accuracy" if self.num_classes else "score"
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is asked: an architecture to evaluate; a value that can be pickled.
+
+    Attributes:
+      number: among the study's jobs of its purpose, from 0, as they were suggested.
+      genotype: the architecture.
+      key: `Space.key` of it, equal for equal networks.
+      seed: of its training: initial values, batches and augmentation.
+      purpose: "confirm" repeats a finalist's training, "resume" lets a stopped one of the same
+        seed go on, "test" repeats a training whose variables were not kept.
+      after: how many evaluations of its search the optimizer had seen when it suggested this.
+      predicted: what the optimizer expected, in its own unit; None where it does not predict.
+    """
+
+    number: int
+    genotype: Genotype
+    key: str
+    seed: int
+    purpose: Purpose = "search"
+    after: int = 0
+    predicted: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_known("purpose", self.purpose, get_args(Purpose))
+        if self.number < 0 or self.after < 0:
+            raise HistoryError(f"number and after are not negative. Got {self}.")
+        if self.predicted is not None and not math.isfinite(self.predicted):
+            raise HistoryError(f"predicted is finite or absent. Got {self.predicted!r}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What came out of a job.
+
+    Attributes:
+      status: "failed" when the loss diverged or a function gave no score, "stopped" when an
+        early-stopping rule ended it, "broken" when the machine or the user's code failed it
+        (memory, a lost worker, an exception): under other neutral options it is tried again.
+      value: of the task's metric after the last epoch; None unless complete: what a stopped one
+        had reached is in its curve and is no value.
+      curve: the metric after each finished epoch.
+      costs: what the network costs, as (name, value) pairs, such as ("params", 6418.0); finite
+        and not negative.
+      seconds: wall time, compilation included.
+      failure: one line that says why it failed or broke, else empty.
+      versions: of Python, jax and what else ran it, as (name, version) pairs.
+      runtime: the neutral options that it broke under, in words; else empty.
+    """
+
+    status: Status
+    value: float | None = None
+    curve: tuple[float, ...] = ()
+    costs: tuple[tuple[str, float], ...] = ()
+    seconds: float = 0.0
+    failure: str = ""
+    versions: tuple[tuple[str, str], ...] = ()
+    runtime: str = ""
+
+    def __post_init__(self) -> None:
+        _check_known("status", self.status, get_args(Status))
+        if self.status == "stopped" and not self.curve:
+            raise HistoryError("A stopped evaluation has a curve of at least one epoch.")
+        if (self.value is None) == (self.status == "complete"):
+            raise HistoryError(
+                f"A value is given exactly when status is 'complete'. Got {self.value!r} with "
+                f"{self.status!r}."
+            )
+        for value in (*self.curve, *([] if self.value is None else [self.value])):
+            if not math.isfinite(value):
+                raise HistoryError(f"A value is a finite number. Got {value!r}.")
+        for name, cost in (*self.costs, ("seconds", self.seconds)):
+            if not math.isfinite(cost) or cost < 0:
+                raise HistoryError(f"Cost {name!r} is finite and not negative. Got {cost!r}.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """One trained architecture and what came out.
+    """A job and its result, as a study keeps them.
 
     Attributes:
-      genotype: the architecture.
+      job: what was asked.
+      result: what came out.
       recipe: fingerprint of everything that changes the expected value.
-      seed: of initial values, batches and augmentation.
-      status: "failed" when the loss diverged, "stopped" when an early-stopping rule ended it.
-      valid_accuracy: fraction in [0, 1] after the last epoch of the recipe; None unless complete:
-        what a stopped one had reached is in its curve and is no score.
-      curve: validation accuracy after each finished epoch.
-      num_params: trainable parameters.
-      seconds: wall time, compilation included.
-      purpose: "confirm" marks the repeated trainings of the finalists, "resume" a stopped
-        evaluation of the same seed that went on; its curve is the whole one.
-      round_index: the batch of suggestions it came from, from 0.
-      number: its place among the study's evaluations of its purpose, from 0, as they were
-        suggested; those that run at once are recorded in the order in which they finish.
-      predicted: what the optimizer expected, in its own unit; None where it does not predict.
-      failure: one line that says why it failed, else empty.
-      versions: of Python, jax and what else ran it, as (name, version) pairs.
-      costs: what the network costs beside its parameters, as (name, value) pairs, such as
-        ("latency_ms", 3.1); finite and not negative.
-      metric: "accuracy", or "score" where a function of the user's gave the value: then
-        `valid_accuracy` and `curve` hold finite numbers in its own unit, larger is better.
     """
 
-    genotype: Genotype
+    job: Job
+    result: Result
     recipe: str
-    seed: int
-    status: Status
-    valid_accuracy: float | None
-    curve: tuple[float, ...]
-    num_params: int
-    seconds: float
-    purpose: Purpose = "search"
-    round_index: int = 0
-    number: int = 0
-    predicted: float | None = None
-    failure: str = ""
-    versions: tuple[tuple[str, str], ...] = ()
-    costs: tuple[tuple[str, float], ...] = ()
-    metric: Metric = "accuracy"
 
-    def __post_init__(self) -> None:
-        for field, known in _KNOWN:
-            if getattr(self, field) not in known:
-                raise HistoryError(
-                    f"{field} is one of {', '.join(known)}. Got {getattr(self, field)!r}."
-                )
-        if self.status == "stopped" and not self.curve:
-            raise HistoryError("A stopped evaluation has a curve of at least one epoch.")
-        if (self.valid_accuracy is None) == (self.status == "complete"):
-            raise HistoryError(
-                f"valid_accuracy is given exactly when status is 'complete'. Got "
-                f"{self.valid_accuracy!r} with {self.status!r}."
-            )
-        values = (*self.curve, *([] if self.valid_accuracy is None else [self.valid_accuracy]))
-        for value in values:
-            if not math.isfinite(value):
-                raise HistoryError(f"A value is a finite number. Got {value!r}.")
-            if self.metric == "accuracy" and not 0.0 <= value <= 1.0:
-                raise HistoryError(f"An accuracy is a fraction in [0, 1]. Got {value!r}.")
-        for name, cost in self.costs:
-            if not math.isfinite(cost) or cost < 0:
-                raise HistoryError(f"Cost {name!r} is finite and not negative. Got {cost!r}.")
-        if not math.isfinite(self.seconds) or self.seconds < 0 or self.num_params < 0:
-            raise HistoryError(
-                f"seconds and num_params are finite and not negative. Got {self.seconds!r} and "
-                f"{self.num_params!r}."
-            )
-        if self.predicted is not None and not math.isfinite(self.predicted):
-            raise HistoryError(f"predicted is finite or absent. Got {self.predicted!r}.")
+    @property
+    def number(self) -> int:
+        return self.job.number
+
+    @property
+    def genotype(self) -> Genotype:
+        return self.job.genotype
+
+    @property
+    def key(self) -> str:
+        return self.job.key
+
+    @property
+    def seed(self) -> int:
+        return self.job.seed
+
+    @property
+    def purpose(self) -> Purpose:
+        return self.job.purpose
+
+    @property
+    def status(self) -> Status:
+        return self.result.status
+
+    @property
+    def value(self) -> float | None:
+        return self.result.value
+
+    @property
+    def curve(self) -> tuple[float, ...]:
+        return self.result.curve
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """What is known of its costs, by name."""
+        return dict(self.result.costs)
+
+    @property
+    def seconds(self) -> float:
+        return self.result.seconds
+
+    @property
+    def training(self) -> tuple[str, int, Purpose]:
+        """Network, seed and purpose: a study holds each once, but for broken ones."""
+        return self.key, self.seed, self.purpose
+
+    @property
+    def identity(self) -> tuple[str | int, ...]:
+        """What a record holds once: a broken one for each set of options that it broke under."""
+        broken = ("broken", self.result.runtime) if self.status == "broken" else ()
+        return (self.key, self.recipe, int(self.seed), self.purpose, *broken)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +191,7 @@ class StudySpec:
       recipe: fingerprint of the recipe of all its evaluations.
       config: JSON object of everything else that was chosen (optimizer, seed, recipe values);
         a rerun with another config is refused.
+      version: of xfernas_jax that began it.
     """
 
     name: str
@@ -142,3 +200,41 @@ class StudySpec:
     space: str
     recipe: str
     config: Mapping[str, Any]
+    version: str = ""
+
+
+@runtime_checkable
+class Record(Protocol):
+    """The evaluations of one study and its final result; in memory or in a database."""
+
+    def evaluations(self) -> tuple[Evaluation, ...]:
+        """Returns what `current` leaves of them, in order of recording."""
+        ...
+
+    def append(self, evaluation: Evaluation) -> None:
+        """Records an evaluation; a second one of the same training is dropped."""
+        ...
+
+    def set_result(self, result: Mapping[str, Any]) -> None:
+        """Records the final summary, a JSON object; replaces an earlier one."""
+        ...
+
+    def result(self) -> dict[str, Any] | None:
+        """Returns what `set_result` recorded last, None before that."""
+        ...
+
+
+def current(evaluations: Iterable[Evaluation]) -> tuple[Evaluation, ...]:
+    """Leaves out what broke and was tried again since; the order is kept."""
+    found = tuple(evaluations)
+    last = {evaluation.training: place for place, evaluation in enumerate(found)}
+    return tuple(
+        evaluation
+        for place, evaluation in enumerate(found)
+        if evaluation.status != "broken" or last[evaluation.training] == place
+    )
+
+
+def _check_known(field: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise HistoryError(f"{field} is one of {', '.join(known)}. Got {value!r}.")

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 
 from xfernas_jax.errors import SpaceError, StudyError
-from xfernas_jax.history import serialize
 from xfernas_jax.history.jsonl import read_header, read_jsonl
 from xfernas_jax.history.names import near_names
 from xfernas_jax.history.record import Evaluation, StudySpec, Task
@@ -47,7 +46,8 @@ class Source:
       name: for logs and results, unique among the sources of a search.
       task: what was learned there.
       recipe: fingerprint of the one recipe of all its evaluations.
-      evaluations: each key once, failed ones and repeated seeds included.
+      evaluations: each key once, failed ones and repeated seeds included; what broke says
+        nothing of the architecture and is left out.
       studies: names of the studies it was put together from.
     """
 
@@ -146,8 +146,8 @@ def image_family(dataset: str) -> str:
 
 
 def same_task(first: Task, second: Task) -> bool:
-    """Tells whether scores of the two may be compared: equal data set and split."""
-    return (first.dataset, first.split) == (second.dataset, second.split)
+    """Tells whether values of the two may be compared: equal data set, split and metric."""
+    return _identity(first) == _identity(second)
 
 
 def select_sources(
@@ -163,9 +163,9 @@ def select_sources(
     """Chooses the sources of a search.
 
     Each (task, recipe) becomes one source; studies that agree in both are joined, equal keys
-    kept once. A study whose images the target shares joins only with `reuse_target`, so that no
-    comparison leaks; one of the very task and recipe then gives no source but
-    `target_observations`. The order depends on tasks, recipes and names alone.
+    kept once; another metric is another task. A study whose images the target shares joins only
+    with `reuse_target`, so that no comparison leaks; one of the very task and recipe then gives no
+    source but `target_observations`. The order depends on tasks, recipes and names alone.
 
     Args:
       studies: all that are recorded.
@@ -182,19 +182,19 @@ def select_sources(
       SpaceError: a named study is of another space.
     """
     chosen = _choose(list(studies), space, task, wanted, reuse_target, own_study)
-    groups: dict[tuple[str, str, str], list[RecordedStudy]] = {}
+    groups: dict[tuple[str, str, str, str], list[RecordedStudy]] = {}
     for study in sorted(chosen, key=lambda study: study.spec.name):
         spec = study.spec
         if same_task(spec.task, task) and spec.recipe == recipe:
             continue  # these are observations of the target itself
-        groups.setdefault((spec.task.dataset, spec.task.split, spec.recipe), []).append(study)
+        groups.setdefault((*_identity(spec.task), spec.recipe), []).append(study)
     sources = []
     for key in sorted(groups):
-        evaluations = _join(groups[key], space)
+        evaluations = _join(groups[key])
         if evaluations:
             name = _source_name(key, groups)
             names = tuple(dict.fromkeys(study.spec.name for study in groups[key]))
-            sources.append(Source(name, groups[key][0].spec.task, key[2], evaluations, names))
+            sources.append(Source(name, groups[key][0].spec.task, key[-1], evaluations, names))
     return tuple(sources)
 
 
@@ -210,7 +210,7 @@ def target_observations(
     """Returns what earlier studies know of the target itself, under the same recipe.
 
     To be used with `reuse_target` only; raises as `select_sources` does. Evaluations of
-    another recipe or split are left out: their scores do not mix.
+    another recipe, split or metric are left out: their values do not mix.
     """
     chosen = _choose(list(studies), space, task, wanted, True, own_study)
     fitting = [
@@ -218,7 +218,7 @@ def target_observations(
         for study in sorted(chosen, key=lambda study: study.spec.name)
         if same_task(study.spec.task, task) and study.spec.recipe == recipe
     ]
-    return _join(fitting, space)
+    return _join(fitting)
 
 
 def _choose(
@@ -282,17 +282,26 @@ def _shares_images(first: Task, second: Task) -> bool:
     return image_family(first.dataset) == image_family(second.dataset)
 
 
-def _join(studies: Sequence[RecordedStudy], space: Space) -> tuple[Evaluation, ...]:
-    joined: dict[str, Evaluation] = {}
+def _identity(task: Task) -> tuple[str, str, str]:
+    return task.dataset, task.split, task.metric.name
+
+
+def _join(studies: Sequence[RecordedStudy]) -> tuple[Evaluation, ...]:
+    joined: dict[tuple[str | int, ...], Evaluation] = {}
     for study in studies:
         for evaluation in study.load():
-            joined.setdefault(serialize.evaluation_key(space, evaluation), evaluation)
+            if evaluation.status != "broken":
+                joined.setdefault(evaluation.identity, evaluation)
     return tuple(joined.values())
 
 
-def _source_name(key: tuple[str, str, str], keys: Iterable[tuple[str, str, str]]) -> str:
-    """Returns `dataset@recipe`; where two splits of one data set occur, marks the split."""
-    dataset, split, recipe = key
-    if len({other[1] for other in keys if other[0] == dataset}) > 1:
-        dataset = f"{dataset}#{hashlib.sha256(split.encode()).hexdigest()[:6]}"
-    return f"{dataset}@{recipe}"
+def _source_name(key: tuple[str, str, str, str], keys: Iterable[tuple[str, str, str, str]]) -> str:
+    """Returns `dataset@recipe`; marks split and metric where a data set occurs with several."""
+    dataset, split, metric, recipe = key
+    alike = [other for other in keys if other[0] == dataset]
+    name = dataset
+    if len({other[1] for other in alike}) > 1:
+        name += f"#{hashlib.sha256(split.encode()).hexdigest()[:6]}"
+    if len({other[2] for other in alike}) > 1:
+        name += f"({metric})"
+    return f"{name}@{recipe}"

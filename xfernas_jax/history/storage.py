@@ -2,8 +2,8 @@
 
 What lies where, so that `optuna-dashboard` and other readers find it: the description of a study
 and its result are JSON user attributes of the Optuna study; an evaluation is a finished trial
-(COMPLETE, or FAIL without a value) with the validation accuracy as value, the learning curve as
-intermediate values and three user attributes: `xfernas_jax:key` (unique in the database),
+(COMPLETE, or FAIL or PRUNED without a value) with its value of the task's metric, the learning
+curve as intermediate values and three user attributes: `xfernas_jax:key` (unique in the database),
 `xfernas_jax:genotype` and `xfernas_jax:evaluation` (the rest). Trials never run: a result is
 written whole, in one transaction, or not at all. So a killed evaluation leaves nothing that could
 be stale: to the rerun it is one of those that are missing, and is run again.
@@ -26,34 +26,16 @@ from xfernas_jax.history import serialize
 from xfernas_jax.history.database import open_database, parse_url, quiet_optuna, storage_errors
 from xfernas_jax.history.lease import Lease, fenced, take_lease
 from xfernas_jax.history.names import near_names
-from xfernas_jax.history.record import Evaluation, StudySpec
+from xfernas_jax.history.record import Evaluation, StudySpec, current
+from xfernas_jax.history.same import check_same
+from xfernas_jax.history.summary import StudySummary, summarize
 from xfernas_jax.history.trials import OpenStudy, to_trial
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import lookup_space
+from xfernas_jax.version import __version__
 
-SCHEMA_VERSION = 1
 _SPEC = "xfernas_jax:spec"
 _RESULT = "xfernas_jax:result"
-
-
-@dataclasses.dataclass(frozen=True)
-class StudySummary:
-    """One row of `history list`.
-
-    Attributes:
-      spec: what the study is about.
-      num_evaluations: recorded evaluations of any status; one that was resumed counts once.
-      num_failed: those of them that failed.
-      num_stopped: those of them that were stopped early.
-      best_valid_accuracy: the best of all but the repeated trainings of the finalists, as a
-        fraction; None where there is none.
-    """
-
-    spec: StudySpec
-    num_evaluations: int
-    num_failed: int
-    num_stopped: int
-    best_valid_accuracy: float | None
 
 
 class Storage:
@@ -144,23 +126,37 @@ class Storage:
         Raises:
           StudyError: the name is taken by a study of another description, or is not allowed.
         """
-        wanted = serialize.spec_to_json(spec)
         found = self.find(spec.name)
         if found is None:
+            written = dataclasses.replace(spec, version=spec.version or __version__)
+            value = _spec_attribute(written)
             with self._errors(), quiet_optuna(), self._fenced(spec.name):
                 study = optuna.create_study(
                     study_name=spec.name,
                     storage=self._database,
-                    direction="maximize",
+                    direction="maximize" if spec.task.metric.maximize else "minimize",
                     sampler=optuna.samplers.RandomSampler(),
                     load_if_exists=True,
                 )
                 if _SPEC not in study.user_attrs:  # another process may be faster
-                    study.set_user_attr(_SPEC, {"schema": SCHEMA_VERSION, **wanted})
+                    study.set_user_attr(_SPEC, value)
             found = self.find(spec.name)
             if found is None:
                 raise StudyError(f"Study {spec.name!r} was deleted while it was created; rerun.")
-        _check_same(spec.name, serialize.spec_to_json(found), wanted)
+        check_same(found, spec)
+        self._upgrade(found)
+
+    def _upgrade(self, spec: StudySpec) -> None:
+        """Rewrites the description of a study of an earlier format before anything is added.
+
+        So the version that made it says what is wrong instead of stumbling over an evaluation.
+        """
+        with self._errors():
+            study_id = self._database.get_study_id_from_name(spec.name)
+            recorded = self._database.get_study_user_attrs(study_id)[_SPEC]
+            if recorded["schema"] != serialize.VERSION:
+                with self._fenced(spec.name):
+                    self._database.set_study_user_attr(study_id, _SPEC, _spec_attribute(spec))
 
     def spec(self, study: str) -> StudySpec:
         """Returns the description of a study; `StudyError` names the known ones."""
@@ -202,10 +198,12 @@ class Storage:
         """Records an evaluation; it is on disk when this returns.
 
         A second evaluation with the same network, recipe, seed and purpose is dropped, also if
-        another process recorded the first.
+        another process recorded the first; one that broke stands in the way of none but those
+        that break under the same options.
 
         Raises:
           StudyError: no such study, or the evaluation has another recipe.
+          HistoryError: the values are none of the task's metric.
           StorageError: the database did not take it.
           LeaseError: we controlled the study and another process has taken it over.
         """
@@ -216,10 +214,11 @@ class Storage:
                     f"Study {study!r} holds evaluations of recipe {opened.spec.recipe!r} only. "
                     f"Got {evaluation.recipe!r}; use another study for another recipe."
                 )
-            space = self._get_space(opened.spec.space)
-            key = f"{study}:{serialize.evaluation_key(space, evaluation)}"
+            serialize.check_values(opened.spec.task.metric, evaluation)
+            key = f"{study}:{serialize.evaluation_key(evaluation)}"
             if key in opened.keys:
                 return
+            space = self._get_space(opened.spec.space)
             trial = to_trial(key, serialize.evaluation_to_json(space, evaluation))
             try:
                 with self._errors(), self._fenced(study):
@@ -234,7 +233,7 @@ class Storage:
                 raise StudyError(f"Study {study!r} was deleted meanwhile; rerun.") from error
 
     def evaluations(self, study: str) -> tuple[Evaluation, ...]:
-        """Returns the evaluations of a study in order of recording.
+        """Returns all evaluations of a study in order of recording, see also `current`.
 
         Only what is new since the last call is read and parsed.
 
@@ -253,7 +252,7 @@ class Storage:
                 where = f"Study {study!r} in {self.url}, evaluation {len(opened.evaluations)}"
                 assert space is not None
                 with self._errors():
-                    evaluation = serialize.evaluation_from_json(space, record, where)
+                    evaluation = serialize.evaluation_from_json(space, opened.spec, record, where)
                 opened.evaluations.append(evaluation)
             return tuple(opened.evaluations)
 
@@ -263,19 +262,11 @@ class Storage:
             opened = self._opened(study)
             with self._errors():
                 opened.refresh()
-            values = [
-                record["valid_accuracy"]
-                for record in opened.records
-                if type(record.get("valid_accuracy")) in (int, float)
-                and record.get("purpose") != "confirm"
-            ]
-            return StudySummary(
-                spec=opened.spec,
-                num_evaluations=sum(r.get("purpose") != "resume" for r in opened.records),
-                num_failed=sum(record.get("status") == "failed" for record in opened.records),
-                num_stopped=sum(record.get("status") == "stopped" for record in opened.records),
-                best_valid_accuracy=max(values, default=None),
-            )
+            return summarize(opened.spec, opened.records)
+
+    def record(self, study: str) -> "StudyRecord":
+        """Returns the record of a study; `StudyError` where there is no such study."""
+        return StudyRecord(self, self.spec(study).name)
 
     def set_result(self, study: str, result: Mapping[str, Any]) -> None:
         """Records the final summary of a study, a JSON object; replaces an earlier one."""
@@ -314,14 +305,14 @@ class Storage:
         schema = value.get("schema") if isinstance(value, dict) else None
         if type(schema) is not int or schema < 1:
             raise HistoryError(f"{where}: the description is damaged; delete it in Optuna.")
-        if schema > SCHEMA_VERSION:
+        if schema > serialize.VERSION:
             raise StorageError(
                 f"{where} was written by a later xfernas_jax (schema {schema}; this one reads up "
-                f"to {SCHEMA_VERSION}); update xfernas_jax or use another storage."
+                f"to {serialize.VERSION}); update xfernas_jax or use another storage."
             )
         fields = {key: item for key, item in value.items() if key != "schema"}
         with self._errors():
-            return dataclasses.replace(serialize.spec_from_json(fields, where), name=name)
+            return dataclasses.replace(serialize.spec_from_json(fields, where, schema), name=name)
 
     def _opened(self, name: str) -> OpenStudy:
         with self._lock:
@@ -342,6 +333,25 @@ class Storage:
             return self._open_studies[name]
 
 
+class StudyRecord:
+    """See `Record`; one study of a storage."""
+
+    def __init__(self, storage: Storage, study: str) -> None:
+        self._storage, self._study = storage, study
+
+    def evaluations(self) -> tuple[Evaluation, ...]:
+        return current(self._storage.evaluations(self._study))
+
+    def append(self, evaluation: Evaluation) -> None:
+        self._storage.append(self._study, evaluation)
+
+    def set_result(self, result: Mapping[str, Any]) -> None:
+        self._storage.set_result(self._study, result)
+
+    def result(self) -> dict[str, Any] | None:
+        return self._storage.result(self._study)
+
+
 def study_summaries(storage: Storage) -> tuple[StudySummary, ...]:
     """Returns a row for each study, in order of creation."""
     return tuple(storage.summary(spec.name) for spec in storage.studies())
@@ -355,22 +365,5 @@ def append_all(storage: Storage, spec: StudySpec, evaluations: Iterable[Evaluati
         storage.append(spec.name, evaluation)
 
 
-def _check_same(name: str, recorded: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raises with the first difference between two descriptions, if there is one."""
-    for field in ("kind", "task", "space", "recipe", "config"):
-        old, new = recorded[field], wanted[field]
-        if serialize.canonical_json(old) == serialize.canonical_json(new):
-            continue
-        if isinstance(old, dict) and isinstance(new, dict):
-            keys = sorted(old.keys() | new.keys())
-            part = next(key for key in keys if _differs(old, new, key))
-            field, old, new = f"{field}.{part}", old.get(part), new.get(part)
-        raise StudyError(
-            f"Study {name!r} was begun with {field}={old!r:.80}, now it is {new!r:.80}; choose "
-            "another --study, or repeat the old values."
-        )
-
-
-def _differs(old: Mapping[str, Any], new: Mapping[str, Any], key: str) -> bool:
-    missing = (key in old) != (key in new)
-    return missing or serialize.canonical_json(old[key]) != serialize.canonical_json(new[key])
+def _spec_attribute(spec: StudySpec) -> dict[str, Any]:
+    return {"schema": serialize.VERSION, **serialize.spec_to_json(spec)}

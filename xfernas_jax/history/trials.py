@@ -16,6 +16,7 @@ _STATES = {
     "complete": TrialState.COMPLETE,
     "failed": TrialState.FAIL,
     "stopped": TrialState.PRUNED,  # without a value, although Optuna would allow one
+    "broken": TrialState.FAIL,
 }
 _LONGEST_SECONDS = 1e9  # more than a timeline can show
 
@@ -51,7 +52,7 @@ def to_trial(key: str, record: dict[str, Any]) -> FrozenTrial:
     rest = {name: value for name, value in record.items() if name != "genotype"}
     trial = optuna.create_trial(
         state=_STATES[record["status"]],
-        value=record["valid_accuracy"],
+        value=record["value"],
         user_attrs={_KEY: key, _GENOTYPE: genotype, _EVALUATION: rest},
         intermediate_values={epoch + 1: value for epoch, value in enumerate(record["curve"])},
     )

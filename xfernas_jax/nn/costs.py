@@ -1,69 +1,74 @@
-"""What a network costs beside its accuracy: parameters, FLOPs, latency."""
+"""What a network costs beside its value: parameters, FLOPs, latency."""
 
 import dataclasses
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xfernas_jax.nn.compile import compile_network, variable_shapes
+from xfernas_jax.nn.compile import variable_shapes
 from xfernas_jax.nn.network import Network, NetworkConfig
 from xfernas_jax.nn.programs import Programs
+from xfernas_jax.registry import Registry
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.types import PyTree
 
-COSTS = ("params", "flops", "latency_ms")
 _MIN_RUNS, _MIN_SECONDS = 11, 0.2
+Infer = Callable[[PyTree, jax.Array], jax.Array]
+"""From variables and images to logits; not compiled."""
 
 
-class NetworkCosts:
-    """Costs that follow from the architecture alone; each network is looked at once."""
+class Architecture:
+    """What a cost that is known before training looks at; nothing is compiled or run."""
 
-    def __init__(
-        self,
-        space: Space,
-        config: NetworkConfig,
-        num_classes: int,
-        image_shape: tuple[int, int, int],
-        names: Sequence[str] = ("params", "flops"),
-    ) -> None:
-        """Takes what fixes the size of a network.
+    def __init__(self, programs: Programs, plan: Any) -> None:
+        """Takes the plan of a network, and what fixes its size."""
+        self._programs, self.plan = programs, plan
+        self.image_shape = programs.image_shape
 
-        Args:
-          space: of the genotypes.
-          config: of the networks.
-          num_classes: of the classifier.
-          image_shape: (height, width, channels).
-          names: of `COSTS`; those that have to be measured are left out.
-        """
-        # FLOPs are those of the plain form, whatever form computes the same values.
-        plain = dataclasses.replace(config, depthwise="lax", scan_cells=False, remat=False)
-        self._space, self._config, self._num_classes = space, plain, num_classes
-        # Shapes of a network that shares a program follow from those of the program.
-        self._programs = Programs(plain, num_classes, image_shape, share=True)
-        self._image_shape, self._names = image_shape, tuple(names)
-        self._known: dict[str, dict[str, float]] = {}
+    @cached_property
+    def num_params(self) -> int:
+        """Trainable parameters."""
+        return self._programs.of(self.plan).num_params
 
-    def __call__(self, genotype: Genotype) -> Mapping[str, float]:
-        """Returns the costs of an architecture by name; nothing is compiled or run."""
-        key = self._space.key(genotype)
-        if key not in self._known:
-            self._known[key] = self._look_at(genotype)
-        return self._known[key]
+    @cached_property
+    def network(self) -> Network:
+        """The module in its plain form."""
+        return self._programs.own(self.plan)
 
-    def _look_at(self, genotype: Genotype) -> dict[str, float]:
-        found = {}
-        if "params" in self._names:
-            found["params"] = float(self._programs.of(self._space.plan(genotype)).num_params)
-        if "flops" in self._names:
-            network = compile_network(self._space, genotype, self._config, self._num_classes)
-            variables = variable_shapes(network, self._image_shape)
-            found["flops"] = count_flops(network, variables, self._image_shape)
-        return found
+    @cached_property
+    def shapes(self) -> Mapping[str, Any]:
+        """Shapes of `params` and `batch_stats`."""
+        return variable_shapes(self.network, self.image_shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """A number, finite and not negative, that a network costs; less is better.
+
+    Attributes:
+      name: as flags and records name it.
+      unit: behind its values, or "".
+      label: in words, for people.
+      known: tells it of an `Architecture` before training; None where it has to be measured.
+      measure: measures it, from `(infer, variables, images [1, H, W, C])`; see `Infer`.
+    """
+
+    name: str
+    unit: str
+    label: str
+    known: Callable[[Architecture], float] | None = None
+    measure: Callable[[Infer, PyTree, np.ndarray], float] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.known is None) == (self.measure is None):
+            raise ValueError(f"A cost is either known or measured. Got {self}.")
 
 
 def count_flops(
@@ -88,18 +93,11 @@ def count_flops(
     return float(dict(analysis or {}).get("flops", 0.0))
 
 
-def measure_latency(
-    infer: Callable[[PyTree, jax.Array], jax.Array], variables: PyTree, images: np.ndarray
-) -> float:
+def measure_latency(infer: Infer, variables: PyTree, images: np.ndarray) -> float:
     """Returns milliseconds of one call on the first device: the median of at least 11 calls.
 
     Compilation and the way of the variables to the device are not counted, that of the answer
     is not either.
-
-    Args:
-      infer: from variables and images to logits.
-      variables: of the network.
-      images: `[B, height, width, channels]`.
     """
     arguments = jax.device_put((variables, images), jax.local_devices()[0])
     compiled = jax.jit(infer).lower(*arguments).compile()
@@ -110,3 +108,80 @@ def measure_latency(
         jax.block_until_ready(compiled(*arguments))
         times.append(time.perf_counter() - start)
     return 1e3 * statistics.median(times)
+
+
+PARAMS = Cost("params", "", "trainable parameters", known=lambda its: its.num_params)
+COSTS: Mapping[str, Cost] = MappingProxyType(
+    {
+        cost.name: cost
+        for cost in (
+            PARAMS,
+            Cost(
+                *("flops", "FLOPs", "operations for one image"),
+                known=lambda its: count_flops(its.network, its.shapes, its.image_shape),
+            ),
+            Cost("latency_ms", "ms", "latency of one image", measure=measure_latency),
+        )
+    }
+)
+"""Costs by name; `params` is recorded of every network."""
+
+
+def find_cost(name: str) -> Cost:
+    """Returns a cost by name, or a user's own by `module:NAME`.
+
+    Raises:
+      FlagError: there is no such cost, or it is no `Cost` of a name of its own.
+    """
+    return _FINDER.find(name)
+
+
+class NetworkCosts:
+    """Costs that follow from the architecture alone; each network is looked at once."""
+
+    def __init__(
+        self,
+        space: Space,
+        config: NetworkConfig,
+        num_classes: int,
+        image_shape: tuple[int, int, int],
+        names: Sequence[str] = ("params", "flops"),
+    ) -> None:
+        """Takes what fixes the size of a network.
+
+        Args:
+          space: of the genotypes.
+          config: of the networks.
+          num_classes: of the classifier.
+          image_shape: (height, width, channels).
+          names: for `find_cost`; costs that have to be measured are left out.
+        """
+        # FLOPs are those of the plain form, whatever form computes the same values.
+        plain = dataclasses.replace(config, depthwise="lax", scan_cells=False, remat=False)
+        self._space = space
+        # Shapes of a network that shares a program follow from those of the program.
+        self._programs = Programs(plain, num_classes, image_shape, share=True)
+        self._costs = {cost.name: cost.known for cost in map(find_cost, names)}
+        self._found: dict[str, dict[str, float]] = {}
+
+    def __call__(self, genotype: Genotype) -> Mapping[str, float]:
+        """Returns the costs of an architecture by name; nothing is compiled or run."""
+        key = self._space.key(genotype)
+        if key not in self._found:
+            its = Architecture(self._programs, self._space.plan(genotype))
+            known = self._costs.items()
+            self._found[key] = {name: float(tell(its)) for name, tell in known if tell}
+        return self._found[key]
+
+
+def _is_own(value: Any) -> bool:
+    return isinstance(value, Cost) and COSTS.get(value.name, value) == value
+
+
+_FINDER = Registry(
+    "cost",
+    "--costs",
+    COSTS,
+    "be a xfernas_jax.nn.costs.Cost with a name that none of ours has",
+    _is_own,
+)

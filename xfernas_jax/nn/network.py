@@ -12,6 +12,7 @@ from xfernas_jax.nn.cell import AuxiliaryHead, DropPath, ResidualReduction, buil
 from xfernas_jax.nn.depthwise import DepthwiseForm
 from xfernas_jax.nn.ops import ConvBn, OpContext, batch_norm
 from xfernas_jax.nn.stack import equal_cells, run_equal_cells
+from xfernas_jax.options import option
 from xfernas_jax.space.graph import CellGraph, NetworkPlan
 
 
@@ -44,10 +45,10 @@ class NetworkConfig:
     dropout_keep: float = 1.0
     auxiliary_weight: float = 0.0
     dtype: str = "float32"
-    depthwise: DepthwiseForm = "auto"
+    depthwise: DepthwiseForm = option("auto", neutral=True)
     bn_momentum: float = 0.9
-    remat: bool = False
-    scan_cells: bool = False
+    remat: bool = option(False, neutral=True)
+    scan_cells: bool = option(False, neutral=True)
 
     def __post_init__(self) -> None:
         for field in ("filters", "num_cells", "num_stages", "stem_multiplier"):

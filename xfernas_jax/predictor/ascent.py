@@ -1,178 +1,185 @@
-"""What is done with a fitted ensemble: predict, ascend in the latent, decode.
+"""Gradient ascent in the latent of an ensemble, decoded after every step.
 
-The ensemble is one network with a block latent: each member has its own z, scores and the
-decoders' log-probabilities are averaged over the members.
+The decoders' log-probabilities are averaged over the members.
 """
 
 import functools
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from xfernas_jax.predictor.encoder import ENCODERS
-from xfernas_jax.predictor.fit import TARGET
+from xfernas_jax.predictor.config import PredictorConfig
+from xfernas_jax.predictor.ensemble import encode, latent_features, latent_scores
+from xfernas_jax.predictor.kernels import Scales, kernel_matrices
 from xfernas_jax.predictor.network import JointNetwork, Params
+from xfernas_jax.predictor.padding import capacity
 
 
-@functools.partial(jax.jit, static_argnames="network")
-def predict_scores(
-    network: JointNetwork, params: Params, is_source: Array, use_embedding: Array, tokens: Array
-) -> Array:
-    """Returns the target's score `[E, B]` by each member for tokens `[B, L]`.
+class Trajectories(NamedTuple):
+    """Where ascents start and how they go; only the shapes are compiled for.
 
-    `use_embedding` is 1.0, or 0.0 for u alone.
+    Attributes:
+      starts: `[C, L]` tokens.
+      rates: `[R]` step sizes relative to the latent's rms; each start uses each of them.
+      temperature: of the Gumbel noise in decoding.
+      key: of that noise, consumed.
     """
-    return _scores(network, params, is_source, use_embedding, _encode(network, params, tokens))
+
+    starts: np.ndarray
+    rates: np.ndarray
+    temperature: np.float32
+    key: Array
 
 
-@functools.partial(jax.jit, static_argnames="network")
-def task_features(
-    network: JointNetwork, params: Params, is_source: Array, tokens: Array
-) -> tuple[Array, Array, Array]:
-    """Returns scores for every task `[B, T]`, z `[B, E D]` and hidden layers `[B, E H]`."""
-    return latent_features(network, params, is_source, _encode(network, params, tokens))
+class LinearScores(NamedTuple):
+    """O functions of the latent: task scores and kernels to N architectures, weighted.
+
+    Attributes:
+      on_scores: `[O, T]`.
+      on_kernels: `[O, K, N]`, 0 at padding.
+      blocks: z and hidden layers `[N, P]` of these architectures.
+      center: mean of both, `[P]`.
+      square: `[2]`, see `Scales`.
+    """
+
+    on_scores: np.ndarray
+    on_kernels: np.ndarray
+    blocks: tuple[np.ndarray, ...]
+    center: tuple[np.ndarray, ...]
+    square: np.ndarray
 
 
-@functools.partial(jax.jit, static_argnames="network")
-def predict_costs(network: JointNetwork, params: Params, tokens: Array) -> Array:
-    """Returns standardised log costs `[B, C]` of tokens `[B, L]`, mean over the members."""
+def plan(rng: np.random.Generator, starts: np.ndarray, config: PredictorConfig) -> Trajectories:
+    """Returns trajectories from `starts`, `[C, L]`.
 
-    def member(p: Params, x: Array) -> Any:
-        return cast(Any, network.apply)({"params": p}, x, method="costs")
+    The starts are repeated until they fill a fixed number of rows, so that any number of them uses
+    one program; the repeats are decoded with noise of their own.
 
-    return jnp.mean(jax.vmap(member)(params, _encode(network, params, tokens)), axis=0)
-
-
-def latent_features(
-    network: JointNetwork, params: Params, is_source: Array, latent: Array
-) -> tuple[Array, Array, Array]:
-    """Returns `task_features` of latents `[E, B, S, D]`."""
-
-    def member(p: Params, x: Array) -> Any:
-        return cast(Any, network.apply)({"params": p}, x, is_source, method="all_scores")
-
-    scores, z, hidden = jax.vmap(member)(params, latent)  # [E, B, ...]
-    flat = [jnp.moveaxis(x, 0, 1).reshape(x.shape[1], -1) for x in (z, hidden)]
-    return jnp.mean(scores, axis=0), flat[0], flat[1]
+    Args:
+      rng: consumed.
+      starts: C at least 1.
+      config: resolved.
+    """
+    size = capacity(len(starts), 2 * config.num_starts)
+    return Trajectories(
+        np.resize(starts, (size, starts.shape[1])).astype(np.int32),
+        np.asarray(config.ascent_rates, np.float32),
+        np.float32(config.decode_temperature),
+        jax.random.key(int(rng.integers(2**31))),
+    )
 
 
-@functools.partial(jax.jit, static_argnames="network")
-def reconstruct_tokens(network: JointNetwork, params: Params, tokens: Array) -> Array:
-    """Encodes tokens `[B, L]` and decodes them without noise."""
-    return _decode(network, params, _encode(network, params, tokens), None)
-
-
-@functools.partial(jax.jit, static_argnames="network")
-def ascend_and_decode(
+@functools.partial(jax.jit, static_argnames=("network", "num_steps"))
+def ascend_target(
     network: JointNetwork,
+    num_steps: int,
     params: Params,
     is_source: Array,
     use_embedding: Array,
-    starts: Array,
-    key: Array,
+    trajectories: Trajectories,
 ) -> Array:
-    """Moves the latents of `starts` up the mean score and decodes after every step.
-
-    A step has the length rate times the latent's rms, over all members together, and is
-    followed by the encoder's own normalisation.
+    """Ascends the members' mean score of the target.
 
     Args:
-      network: its config gives rates R, number of steps and temperature.
+      network: of all members.
+      num_steps: every one is decoded.
       params: `[E, ...]`.
       is_source: `[T]`.
       use_embedding: 1.0, or 0.0 to ascend u alone.
-      starts: `[C, L]`.
-      key: consumed.
+      trajectories: from C starts at R rates.
 
     Returns:
-      `[steps * R * C, L]` tokens, each allowed at its position.
+      `[steps R C, L]` tokens, each allowed at its position.
     """
 
     def objective(latent: Array) -> Array:
-        scores = _scores(network, params, is_source, use_embedding, latent)
+        scores = latent_scores(network, params, is_source, use_embedding, latent)
         return jnp.sum(jnp.mean(scores, axis=0))
 
-    return ascend_function(network, params, objective, starts, 1, key)
+    return _ascend(network, num_steps, params, objective, 1, trajectories)
 
 
-def ascend_function(
+@functools.partial(jax.jit, static_argnames=("network", "num_steps"))
+def ascend_linear(
     network: JointNetwork,
+    num_steps: int,
     params: Params,
-    objective: Callable[[Array], Array],
-    starts: Array,
-    num_objectives: int,
-    key: Array,
+    is_source: Array,
+    functions: LinearScores,
+    trajectories: Trajectories,
 ) -> Array:
-    """Moves latents up any differentiable function of them and decodes after every step.
-
-    Args:
-      network: its config gives rates R, number of steps and temperature.
-      params: `[E, ...]`.
-      objective: the sum over trajectories, given latents `[E, O R C, S, D]`.
-      starts: `[O C, L]`: the C starts of each of O objectives.
-      num_objectives: O.
-      key: consumed.
+    """Ascends each of O functions from all starts; see `ascend_target`.
 
     Returns:
-      `[steps * O * R * C, L]` tokens.
+      `[steps O R C, L]` tokens.
     """
-    c = network.config
-    num_rates = len(c.ascent_rates)
-    latent = _encode(network, params, starts)  # [E, O C, S, D]
+    num_objectives = functions.on_scores.shape[0]
+
+    def objective(latent: Array) -> Array:
+        """Sums each trajectory's own function; latents are `[E, O R C, S, D]`, O slowest."""
+        scores, z, hidden = latent_features(network, params, is_source, latent)
+        scales = Scales(functions.center, functions.square)
+        kernels = kernel_matrices((z, hidden), functions.blocks, scales, jnp)
+        per = z.shape[0] // num_objectives
+        scores = scores.reshape(num_objectives, per, -1)
+        kernels = kernels.reshape(len(kernels), num_objectives, per, -1)
+        return jnp.sum(scores * functions.on_scores[:, None]) + jnp.sum(
+            kernels * jnp.moveaxis(functions.on_kernels, 0, 1)[:, :, None]
+        )
+
+    return _ascend(network, num_steps, params, objective, num_objectives, trajectories)
+
+
+def _ascend(
+    network: JointNetwork,
+    num_steps: int,
+    params: Params,
+    objective: Callable[[Array], Array],
+    num_objectives: int,
+    trajectories: Trajectories,
+) -> Array:
+    """Moves latents up a sum over trajectories, a function of latents `[E, O R C, S, D]`.
+
+    A step has the length rate times the latent's rms, over all members together, and is followed by
+    the encoder's own normalisation.
+    """
+    num_rates = len(trajectories.rates)
+    starts = jnp.tile(trajectories.starts, (num_objectives, 1))
+    latent = encode(network, params, starts)  # [E, O C, S, D]
     shape = latent.shape
     latent = latent.reshape(shape[0], num_objectives, 1, -1, *shape[2:])
     latent = jnp.broadcast_to(latent, (*latent.shape[:2], num_rates, *latent.shape[3:]))
     rates = jnp.broadcast_to(
-        jnp.asarray(c.ascent_rates)[None, :, None], (num_objectives, num_rates, latent.shape[3])
+        jnp.asarray(trajectories.rates)[None, :, None], (num_objectives, *latent.shape[2:4])
     ).reshape(1, -1, 1, 1)
     latent = latent.reshape(shape[0], -1, *shape[2:])
 
     def step(z: Array, _: None) -> tuple[Array, Array]:
         gradient = jax.grad(objective)(z)
         length = _rms(z) / jnp.maximum(_rms(gradient), 1e-12)
-        z = _normalize(network, z + rates * length * gradient)
+        z = network.normalize(z + rates * length * gradient)
         return z, z
 
-    _, path = jax.lax.scan(step, latent, None, length=c.ascent_steps)  # [steps, E, O R C, S, D]
+    _, path = jax.lax.scan(step, latent, None, length=num_steps)  # [steps, E, O R C, S, D]
     path = jnp.moveaxis(path, 0, 1)
     path = path.reshape(path.shape[0], -1, *path.shape[3:])
-    return _decode(network, params, path, key)
-
-
-def _encode(network: JointNetwork, params: Params, tokens: Array) -> Array:
-    return jax.vmap(lambda p: cast(Any, network.apply)({"params": p}, tokens, method="encode"))(
-        params
-    )
-
-
-def _normalize(network: JointNetwork, latent: Array) -> Array:
-    return ENCODERS[network.config.encoder].normalize(latent)
+    return decode(network, params, path, trajectories.temperature, trajectories.key)
 
 
 def _rms(x: Array) -> Array:
     return jnp.sqrt(jnp.mean(jnp.square(x), axis=(0, 2, 3), keepdims=True))
 
 
-def _scores(
-    network: JointNetwork, params: Params, is_source: Array, use_embedding: Array, latent: Array
+def decode(
+    network: JointNetwork, params: Params, latent: Array, temperature: Any, key: Array
 ) -> Array:
-    def score(p: Params, z: Array) -> Array:
-        e = cast(Any, network.apply)({"params": p}, is_source, method="embeddings")[TARGET]
-        e = jnp.broadcast_to(e * use_embedding, (z.shape[0], *e.shape))
-        u, r = cast(Any, network.apply)({"params": p}, z, e, method="score")
-        return u + r
-
-    return jax.vmap(score)(params, latent)
-
-
-def _decode(network: JointNetwork, params: Params, latent: Array, key: Array | None) -> Array:
-    """Decodes `[E, B, S, D]` to `[B, L]`, position by position; with `key` it samples."""
+    """Decodes `[E, B, S, D]` to tokens `[B, L]`, position by position; 0 adds no noise."""
     length = len(network.mask)
     num_rows, vocabulary = latent.shape[1], len(network.mask[0])
-    temperature = network.config.decode_temperature or 0.0
 
     def call(method: str, *args: Array) -> Any:
         return jax.vmap(lambda p, *a: cast(Any, network.apply)({"params": p}, *a, method=method))(
@@ -189,10 +196,8 @@ def _decode(network: JointNetwork, params: Params, latent: Array, key: Array | N
 
         state, logits = jax.vmap(member)(params, state, latent)
         log_probs = jnp.mean(jax.nn.log_softmax(logits, axis=-1), axis=0)  # [B, V]
-        if key is not None:
-            noise = jax.random.gumbel(jax.random.fold_in(key, position), (num_rows, vocabulary))
-            log_probs = log_probs + temperature * noise
-        token = jnp.argmax(log_probs, axis=-1).astype(jnp.int32)
+        noise = jax.random.gumbel(jax.random.fold_in(key, position), (num_rows, vocabulary))
+        token = jnp.argmax(log_probs + temperature * noise, axis=-1).astype(jnp.int32)
         return (state, token), token
 
     start = (call("start_decoding", latent), jnp.zeros(num_rows, jnp.int32))

@@ -73,10 +73,6 @@ class Posterior(Protocol):
         """Predicts the target's standardised score `[N]` of tokens `[N, L]`."""
         ...
 
-    def spread(self, tokens: np.ndarray) -> np.ndarray:
-        """Returns the standard deviation `[N]` of that prediction; costs more than the mean."""
-        ...
-
     def sample(self, rng: np.random.Generator, count: int, tokens: np.ndarray) -> np.ndarray:
         """Draws plausible score functions and evaluates each (for Thompson sampling).
 

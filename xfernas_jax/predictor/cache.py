@@ -2,13 +2,17 @@
 
 import collections
 import contextlib
+import functools
 import hashlib
 import io
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import flax
+import jax
 import numpy as np
+import optax
 
 from xfernas_jax.files import write_atomically
 
@@ -23,6 +27,19 @@ def content_digest(*parts: bytes) -> str:
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.hexdigest()
+
+
+@functools.cache
+def code_digest() -> str:
+    """Returns a digest of this package's code and the libraries below it, read once.
+
+    All modules count, so that none that decides a fit can be forgotten: an old fit is never taken
+    for one of changed code, at the price of some that are computed again without need.
+    """
+    files = sorted(pathlib.Path(__file__).parent.glob("*.py"))
+    libraries = (jax.__version__, flax.__version__, optax.__version__, np.__version__)
+    parts = [part for file in files for part in (file.name.encode(), file.read_bytes())]
+    return content_digest(*(version.encode() for version in libraries), *parts)
 
 
 def load(digest: str, folder: str | None, template: Mapping[str, Any]) -> dict[str, Any] | None:

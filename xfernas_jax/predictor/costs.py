@@ -5,7 +5,7 @@ the network learned from the sources. Settings of the noise, the slope and the p
 by their evidence. Costs are far less noisy than scores and mostly sums over operations, so a few
 observations fix them.
 
-Source: our own; the textbook formulas of Gaussian-process regression (Rasmussen & Williams 2006).
+Source: our own.
 """
 
 import dataclasses
@@ -13,9 +13,9 @@ import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.linalg import cho_solve
 
 from xfernas_jax.predictor.base import TaskHistory
+from xfernas_jax.predictor.gp import GaussianProcess, Settings
 from xfernas_jax.predictor.kernels import KERNELS_OF_A_BLOCK, Scales, kernel_matrices
 
 _SLOPES = (0.0, 1.0)  # prior mean of the slope; its deviation is half of that
@@ -70,14 +70,11 @@ def _place(columns: Sequence[np.ndarray]) -> tuple[float, float] | None:
     return float(np.mean([column.mean() for column in known])), spread if spread > 1e-6 else 1.0
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Term:
-    """One setting after the observations: mean(x) = slope c(x) + cov(x, observed) alpha."""
-
-    weight: float
-    slope: float
-    residual: float
-    alpha: np.ndarray
+def _settings(slopes: Sequence[float]) -> Settings:
+    """Returns the grid of settings; the parts are an offset, c and the kernel."""
+    slope, residual, noise = np.array(list(itertools.product(slopes, _RESIDUALS, _NOISES))).T
+    gains = [np.full(len(slope), _VAR_OFFSET), np.square(0.5 * slope), np.square(residual)]
+    return Settings(np.stack(gains, axis=1), np.square(noise), slope)
 
 
 class CostPredictor:
@@ -144,48 +141,27 @@ class CostModel:
             rows = rows[np.linspace(0, len(rows) - 1, _MAX_OBSERVED).round().astype(int)]
         self._observed = observed[rows]
         mean, spread = self._place or (0.0, 1.0)
-        self._terms = self._fit((values[rows] - mean) / spread, knows_sources)
-
-    def _fit(self, y: np.ndarray, knows_sources: bool) -> list[_Term]:
-        kernel = self._kernel(self._observed)
-        output = self._observed.outputs[:, self._column]
-        slopes = _SLOPES if knows_sources else (0.0,)
-        terms, evidence = [], []
-        for slope, residual, noise in itertools.product(slopes, _RESIDUALS, _NOISES):
-            cov = self._covariance(output, output, kernel, slope, residual)
-            cov[np.diag_indices(len(y))] += noise**2
-            factor = np.linalg.cholesky(cov)
-            error = y - slope * output
-            alpha = cho_solve((factor, True), error)
-            evidence.append(-0.5 * error @ alpha - np.log(np.diag(factor)).sum())
-            terms.append((slope, residual, alpha))
-        weights = np.exp(np.array(evidence) - max(evidence))
-        weights /= weights.sum()
-        return [_Term(float(w), *term) for w, term in zip(weights, terms, strict=True)]
+        process = GaussianProcess(
+            _settings(_SLOPES if knows_sources else (0.0,)),
+            self._parts(self._observed),
+            self._observed.outputs[:, column],
+            (values[rows] - mean) / spread,
+        )
+        weights = process.weights(np.ones(len(process.squares)))
+        self._slope, self._coefficients = process.coefficients(weights)
 
     def predict(self, features: CostFeatures) -> np.ndarray:
         """Returns costs `[M]`, the median in the cost's own unit; NaN where nothing is known."""
         if self._place is None:
             return np.full(len(features.outputs), np.nan)
-        kernel = self._kernel(features)
-        output = features.outputs[:, self._column]
-        seen = self._observed.outputs[:, self._column]
-        total = np.zeros(len(output))
-        for term in self._terms:
-            cov = self._covariance(output, seen, kernel, term.slope, term.residual)
-            total += term.weight * (term.slope * output + cov @ term.alpha)
+        learned = np.einsum("pmn,pn->m", self._parts(features), self._coefficients)
         mean, spread = self._place
-        return np.exp(mean + spread * total)
+        return np.exp(mean + spread * (self._slope * features.outputs[:, self._column] + learned))
 
-    def _kernel(self, features: CostFeatures) -> np.ndarray:
-        """Returns `[M, N]` to the observed architectures: linear and smooth, over all blocks."""
+    def _parts(self, features: CostFeatures) -> np.ndarray:
+        """Returns `[3, M, N]` to the observed: 1, c c', and the kernel over all blocks."""
         both = kernel_matrices(features.blocks, self._observed.blocks, self._scales)
         both = both.reshape(len(features.blocks), KERNELS_OF_A_BLOCK, *both.shape[1:])
-        return both[:, [_LINEAR, _SMOOTH]].mean((0, 1))
-
-    @staticmethod
-    def _covariance(
-        first: np.ndarray, second: np.ndarray, kernel: np.ndarray, slope: float, residual: float
-    ) -> np.ndarray:
-        linear = np.square(0.5 * slope) * np.outer(first, second)
-        return _VAR_OFFSET + linear + np.square(residual) * kernel
+        kernel = both[:, [_LINEAR, _SMOOTH]].mean((0, 1))
+        first, second = (x.outputs[:, self._column] for x in (features, self._observed))
+        return np.stack([np.ones_like(kernel), np.outer(first, second), kernel])

@@ -10,9 +10,6 @@ import numpy as np
 from xfernas_jax.errors import HistoryError
 from xfernas_jax.predictor.base import TaskHistory
 
-NUM_REFERENCE = 512
-"""Random architectures on which tasks are compared."""
-
 
 @dataclasses.dataclass(frozen=True)
 class TaskRelations:

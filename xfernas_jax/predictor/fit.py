@@ -10,37 +10,55 @@ import numpy as np
 import optax
 from jax import Array
 
-from xfernas_jax.predictor.losses import squared_error, weighted_mean
+from xfernas_jax.predictor.config import PredictorConfig
+from xfernas_jax.predictor.fit_data import FitData
 from xfernas_jax.predictor.network import JointNetwork, Params
 
-TARGET = 0  # row of the target in every array over tasks
 
-
-class FitData(NamedTuple):
-    """Labelled rows of all tasks, padded; no result depends on the padding.
+class FitSettings(NamedTuple):
+    """What is no shape of a fit: other values of these use the same program.
 
     Attributes:
-      tokens: `[N, L]` int32.
-      scores: `[N]` standardised by task.
-      first_row: `[T]` where each task's rows begin.
-      num_rows: `[T]` how many it has; 0 marks padding.
-      cumulative_share: `[T]` cumulative shares of the tasks in a labelled batch; all 0 where
-        there are no labels.
-      is_source: `[T]` 1.0 for sources.
-      unlabelled: `[U, L]` random architectures.
-      costs: `[N, C]` log costs, standardised by task; 0 where unknown.
-      knows_cost: `[N, C]` 1.0 where known.
+      num_steps: of the optimizer.
+      learning_rate: the peak.
+      weight_decay: decoupled, on all parameters.
+      score_weight: of the squared error.
+      reconstruction_weight: of the negative log-likelihood of the tokens.
+      residual_penalty: of the mean squared residual and task embedding.
+      embedding_dropout: share of the batch in which e is 0.
+      latent_noise: standard deviation of the noise on the latent, relative to its own rms.
     """
 
-    tokens: np.ndarray
-    scores: np.ndarray
-    first_row: np.ndarray
-    num_rows: np.ndarray
-    cumulative_share: np.ndarray
-    is_source: np.ndarray
-    unlabelled: np.ndarray
-    costs: np.ndarray
-    knows_cost: np.ndarray
+    num_steps: np.int32
+    learning_rate: np.float32
+    weight_decay: np.float32
+    score_weight: np.float32
+    reconstruction_weight: np.float32
+    residual_penalty: np.float32
+    embedding_dropout: np.float32
+    latent_noise: np.float32
+
+    @classmethod
+    def of(cls, config: PredictorConfig, with_target: bool) -> "FitSettings":
+        """Returns those of a fit on the sources, or of a round; `config` is resolved."""
+        c = config
+        assert c.source_steps is not None
+        assert c.latent_noise is not None
+        steps, rate = (
+            (c.target_steps, c.target_learning_rate)
+            if with_target
+            else (c.source_steps, c.source_learning_rate)
+        )
+        weights = (
+            rate,
+            c.weight_decay,
+            c.score_weight,
+            1.0 - c.score_weight,
+            c.residual_penalty,
+            c.embedding_dropout,
+            c.latent_noise,
+        )
+        return cls(np.int32(steps), *(np.float32(weight) for weight in weights))
 
 
 class _Batch(NamedTuple):
@@ -53,30 +71,31 @@ class _Batch(NamedTuple):
     noise: Array  # uniform in [0, 1), as many as the latents have entries
 
 
-@functools.partial(jax.jit, static_argnames="network")
+@functools.partial(jax.jit, static_argnames=("network", "batch_sizes"))
 def fit_ensemble(
     network: JointNetwork,
+    batch_sizes: tuple[int, int],
+    settings: FitSettings,
     params: Params,
     data: FitData,
-    num_steps: Array,
-    learning_rate: Array,
     key: Array,
 ) -> Params:
-    """Trains every member for `num_steps` steps of AdamW (warm-up, then cosine to 0).
+    """Trains every member with AdamW (warm-up, then cosine to 0).
 
-    Steps and rate are traced, so the fit on the sources and all rounds share one program.
+    Only shapes are compiled for, so the fit on the sources and all rounds share one program.
 
     Args:
-      network: its config names batch sizes and weights of the loss.
+      network: of all members.
+      batch_sizes: labelled and unlabelled rows of a step.
+      settings: see there.
       params: `[E, ...]` initial values.
       data: rows of all tasks.
-      num_steps: scalar int.
-      learning_rate: scalar, the peak.
       key: consumed.
     """
+    num_steps = settings.num_steps
     optimizer = optax.chain(
         optax.scale_by_adam(),
-        optax.add_decayed_weights(network.config.weight_decay),
+        optax.add_decayed_weights(cast(float, settings.weight_decay)),
     )
 
     def train(member_params: Params, member_key: Array) -> Params:
@@ -85,25 +104,33 @@ def fit_ensemble(
 
         def step(i: Array, carry: tuple[Array, Any]) -> tuple[Array, Any]:
             values, state = carry
-            batch = _draw_batch(network, data, jax.random.fold_in(member_key, i))
-            grads = jax.grad(_loss, argnums=1)(network, unravel(values), data, batch)
+            batch_key = jax.random.fold_in(member_key, i)
+            batch = _draw_batch(network, batch_sizes, settings, data, batch_key)
+            grads = jax.grad(_loss, argnums=1)(network, unravel(values), settings, data, batch)
             grads, _ = jax.flatten_util.ravel_pytree(grads)
             updates, state = optimizer.update(grads, state, values)
-            rate = learning_rate * jnp.minimum(1.0, (i + 1) / (0.1 * num_steps))
+            rate = settings.learning_rate * jnp.minimum(1.0, (i + 1) / (0.1 * num_steps))
             rate = rate * 0.5 * (1.0 + jnp.cos(jnp.pi * i / num_steps))
             return values - rate * cast(Any, updates), state
 
         return unravel(jax.lax.fori_loop(0, num_steps, step, (start, optimizer.init(start)))[0])
 
-    return jax.vmap(train)(params, jax.random.split(key, network.config.num_members))
+    num_members = len(jax.tree.leaves(params)[0])
+    return jax.vmap(train)(params, jax.random.split(key, num_members))
 
 
-def _draw_batch(network: JointNetwork, data: FitData, key: Array) -> _Batch:
+def _draw_batch(
+    network: JointNetwork,
+    batch_sizes: tuple[int, int],
+    settings: FitSettings,
+    data: FitData,
+    key: Array,
+) -> _Batch:
     """Draws tasks by their shares and rows within a task uniformly, with replacement.
 
     All random numbers of a step come from one call, which compiles and runs much faster.
     """
-    size, unlabelled_size = network.config.batch_size, network.config.unlabelled_size
+    size, unlabelled_size = batch_sizes
     ends = np.cumsum([size, size, size, unlabelled_size])
     num_noise = (size + unlabelled_size) * network.latent_entries
     uniform = jax.random.uniform(key, (ends[-1] + num_noise,))
@@ -115,7 +142,7 @@ def _draw_batch(network: JointNetwork, data: FitData, key: Array) -> _Batch:
     rows = jnp.asarray(data.first_row)[task_ids] + offset
     others = (which_other * len(data.unlabelled)).astype(jnp.int32)
     tokens = [jnp.asarray(data.tokens)[rows], jnp.asarray(data.unlabelled)[others]]
-    keep_embedding = (keep >= network.config.embedding_dropout).astype(jnp.float32)
+    keep_embedding = (keep >= settings.embedding_dropout).astype(jnp.float32)
     scores = jnp.asarray(data.scores)[rows]
     costs, knows_cost = jnp.asarray(data.costs)[rows], jnp.asarray(data.knows_cost)[rows]
     return _Batch(
@@ -123,28 +150,39 @@ def _draw_batch(network: JointNetwork, data: FitData, key: Array) -> _Batch:
     )
 
 
-def _loss(network: JointNetwork, params: Params, data: FitData, batch: _Batch) -> Array:
-    c = network.config
-    size, apply = c.batch_size, cast(Any, network.apply)
+def _loss(
+    network: JointNetwork, params: Params, settings: FitSettings, data: FitData, batch: _Batch
+) -> Array:
+    size, apply = len(batch.scores), cast(Any, network.apply)
     latent = apply({"params": params}, batch.tokens, method="encode")
     rms = jnp.sqrt(jnp.mean(jnp.square(latent), axis=(1, 2), keepdims=True))
     noise = (2.0 * batch.noise - 1.0).reshape(latent.shape) * np.float32(3.0**0.5)  # variance 1
-    latent = latent + (c.latent_noise or 0.0) * jax.lax.stop_gradient(rms) * noise
+    latent = latent + settings.latent_noise * jax.lax.stop_gradient(rms) * noise
 
     embeddings = apply({"params": params}, data.is_source, method="embeddings")
     e = embeddings[batch.task_ids] * batch.keep_embedding[:, None]
     u, r = apply({"params": params}, latent[:size], e, method="score")
     has_labels = (data.cumulative_share[-1] > 0.0).astype(jnp.float32)
     labelled = jnp.full(size, has_labels)
-    score_loss = squared_error(u + r, batch.scores, labelled)
+    score_loss = _squared_error(u + r, batch.scores, labelled)
     if network.num_costs:
         costs = apply({"params": params}, latent[:size], method="costs")
         known = batch.knows_cost.ravel() * has_labels
-        score_loss += squared_error(costs.ravel(), batch.costs.ravel(), known)
+        score_loss += _squared_error(costs.ravel(), batch.costs.ravel(), known)
     penalty = jnp.mean(jnp.square(r)) + jnp.mean(jnp.square(embeddings))
 
     losses = apply({"params": params}, latent, batch.tokens, method="reconstruct")
-    weights = jnp.concatenate([labelled, jnp.ones(c.unlabelled_size)])
-    reconstruction = weighted_mean(losses, weights)
-    fit = c.score_weight * score_loss + (1.0 - c.score_weight) * reconstruction
-    return fit + c.residual_penalty * has_labels * penalty
+    weights = jnp.concatenate([labelled, jnp.ones(len(batch.tokens) - size)])
+    reconstruction = _weighted_mean(losses, weights)
+    fit = settings.score_weight * score_loss + settings.reconstruction_weight * reconstruction
+    return fit + settings.residual_penalty * has_labels * penalty
+
+
+def _weighted_mean(values: Array, weights: Array) -> Array:
+    """Returns the mean of `[B]` values, 0 where all weights are 0."""
+    return jnp.sum(values * weights) / jnp.maximum(jnp.sum(weights), 1e-9)
+
+
+def _squared_error(predicted: Array, target: Array, weights: Array) -> Array:
+    """Returns the weighted mean squared error of `[B]`, in squared standardised units."""
+    return _weighted_mean(jnp.square(predicted - target), weights)

@@ -1,20 +1,30 @@
-"""What a target may be to its sources: a fixed set of hypotheses, and their prior weights."""
+"""What a target may be to its sources: a fixed set of hypotheses, and their prior weights.
+
+y = c + s (slope u + N(0, universal²) u + m·N(0, own²) + GP(residual², kernel mixture)) + noise,
+with a wide prior on c. u is the consensus of the sources' scores m.
+
+Source: our own.
+"""
 
 import dataclasses
 
 import numpy as np
 from scipy.stats import qmc
 
+from xfernas_jax.predictor.gp import Settings
+
 NONE, OWN, POSITIVE, NEGATIVE = range(4)
 """Groups: sources tell nothing; single sources have weights of their own; u is right; reversed."""
 
 _COUNTS = (24, 12, 44, 16)  # hypotheses of each group, with sources
+_VAR_OFFSET = 25.0  # prior variance of c; the target's scores are standardised
+_JITTER = 1e-6
 _NUM_ALONE = 96  # without sources: all of group NONE
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Hypotheses:
-    """Settings of the target's model y = c + s (slope u + N(0, universal²) u + m·N(0, own²) + GP).
+    """Settings of the target's model; see the module.
 
     Attributes:
       group: `[H]` one of NONE, OWN, POSITIVE, NEGATIVE.
@@ -35,6 +45,18 @@ class Hypotheses:
     residual: np.ndarray
     noise: np.ndarray
     mixture: np.ndarray
+
+    def settings(self) -> Settings:
+        """Returns them for the process whose parts are 1, u u', m·m' and the K kernels."""
+        square = np.square(self.scale)
+        columns = [
+            np.full((len(square), 1), _VAR_OFFSET),
+            (square * np.square(self.universal))[:, None],
+            (square * np.square(self.own))[:, None],
+            (square * np.square(self.residual))[:, None] * self.mixture,
+        ]
+        noise = np.square(self.scale * self.noise) + _JITTER
+        return Settings(np.concatenate(columns, axis=1), noise, self.scale * self.slope)
 
     def prior(self, relatedness: float) -> np.ndarray:
         """Returns weights `[H]`: a group's share is divided evenly among its members.

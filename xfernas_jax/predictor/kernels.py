@@ -54,13 +54,3 @@ def kernel_matrices(
             xp.exp(-xp.sqrt(gap + 1e-6) / 0.7),
         ]
     return xp.stack(found)
-
-
-def kernel_diagonals(features: tuple[np.ndarray, ...], scales: Scales) -> np.ndarray:
-    """Returns `[3 blocks, N]`: the kernels of each architecture with itself."""
-    found = []
-    for raw, center, square in zip(features, scales.center, scales.square, strict=True):
-        x = raw - center
-        ones = np.ones(len(x))
-        found += [np.square(x).sum(1) / square, ones, np.full(len(x), np.exp(-1e-3 / 0.7))]
-    return np.stack(found)

@@ -1,6 +1,5 @@
 """The joint network: encoder, decoder and heads, with initial values drawn by NumPy."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,38 +21,35 @@ Params = Mapping[str, Any]
 class JointNetwork(nn.Module):
     """One member of the ensemble.
 
+    Its fields are shapes alone: programs are compiled for a network, so what is no shape (rates,
+    weights, steps, seeds) must not be one.
+
     Attributes:
       mask: `[L][V]`, which tokens may stand at each position.
-      config: resolved (no None in it).
+      encoder_name: in `ENCODERS`; the decoder follows from it.
+      latent_size: D.
+      hidden_size: width of encoder, heads and decoder.
+      task_embedding_size: length of e.
       num_tasks: rows of the task embedding; row 0 is the target, the rest sources (or padding).
       num_costs: C, costs that are predicted beside the score.
     """
 
     mask: Mask
-    config: PredictorConfig
+    encoder_name: str
+    latent_size: int
+    hidden_size: int
+    task_embedding_size: int
     num_tasks: int
     num_costs: int = 0
 
-    @property
-    def latent_entries(self) -> int:
-        """Returns S * D."""
-        shape = jax.eval_shape(
-            lambda: ENCODERS[self.config.encoder](
-                self.mask, self.config.latent_size or 0, self.config.hidden_size or 0
-            ).init_with_output(jax.random.key(0), jnp.ones((1, len(self.mask)), jnp.int32))[0]
-        ).shape
-        return shape[1] * shape[2]
-
     def setup(self) -> None:
-        c = self.config
-        assert c.latent_size is not None and c.hidden_size is not None  # noqa: PT018
-        self.encoder = ENCODERS[c.encoder](self.mask, c.latent_size, c.hidden_size)
-        self.decoder = DECODERS[c.encoder](self.mask, c.hidden_size)
-        self.heads = ScoreHeads(c.hidden_size, c.task_embedding_size, self.num_costs)
+        self.encoder = ENCODERS[self.encoder_name](self.mask, self.latent_size, self.hidden_size)
+        self.decoder = DECODERS[self.encoder_name](self.mask, self.hidden_size)
+        self.heads = ScoreHeads(self.hidden_size, self.task_embedding_size, self.num_costs)
         self.task_embedding = self.param(
             "task_embedding",
             nn.initializers.normal(0.1),
-            (self.num_tasks, c.task_embedding_size),
+            (self.num_tasks, self.task_embedding_size),
         )
 
     def __call__(self, tokens: Array, task_ids: Array, is_source: Array) -> Array:
@@ -62,6 +58,20 @@ class JointNetwork(nn.Module):
         universal, residual = self.score(latent, self.embeddings(is_source)[task_ids])
         costs = jnp.sum(self.costs(latent), axis=-1)
         return universal + residual + costs + self.reconstruct(latent, tokens)
+
+    @property
+    def latent_entries(self) -> int:
+        """Returns S * D."""
+        encoder = ENCODERS[self.encoder_name](self.mask, self.latent_size, self.hidden_size)
+        tokens = jnp.ones((1, len(self.mask)), jnp.int32)
+        shape = jax.eval_shape(
+            lambda: encoder.init_with_output(jax.random.key(0), tokens)[0],
+        ).shape
+        return shape[1] * shape[2]
+
+    def normalize(self, latent: Array) -> Array:
+        """Puts any `[..., S, D]` back on the surface where latents lie."""
+        return ENCODERS[self.encoder_name].normalize(latent)
 
     def encode(self, tokens: Array) -> Array:
         """`[B, L]` tokens to a normalised latent `[B, S, D]`."""
@@ -111,12 +121,21 @@ def build_network(
             f"Unknown encoder {config.encoder!r} (--encoder). Known: {', '.join(ENCODERS)}."
         )
     rows = tuple(tuple(bool(x) for x in row) for row in mask)
-    # A seed is no part of the program: another one must not compile it again.
-    config = dataclasses.replace(config.resolve(len(rows)), seed=0)
-    return JointNetwork(rows, config, num_tasks, num_costs)
+    c = config.resolve(len(rows))
+    assert c.latent_size is not None
+    assert c.hidden_size is not None
+    return JointNetwork(
+        rows,
+        c.encoder,
+        c.latent_size,
+        c.hidden_size,
+        c.task_embedding_size,
+        num_tasks,
+        num_costs,
+    )
 
 
-def draw_params(network: JointNetwork, seed: int) -> Params:
+def draw_params(network: JointNetwork, num_members: int, seed: int) -> Params:
     """Draws the ensemble's initial values with NumPy: compiling `init` would cost seconds.
 
     Kernels are normal with variance 1 / fan-in, biases 0, the score's last layers a tenth of
@@ -135,7 +154,6 @@ def draw_params(network: JointNetwork, seed: int) -> Params:
             jnp.ones(network.num_tasks),
         )
     )["params"]
-    num_members = network.config.num_members
 
     def draw(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
         names = [str(entry.key) for entry in path]

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import rankdata
 
 from xfernas_jax.predictor.base import TaskHistory
+from xfernas_jax.predictor.gp import GaussianProcess, Settings
 from xfernas_jax.predictor.scaling import rank_to_normal
 
 _MAX_ROWS = 400  # of a source; more tell no more about relatedness
@@ -23,9 +23,10 @@ def relatedness(sources: Sequence[TaskHistory]) -> float:
     if len(sources) < 2:
         return 0.5
     rows = [_thin(source) for source in sources]
+    fits = [_fit(*row) for row in rows]
     found = []
     for j, (tokens, scores) in enumerate(rows):
-        others = [_predict(*rows[i], tokens) for i in range(len(rows)) if i != j]
+        others = [_kernel(tokens, rows[i][0]) @ fits[i] for i in range(len(rows)) if i != j]
         found.append(abs(_rank_correlation(np.mean(others, axis=0), scores)))
     return float(np.mean(found))
 
@@ -61,19 +62,17 @@ def _thin(source: TaskHistory) -> tuple[np.ndarray, np.ndarray]:
     return source.tokens[order], rank_to_normal(source.scores[order]).astype(np.float64)
 
 
-def _predict(tokens: np.ndarray, scores: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """Predicts by a Gaussian process on the share of equal tokens; noise by evidence."""
-    kernel = _kernel(tokens, tokens)
-    best: tuple[float, np.ndarray] | None = None
-    for noise in _NOISES:
-        factor = cho_factor(kernel + noise * np.eye(len(tokens)), lower=True)
-        weights = cho_solve(factor, scores)
-        variance = max(float(scores @ weights) / len(scores), 1e-12)
-        evidence = -0.5 * len(scores) * np.log(variance) - np.log(np.diag(factor[0])).sum()
-        if best is None or evidence > best[0]:
-            best = (evidence, weights)
-    assert best is not None
-    return _kernel(query, tokens) @ best[1]
+def _fit(tokens: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Returns coefficients `[N]` of the kernel to the rows, under the noise of most evidence.
+
+    The variance of each process is the one of most evidence too.
+    """
+    count, num_settings = len(scores), len(_NOISES)
+    settings = Settings(np.ones((num_settings, 1)), np.array(_NOISES), np.zeros(num_settings))
+    process = GaussianProcess(settings, _kernel(tokens, tokens)[None], np.zeros(count), scores)
+    variances = np.maximum(process.squares / count, 1e-12)
+    evidence = -0.5 * count * np.log(variances) - process.log_determinants
+    return process.coefficients(np.eye(num_settings)[np.argmax(evidence)])[1][0]
 
 
 def _kernel(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from xfernas_jax.history.serialize import canonical_json
-from xfernas_jax.report.study import StudyRecord
+from xfernas_jax.report.study import SearchStudy
 from xfernas_jax.report.table import Table, Value
 
 OWN = "this study"
-_Curve = Callable[[StudyRecord], list[tuple[float, float | None]]]
+_Curve = Callable[[SearchStudy], list[tuple[float, float | None]]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,17 +24,17 @@ class Group:
     """
 
     label: str
-    studies: tuple[StudyRecord, ...]
+    studies: tuple[SearchStudy, ...]
 
 
-def group_studies(own: StudyRecord, others: Sequence[StudyRecord]) -> list[Group]:
+def group_studies(own: SearchStudy, others: Sequence[SearchStudy]) -> list[Group]:
     """Groups a study and others of its task; the own group comes first, then the largest.
 
     A group has one configuration, and each seed once: a search that is run again tells nothing
     new. What has no incumbent yet is left out, and so is the own study where it would stand alone:
     it has a curve of its own.
     """
-    groups: dict[str, dict[str, StudyRecord]] = {}
+    groups: dict[str, dict[str, SearchStudy]] = {}
     for study in (own, *others):
         if study is own or any(step.value is not None for step in study.incumbent()):
             seed = canonical_json(study.spec.config.get("seed"))
@@ -51,39 +51,38 @@ def group_studies(own: StudyRecord, others: Sequence[StudyRecord]) -> list[Group
     return found
 
 
-def by_evaluations(own: StudyRecord, groups: Sequence[Group]) -> Table:
-    """Returns incumbents by the number of evaluations; values in the study's unit.
+def by_evaluations(own: SearchStudy, groups: Sequence[Group]) -> Table:
+    """Returns incumbents by the number of evaluations; values as they are shown.
 
     A group's row is the mean over its studies, the lowest and the highest of them, as far as all
     of them go.
     """
 
-    def curve(study: StudyRecord) -> list[tuple[float, float | None]]:
+    def curve(study: SearchStudy) -> list[tuple[float, float | None]]:
         last = {step.evaluations: step.value for step in study.incumbent()}
         return [(float(n), value) for n, value in sorted(last.items())]
 
     return _table("evaluations", own, groups, curve)
 
 
-def by_device_seconds(own: StudyRecord, groups: Sequence[Group]) -> Table:
+def by_device_seconds(own: SearchStudy, groups: Sequence[Group]) -> Table:
     """Returns incumbents by the device seconds that they took; see `by_evaluations`."""
 
-    def curve(study: StudyRecord) -> list[tuple[float, float | None]]:
+    def curve(study: SearchStudy) -> list[tuple[float, float | None]]:
         return [(step.device_seconds, step.value) for step in study.incumbent()]
 
     return _table("device_seconds", own, groups, curve)
 
 
-def _table(x_name: str, own: StudyRecord, groups: Sequence[Group], curve: _Curve) -> Table:
-    unit = own.unit
+def _table(x_name: str, own: SearchStudy, groups: Sequence[Group], curve: _Curve) -> Table:
     rows: list[tuple[Value, ...]] = []
     for x, value in curve(own):
         if value is not None:
-            rows.append((OWN, 1, x, *[unit.shown(value)] * 3))
+            rows.append((OWN, 1, x, *[own.shown(value)] * 3))
     for group in groups:
         curves = [curve(study) for study in group.studies]
         for x, values in _aligned(curves):
-            shown = [unit.shown(value) for value in values]
+            shown = [own.shown(value) for value in values]
             mean = float(np.mean(shown))
             rows.append((group.label, len(shown), x, mean, min(shown), max(shown)))
     return Table(("series", "studies", x_name, "mean", "lowest", "highest"), tuple(rows))
@@ -104,7 +103,7 @@ def _aligned(
     return list(zip(places.tolist(), np.transpose(columns).tolist(), strict=True))
 
 
-def _configuration(study: StudyRecord) -> str:
+def _configuration(study: SearchStudy) -> str:
     config = {name: value for name, value in study.spec.config.items() if name != "seed"}
     return canonical_json(config)
 

@@ -1,28 +1,10 @@
 """What a search cost: its own trainings, and those of the studies that it learned from."""
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 from xfernas_jax.history.record import Evaluation, StudySpec
-from xfernas_jax.report.study import StudyRecord
+from xfernas_jax.report.study import SearchStudy, SourceCost
 from xfernas_jax.report.table import Table, Value
-
-
-@dataclasses.dataclass(frozen=True)
-class SourceCost:
-    """A study that was learned from.
-
-    Attributes:
-      study: its name.
-      num_evaluations: that were learned from.
-      num_epochs: of these; None where the study is not here any more, or holds fewer.
-      seconds: wall time of these, or None.
-    """
-
-    study: str
-    num_evaluations: int
-    num_epochs: int | None
-    seconds: float | None
 
 
 def source_counts(spec: StudySpec) -> dict[str, int]:
@@ -64,14 +46,19 @@ def source_costs(
     return tuple(costs)
 
 
-def cost_table(study: StudyRecord, sources: Sequence[SourceCost]) -> Table:
+def cost_table(study: SearchStudy) -> Table:
     """Returns the cost of each part: trainings, epochs and device seconds."""
-    own = (*study.searched, *study.confirmations)
-    rows = [
-        _own("search", study.searched, study.devices),
-        _own("confirmation of the finalists", study.confirmations, study.devices),
-        _own("this study together", own, study.devices),
-    ]
+    sources, parts = (
+        study.sources,
+        [
+            ("search", study.searched),
+            ("confirmation of the finalists", study.confirmations),
+        ],
+    )
+    if study.repeated:
+        parts.append(("repeated for the test", study.repeated))
+    parts.append(("this study together", tuple(e for _, part in parts for e in part)))
+    rows = [_own(name, evaluations, study.devices) for name, evaluations in parts]
     for source in sources:
         costs = (source.num_evaluations, source.num_epochs, source.seconds)
         rows.append((f"source {source.study}", *costs))

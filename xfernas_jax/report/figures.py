@@ -156,19 +156,20 @@ def draw_prediction(pairs: Table, y_label: str) -> Figure:
 
 
 def draw_rank_correlations(table: Table) -> Figure:
-    """Draws the rank correlation of each round as a bar, of all rounds as a line."""
+    """Draws the rank correlation of each round as a bar, their mean as a line."""
     figure = new_figure(3.6)
     axes = figure.subplots()
     rows = [row for row in table.rows if row[0] != ALL_ROUNDS and row[2] is not None]
-    axes.bar([int(r[0] or 0) for r in rows], [float(r[2] or 0) for r in rows], color=BLUE)
+    rounds, heights = [_number(row, 0) for row in rows], [_number(row, 2) for row in rows]
+    axes.bar(rounds, heights, color=BLUE)
     overall = table.only("round", ALL_ROUNDS).column("rank_correlation")[0]
     axes.axhline(0.0, color=BLACK, linewidth=0.8)
     if overall is not None:
-        label = f"all rounds together: {overall:.2f}"
+        label = f"mean of all rounds: {overall:.2f}"
         axes.axhline(overall, color=ORANGE, linestyle="--", label=label)
         figure.legend(loc="outside lower left", frameon=False)
     axes.set_ylim(-1.05, 1.05)
-    axes.set_xlim(0.4, max((int(r[0] or 0) for r in rows), default=1) + 0.6)
+    axes.set_xlim(0.4, max(rounds, default=1.0) + 0.6)
     _whole_numbers(axes)
     axes.set_xlabel("round")
     axes.set_ylabel("Spearman's rank correlation")
@@ -214,7 +215,7 @@ def draw_weights(table: Table) -> Figure:
 
 
 def draw_trade(table: Table, x_label: str, y_label: str, limit: float | None) -> Figure:
-    """Draws accuracy against a cost, with the Pareto set and the limit."""
+    """Draws the metric against a cost, with the Pareto set and the limit."""
     figure = new_figure(4.2)
     axes = figure.subplots()
     rows = [row for row in table.rows if row[1] is not None]

@@ -12,12 +12,11 @@ import shutil
 from collections.abc import Sequence
 
 from xfernas_jax.errors import ReportError
-from xfernas_jax.report.cost import SourceCost, cost_table
 from xfernas_jax.report.figures import render
-from xfernas_jax.report.page import MARK, evaluation_table, render_page
-from xfernas_jax.report.pictures import make_sections
-from xfernas_jax.report.study import StudyRecord
-from xfernas_jax.space.base import Space
+from xfernas_jax.report.page import MARK, render_page
+from xfernas_jax.report.section import Section
+from xfernas_jax.report.sections import SECTIONS, MakeSection, make_sections
+from xfernas_jax.report.study import SearchStudy
 
 PAGE = "report.html"
 _NAMES = frozenset({PAGE, "figures", "data"})
@@ -41,27 +40,21 @@ def check_folder(folder: pathlib.Path) -> None:
 
 
 def write_report(
-    folder: pathlib.Path,
-    study: StudyRecord,
-    others: Sequence[StudyRecord],
-    space: Space,
-    sources: Sequence[SourceCost],
+    folder: pathlib.Path, study: SearchStudy, makers: Sequence[MakeSection] = ()
 ) -> pathlib.Path:
     """Writes a report and returns the path of its page; an earlier report is replaced.
 
     Args:
       folder: new, empty, or of an earlier report.
       study: of the report.
-      others: searches of the same task, space and recipe, to compare.
-      space: of the search.
-      sources: what the search learned from.
+      makers: of its sections, see `find_sections`; all of ours by default.
 
     Raises:
       ReportError: the folder holds something else, or cannot be written.
     """
     check_folder(folder)
     folder = folder.resolve()
-    files = _files(study, others, space, sources)
+    files = _files(study, make_sections(study, makers or tuple(SECTIONS.values())))
     token = secrets.token_hex(6)
     partial, old = (
         folder.with_name(f".{folder.name[:100]}.{token}.{end}") for end in ("tmp", "old")
@@ -87,19 +80,9 @@ def write_report(
     return folder / PAGE
 
 
-def _files(
-    study: StudyRecord,
-    others: Sequence[StudyRecord],
-    space: Space,
-    sources: Sequence[SourceCost],
-) -> dict[str, bytes]:
+def _files(study: SearchStudy, sections: Sequence[Section]) -> dict[str, bytes]:
     """Returns the content of every file, by its path in the folder."""
-    sections = make_sections(study, others, space)
-    cost = cost_table(study, sources)
-    files = {
-        "data/evaluations.csv": evaluation_table(study, space).to_csv().encode(errors="replace"),
-        "data/cost.csv": cost.to_csv().encode(errors="replace"),
-    }
+    files: dict[str, bytes] = {}
     images = {}
     for section in sections:
         for picture in section.pictures:
@@ -108,7 +91,9 @@ def _files(
             files[f"figures/{picture.name}.png"] = png
             files[f"figures/{picture.name}.svg"] = svg
             files[f"data/{picture.name}.csv"] = picture.table.to_csv().encode(errors="replace")
-    files[PAGE] = render_page(study, space, sections, images, cost).encode(errors="replace")
+        if (listing := section.listing) is not None:
+            files[f"data/{listing.name}.csv"] = listing.table.to_csv().encode(errors="replace")
+    files[PAGE] = render_page(study, sections, images).encode(errors="replace")
     return files
 
 

@@ -3,19 +3,21 @@
 import math
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
 from xfernas_jax.errors import HistoryError
-from xfernas_jax.history.record import Evaluation, Task
+from xfernas_jax.history.goal import Goal
+from xfernas_jax.history.memory import MemoryRecord
+from xfernas_jax.history.metric import SCORE
+from xfernas_jax.history.record import Evaluation, Job, Result, Task
 from xfernas_jax.history.sources import RecordedStudy, select_sources
 from xfernas_jax.predictor.base import TaskHistory
+from xfernas_jax.search.base import suggest
 from xfernas_jax.search.registry import SearchConfig, make_optimizer
-from xfernas_jax.search.singly import suggest_one
+from xfernas_jax.search.seen import Seen
 from xfernas_jax.search.sources import scored_history, task_histories
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.registry import get_space
 
-_TASK = Task("asked and told", "none", 0)
+_TASK = Task("asked and told", "none", None, SCORE)
 
 
 class AskTell:
@@ -53,23 +55,21 @@ class AskTell:
         """
         self.space = get_space(space) if isinstance(space, str) else space
         self._seed = seed
+        self._record = MemoryRecord()
         self._pending: dict[str, Genotype] = {}
-        self._num_told = 0
         histories = histories_of(self.space, list(sources))
         self._optimizer = make_optimizer(optimizer, self.space, histories, config)
+        self._nothing = Seen(self.space, Goal(metric=SCORE))
 
     def ask(self, count: int = 1) -> list[Genotype]:
         """Returns architectures that were neither asked nor told before.
 
         Fewer than `count`, possibly none, means that the space has no more.
         """
-        number, pending = self._num_told + len(self._pending), list(self._pending.values())
-        if count == 1:
-            one = suggest_one(self._optimizer, self._seed, number, pending)
-            found = [] if one is None else [one]
-        else:
-            rng = np.random.default_rng([self._seed, number])
-            found = list(self._optimizer.suggest(rng, count, pending))
+        told = self._record.evaluations()
+        seen = self._nothing.then(told, self._pending.values())
+        number = len(told) + len(self._pending)
+        found = suggest(self._optimizer, seen, self._seed, number, count)
         asked = [suggestion.genotype for suggestion in found]
         self._pending.update({self.space.key(genotype): genotype for genotype in asked})
         return asked
@@ -85,25 +85,14 @@ class AskTell:
           GenotypeError: the genotype is not of the space.
           HistoryError: the score is not finite.
         """
-        key = self.space.key(genotype)
+        key, number = self.space.key(genotype), len(self._record.evaluations())
+        job = Job(number, genotype, key, seed=number)
         if score is not None and not math.isfinite(score):
             raise HistoryError(
                 f"A score is a finite number, or None for what failed. Got {score!r}."
             )
-        evaluation = Evaluation(
-            genotype=genotype,
-            recipe="told",
-            seed=self._num_told,
-            status="failed" if score is None else "complete",
-            valid_accuracy=None if score is None else float(score),
-            curve=() if score is None else (float(score),),
-            num_params=0,
-            seconds=0.0,
-            number=self._num_told,
-            metric="score",
-        )
-        self._optimizer.observe([evaluation])
-        self._num_told += 1
+        result = Result("failed") if score is None else Result("complete", float(score))
+        self._record.append(Evaluation(job, result, "told"))
         self._pending.pop(key, None)
 
 

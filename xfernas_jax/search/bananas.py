@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from xfernas_jax.predictor.base import Posterior, TaskHistory
-from xfernas_jax.search.surrogate_search import SurrogateSearch
+from xfernas_jax.search.surrogate_search import Known, SurrogateSearch
 
 _MAX_SCORED = 30_000  # a space up to this size is scored as a whole
 _NUM_RANDOM = 2_000
@@ -17,13 +16,11 @@ class Bananas(SurrogateSearch):
     sampling. Deviates: the surrogate is ours, and three fifths of a batch are the best by the mean.
     """
 
-    def candidates(
-        self, rng: np.random.Generator, posterior: Posterior, target: TaskHistory
-    ) -> np.ndarray:
+    def candidates(self, known: Known, rng: np.random.Generator) -> np.ndarray:
         everything = self._space.all_tokens(_MAX_SCORED)
         if everything is not None:
             return everything
-        parents = self._starts(posterior, target)
+        parents = self._starts(known)
         drawn = self._space.sample_tokens(rng, _NUM_RANDOM)
         return np.unique(np.concatenate([drawn, self._mutants(rng, parents)]), axis=0)
 
@@ -34,9 +31,7 @@ class PredictorEvolution(Bananas):
     Parents are the best of the target and, by the surrogate, of the sources.
     """
 
-    def candidates(
-        self, rng: np.random.Generator, posterior: Posterior, target: TaskHistory
-    ) -> np.ndarray:
-        first = self._mutants(rng, self._starts(posterior, target))
-        best = self._best(posterior, first, _NUM_PARENTS)
+    def candidates(self, known: Known, rng: np.random.Generator) -> np.ndarray:
+        first = self._mutants(rng, self._starts(known))
+        best = known.best(first, _NUM_PARENTS)
         return np.unique(np.concatenate([first, self._mutants(rng, best)]), axis=0)

@@ -1,15 +1,10 @@
 """What a goal makes of candidates: which are looked at, and in what order."""
 
 import math
-from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from xfernas_jax.history.goal import Goal
-from xfernas_jax.space.base import Genotype
-
-KnownCosts = Callable[[Genotype], Mapping[str, float]]
-"""Costs of an architecture that are known before it is evaluated, such as its parameters."""
 
 _NUM_CEILINGS = 8  # ceilings that make a choice of many
 

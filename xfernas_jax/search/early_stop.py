@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from xfernas_jax.errors import FlagError
+from xfernas_jax.history.metric import ACCURACY, Metric
 from xfernas_jax.history.record import Evaluation
 
 EARLY_STOPS = ("none", "median", "asha")
@@ -29,19 +30,25 @@ class Stopper:
       references: learning curves, shorter ones where a training was stopped or failed.
       kept_shares: share of the references that may lie above a candidate, for each epoch but
         the last; 1 at epochs where nobody is stopped.
+      maximize: whether larger values are better.
     """
 
     references: tuple[tuple[float, ...], ...]
     kept_shares: tuple[float, ...]
+    maximize: bool = True
 
     def __call__(self, curve: Sequence[float]) -> bool:
-        """Tells whether a training with this curve (one accuracy for each epoch) stops now."""
+        """Tells whether a training with this curve (one value for each epoch) stops now."""
         epoch = len(curve)
         if not 1 <= epoch <= len(self.kept_shares):
             return False
-        best = max(curve)
-        above = sum(max(c[:epoch]) > best for c in self.references if len(c) >= epoch)
+        best = self._best(curve)
+        above = sum(self._best(c[:epoch]) > best for c in self.references if len(c) >= epoch)
         return above > self.kept_shares[epoch - 1] * len(self.references)
+
+    def _best(self, curve: Sequence[float]) -> float:
+        """Returns the best value of a curve, as a number of which more is better."""
+        return max(curve) if self.maximize else -min(curve)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +58,12 @@ class EarlyStop:
     Attributes:
       epochs: of a whole training.
       kept_shares: see `Stopper`.
+      metric: of the curves.
     """
 
     epochs: int
     kept_shares: tuple[float, ...]
+    metric: Metric = ACCURACY
 
     def stopper(self, evaluations: Sequence[Evaluation], num_needed: int = 0) -> Stopper | None:
         """Returns the stopper of a round.
@@ -69,7 +78,8 @@ class EarlyStop:
         num_complete = sum(e.status == "complete" for e in evaluations)
         if num_complete < max(_MIN_COMPLETE, num_needed):
             return None
-        return Stopper(tuple(e.curve for e in evaluations), self.kept_shares)
+        curves = tuple(e.curve for e in evaluations)
+        return Stopper(curves, self.kept_shares, self.metric.maximize)
 
     def saved(self, evaluations: Iterable[Evaluation]) -> int:
         """Returns the epochs that stopped evaluations did not train."""
@@ -77,7 +87,10 @@ class EarlyStop:
 
 
 def make_early_stop(
-    rule: str, epochs: int, source_curves: Sequence[Sequence[tuple[float, ...]]] = ()
+    rule: str,
+    epochs: int,
+    source_curves: Sequence[Sequence[tuple[float, ...]]] = (),
+    metric: Metric = ACCURACY,
 ) -> EarlyStop | None:
     """Returns a rule by its name, None for `none`.
 
@@ -87,13 +100,14 @@ def make_early_stop(
 
     With curves of sources, the share that goes on is learned for each of these epochs: 95 % of
     the architectures that ended in their source's best fifth had at most this share above them.
-    Ranks carry over from task to task, accuracies do not.
+    Ranks carry over from task to task, values do not.
 
     Args:
       rule: one of `EARLY_STOPS`.
       epochs: of a whole training.
-      source_curves: of each source, the curves of its complete evaluations. Those of another
-        number of epochs tell nothing here and are left out.
+      source_curves: of each source, the gains after each epoch of its complete evaluations.
+        Those of another number of epochs tell nothing here and are left out.
+      metric: of the target.
 
     Raises:
       FlagError: there is no such rule.
@@ -111,9 +125,8 @@ def make_early_stop(
         asked &= {first * _ETA**i for i in range(epochs.bit_length())}
     learned = _learned_shares(epochs, source_curves)
     shares = np.full(epochs, 1.0 / _ETA) if learned is None else learned
-    return EarlyStop(
-        epochs, tuple(float(shares[e - 1]) if e in asked else 1.0 for e in range(1, epochs))
-    )
+    kept = tuple(float(shares[e - 1]) if e in asked else 1.0 for e in range(1, epochs))
+    return EarlyStop(epochs, kept, metric)
 
 
 def _learned_shares(

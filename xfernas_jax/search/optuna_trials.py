@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from xfernas_jax.errors import StudyError
 from xfernas_jax.history.names import near_names
-from xfernas_jax.history.record import Evaluation
+from xfernas_jax.history.record import Evaluation, Job, Result, Status
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.search.sources import scored_history
 from xfernas_jax.space.categorical import Assignment, CategoricalSpace, Value, is_value_set
@@ -162,7 +162,8 @@ def observation(space: CategoricalSpace, trial: FrozenTrial, sign: float) -> Eva
     genotype = assignment(space, trial)
     if genotype is None:
         return None
-    status, values = "failed", []
+    status: Status = "failed"
+    values: list[float] = []
     if trial.state == TrialState.COMPLETE and trial.value is not None:
         status, values = "complete", [trial.value]
     elif trial.state == TrialState.PRUNED:
@@ -170,18 +171,9 @@ def observation(space: CategoricalSpace, trial: FrozenTrial, sign: float) -> Eva
     curve = tuple(sign * value for value in values if math.isfinite(value))
     if not curve:
         status = "failed"
-    return Evaluation(
-        genotype=genotype,
-        recipe="optuna",
-        seed=trial.number,
-        status=status,
-        valid_accuracy=curve[-1] if status == "complete" else None,
-        curve=curve,
-        num_params=0,
-        seconds=0.0,
-        number=trial.number,
-        metric="score",
-    )
+    value = curve[-1] if status == "complete" else None
+    job = Job(trial.number, genotype, space.key(genotype), trial.number)
+    return Evaluation(job, Result(status, value, curve), "optuna")
 
 
 def _same_values(first: tuple[Value, ...], second: tuple[Value, ...]) -> bool:

@@ -1,11 +1,31 @@
 """What a search found, and how its incumbent came along."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
-from xfernas_jax.history.goal import Goal, costs_of
+import numpy as np
+
+from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.space.base import Genotype
+
+
+@dataclasses.dataclass(frozen=True)
+class Finalist:
+    """A finalist after its confirming trainings.
+
+    Attributes:
+      genotype: the architecture.
+      key: of it.
+      values: of its trainings; none where all failed.
+      mean: of these; None where all failed.
+    """
+
+    genotype: Genotype
+    key: str
+    values: tuple[float, ...]
+    mean: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,12 +33,13 @@ class Outcome:
     """What a search found.
 
     Attributes:
-      genotype: of the best mean validation accuracy over the confirming trainings.
-      valid_accuracy: that mean, a fraction; a score where a function gave scores.
-      test_accuracy: of one of its trainings, read once; None where there is no test part.
-      num_params: trainable parameters.
+      genotype: of the best mean over the confirming trainings.
+      value: that mean, in the task's metric.
+      test: the metric on the test part, of one of its trainings, read once; None where there is
+        none.
       costs: of its tested training that are recorded, parameters included, by name.
       front: evaluations of the search that no other one beats in both, with a Pareto goal.
+      finalists: with the values of all their trainings; none where nothing was confirmed.
       incumbent_curve: see the function of that name.
       num_evaluations: of the search, confirmations left out.
       num_confirmations: trainings of the finalists.
@@ -29,13 +50,13 @@ class Outcome:
     """
 
     genotype: Genotype
-    valid_accuracy: float
-    test_accuracy: float | None
-    num_params: int
+    value: float
+    test: float | None
     incumbent_curve: tuple[float | None, ...]
     num_evaluations: int
     num_confirmations: int
     seconds: float
+    finalists: tuple[Finalist, ...] = ()
     epochs_trained: int = 0
     epochs_saved: int = 0
     variables_name: str = ""
@@ -43,53 +64,40 @@ class Outcome:
     front: tuple[Evaluation, ...] = ()
 
 
-def make_outcome(
-    best: Evaluation,
-    valid_accuracy: float,
-    test_accuracy: float | None,
-    done: Sequence[Evaluation],
-    confirmations: Sequence[Evaluation],
-    goal: Goal,
-) -> Outcome:
-    """Puts together what a search found.
+def selection_bias(values: Sequence[Sequence[float]]) -> float | None:
+    """Returns by how much the best mean of several finalists is too good, at most.
+
+    The best of k means is chosen for its luck too. Were all k networks equally good, it would lie
+    above their common truth by s / sqrt(n) times the expected largest of k standard normals, with s
+    the spread of one network's trainings and n their number; where one network is better, by less.
 
     Args:
-      best: the evaluation that stands for the winner.
-      valid_accuracy: of the winner.
-      test_accuracy: of the winner, or None.
-      done: evaluations of the search.
-      confirmations: trainings of the finalists.
-      goal: of the search.
+      values: of each finalist, the values of its trainings.
+
+    Returns:
+      The bound, in the metric's own unit; None where no network has two trainings.
+
+    Source: derived here; the expected maximum is integrated numerically.
     """
-    trained = [e for e in done if e.metric == "accuracy"]
-    return Outcome(
-        genotype=best.genotype,
-        valid_accuracy=valid_accuracy,
-        test_accuracy=test_accuracy,
-        num_params=best.num_params,
-        incumbent_curve=incumbent_curve(done, goal),
-        num_evaluations=len(done),
-        num_confirmations=len(confirmations),
-        seconds=sum(e.seconds for e in (*done, *confirmations)),
-        epochs_trained=sum(len(e.curve) for e in trained),
-        costs=costs_of(best),
-        front=tuple(goal.best(done, len(done))) if goal.pareto else (),
-    )
+    groups = [np.asarray(group) for group in values if len(group)]
+    degrees = sum(len(group) - 1 for group in groups)
+    if not degrees:
+        return None
+    variance = sum(float(np.square(group - group.mean()).sum()) for group in groups) / degrees
+    each = float(np.mean([len(group) for group in groups]))
+    return math.sqrt(variance / each) * _expected_maximum(len(groups))
 
 
-def incumbent_curve(
-    evaluations: Sequence[Evaluation], goal: Goal | None = None
-) -> tuple[float | None, ...]:
-    """Returns the best admitted validation accuracy after each evaluation (0 while none is).
+def _expected_maximum(count: int) -> float:
+    """Returns the mean of the largest of `count` standard normals.
 
-    With scores, which may be negative, it is None while there is none.
+    That is the integral of 1 - F(x)^count - F(-x)^count over x > 0, with F their distribution.
     """
-    goal = Goal() if goal is None else goal
-    curve: list[float | None] = []
-    best = None
-    for evaluation in evaluations:
-        value = evaluation.valid_accuracy
-        if value is not None and goal.may_win(evaluation) and (best is None or value > best):
-            best = float(value)
-        curve.append(0.0 if best is None and evaluation.metric == "accuracy" else best)
-    return tuple(curve)
+    x = np.linspace(0.0, 8.0, 4001)
+    below = np.array([0.5 * math.erfc(-value / math.sqrt(2.0)) for value in x])
+    return float(np.trapezoid(1.0 - below**count - (1.0 - below) ** count, x))
+
+
+def incumbent_curve(evaluations: Sequence[Evaluation], goal: Goal) -> tuple[float | None, ...]:
+    """Returns the best admitted value after each evaluation; None while there is none."""
+    return goal.incumbents(evaluations)

@@ -4,25 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xfernas_jax.history.goal import Goal
-from xfernas_jax.history.record import Evaluation
-from xfernas_jax.search.base import Observations, Suggestion
-from xfernas_jax.search.candidates import KnownCosts
-from xfernas_jax.space.base import Genotype, Space
+from xfernas_jax.search.seen import Seen, Suggestion
 
 
 class RandomSearch:
-    """Proposes random architectures that are new; see `SearchOptimizer`."""
+    """Proposes random architectures that are new; see `Optimizer`."""
 
-    def __init__(
-        self, space: Space, goal: Goal | None = None, known_costs: KnownCosts | None = None
-    ) -> None:
-        self._observations = Observations(space, goal, known_costs)
-
-    def suggest(
-        self, rng: np.random.Generator, count: int, pending: Sequence[Genotype] = ()
-    ) -> Sequence[Suggestion]:
-        return self._observations.batch(pending).fill(rng, count)
-
-    def observe(self, evaluations: Sequence[Evaluation]) -> None:
-        self._observations.add(evaluations)
+    def suggest(self, seen: Seen, rng: np.random.Generator, count: int) -> Sequence[Suggestion]:
+        return seen.batch().fill(rng, count)

@@ -13,9 +13,9 @@ from xfernas_jax.space.base import Genotype, Space
 
 
 def source_curves(sources: Sequence[Source]) -> list[list[tuple[float, ...]]]:
-    """Returns the learning curves of each source's complete trainings; scores have none."""
+    """Returns the learning curves of each source's complete trainings, as gains."""
     return [
-        [e.curve for e in s.evaluations if e.status == "complete" and e.metric == "accuracy"]
+        [tuple(map(s.task.metric.gain, e.curve)) for e in s.evaluations if e.status == "complete"]
         for s in sources
     ]
 
@@ -50,18 +50,17 @@ def task_histories(
     """
     histories = []
     for source in sources:
-        complete = [e for e in source.evaluations if e.valid_accuracy is not None]
-        pairs = [(e.genotype, e.valid_accuracy or 0.0) for e in complete]
+        gain = source.task.metric.gain
+        complete = [e for e in source.evaluations if e.value is not None]
+        pairs = [(e.genotype, gain(e.value)) for e in complete if e.value is not None]
         history = scored_history(space, source.name, pairs)
         if history is not None:
-            known = _mean_costs(space, costs, complete)
+            known = _mean_costs(costs, complete)
             histories.append(dataclasses.replace(history, costs=known))
     return tuple(histories)
 
 
-def _mean_costs(
-    space: Space, names: tuple[str, ...], evaluations: Sequence[Evaluation]
-) -> np.ndarray | None:
+def _mean_costs(names: tuple[str, ...], evaluations: Sequence[Evaluation]) -> np.ndarray | None:
     """Returns `[N, C]` for the N networks in the order of their first evaluation, None for C = 0.
 
     Means over the trainings in which a cost is known; NaN where it is known in none.
@@ -70,7 +69,7 @@ def _mean_costs(
         return None
     groups: dict[str, list[Evaluation]] = {}
     for evaluation in evaluations:
-        groups.setdefault(space.key(evaluation.genotype), []).append(evaluation)
+        groups.setdefault(evaluation.key, []).append(evaluation)
     rows = []
     for group in groups.values():
         columns = [column[np.isfinite(column)] for column in cost_rows(names, group).T]

@@ -1,19 +1,17 @@
-"""What all surrogate-guided optimizers share: observations, batches, the first batch."""
+"""What all surrogate-guided optimizers share: candidates, batches, the first batch."""
 
 import abc
 import dataclasses
-import functools
 from collections.abc import Sequence
 
 import numpy as np
 
 from xfernas_jax.history.goal import Goal
-from xfernas_jax.history.record import Evaluation
 from xfernas_jax.predictor.base import Posterior, Surrogate, TaskHistory
 from xfernas_jax.predictor.explain import ExplainingSurrogate, TaskRelations
-from xfernas_jax.search.base import NewBatch, Observations, Suggestion
-from xfernas_jax.search.candidates import KnownCosts, choose, ranked, within
-from xfernas_jax.space.base import Genotype, Space
+from xfernas_jax.search.candidates import choose, ranked, within
+from xfernas_jax.search.seen import NewBatch, Seen, Suggestion
+from xfernas_jax.space.base import Space
 
 _NUM_SOURCE_CANDIDATES = 256  # source architectures, best by their sources, that may become starts
 _NUM_PROBED = 256  # random architectures among which the probes of the first batch are drawn
@@ -41,7 +39,7 @@ class SurrogateSearch(abc.ABC):
     Pareto goal each place of the batch has a ceiling of cost of its own. Either way random
     architectures and mutants of the starts join the candidates: those of ascent are costly ones.
 
-    What failed stands in the fit as the worst; see `Observations.history`.
+    What failed stands in the fit as the worst; see `Seen.history`.
     """
 
     def __init__(
@@ -52,10 +50,8 @@ class SurrogateSearch(abc.ABC):
         num_initial: int = 10,
         num_starts: int = 10,
         task_numbers: tuple[float, ...] = (),
-        goal: Goal | None = None,
-        known_costs: KnownCosts | None = None,
     ) -> None:
-        """Builds an optimizer without observations.
+        """Takes what was learned before the target.
 
         Args:
           space: of the search.
@@ -64,78 +60,67 @@ class SurrogateSearch(abc.ABC):
           num_initial: random architectures before the first fit, without sources.
           num_starts: best target and best source architectures to start from, each.
           task_numbers: of the target; see `TaskHistory`.
-          goal: by default accuracy alone.
-          known_costs: see `Observations`.
         """
         tokens = [source.tokens for source in sources if len(source.tokens)]
         self._source_tokens = np.unique(np.concatenate(tokens), axis=0) if tokens else None
         self._space = space
         self._surrogate = surrogate
-        self._observations = Observations(space, goal, known_costs)
-        self._goal = self._observations.goal
         self._num_initial = num_initial
         self._num_starts = num_starts
         self._task_numbers = task_numbers
+        self._promising: dict[Goal, np.ndarray] = {}  # remembered; see `promising_sources`
 
     @abc.abstractmethod
-    def candidates(
-        self, rng: np.random.Generator, posterior: Posterior, target: TaskHistory
-    ) -> np.ndarray:
+    def candidates(self, known: "Known", rng: np.random.Generator) -> np.ndarray:
         """Returns distinct tokens `[M, L]` to choose from; observed ones are dropped later."""
 
-    def suggest(
-        self, rng: np.random.Generator, count: int, pending: Sequence[Genotype] = ()
-    ) -> Sequence[Suggestion]:
-        batch = self._observations.batch(pending)
-        target = self._observations.history(self._task_numbers)
-        known = len(self._observations.evaluations) + len(pending)
-        is_start = known < self._num_initial or not len(target.scores)
-        if is_start and not self._surrogate.trusts_sources:
+    def suggest(self, seen: Seen, rng: np.random.Generator, count: int) -> Sequence[Suggestion]:
+        batch = seen.batch()
+        target = seen.history(self._task_numbers)
+        if self._is_start(seen, target):
             return batch.fill(rng, count)
-        posterior = self._surrogate.condition(target)
-        pool = self._pool(rng, posterior, target)
+        known = Known(seen.goal, self._surrogate.condition(target), target)
+        pool = self._pool(known, rng)
         if len(target.scores):
-            self._add_best_and_draws(rng, batch, count, posterior, pool)
+            self._add_best_and_draws(known, rng, batch, count, pool)
         else:
-            self._add_best_and_probes(rng, batch, count, posterior, pool)
+            self._add_best_and_probes(known, rng, batch, count, pool)
         return batch.fill(rng, count)
 
-    def observe(self, evaluations: Sequence[Evaluation]) -> None:
-        self._observations.add(evaluations)
+    def estimates(self, seen: Seen) -> np.ndarray | None:
+        target = seen.history(self._task_numbers)
+        if not len(target.scores) or self._is_start(seen, target):
+            return None
+        return self._surrogate.condition(target).mean(seen.tokens(seen.complete))
 
-    def relations(self) -> TaskRelations | None:
+    def relations(self, seen: Seen) -> TaskRelations | None:
         """Returns how target and sources relate by what was learned; None without sources."""
         if not isinstance(self._surrogate, ExplainingSurrogate):
             return None
-        return self._surrogate.relations(self._observations.history(self._task_numbers))
+        return self._surrogate.relations(seen.history(self._task_numbers))
 
-    def _pool(self, rng: np.random.Generator, posterior: Posterior, target: TaskHistory) -> "_Pool":
+    def _is_start(self, seen: Seen, target: TaskHistory) -> bool:
+        """Whether it is too early to follow the surrogate."""
+        count = len(seen.evaluations) + len(seen.pending)
+        is_early = count < self._num_initial or not len(target.scores)
+        return is_early and not self._surrogate.trusts_sources
+
+    def _pool(self, known: "Known", rng: np.random.Generator) -> "_Pool":
         """Returns the candidates that are new and, as far as is foreseen, within the limits."""
-        found = self.candidates(rng, posterior, target)
-        if self._goal.costs:
+        found = self.candidates(known, rng)
+        if known.goal.costs:
             more = [
                 found,
                 self._space.sample_tokens(rng, _NUM_RANDOM),
-                self._mutants(rng, self._starts(posterior, target)),
+                self._mutants(rng, self._starts(known)),
             ]
             found = np.unique(np.concatenate(more), axis=0)
-        tokens = self._unseen(found, target)
-        costs = self._costs(posterior, tokens)
-        inside = within(self._goal, costs)
+        tokens = known.unseen(found)
+        costs = known.costs(tokens)
+        inside = within(known.goal, costs)
         if inside.any():
             tokens, costs = tokens[inside], costs[inside]
-        return _Pool(tokens, posterior.mean(tokens), costs)
-
-    def _costs(self, posterior: Posterior, tokens: np.ndarray) -> np.ndarray:
-        """Returns predicted costs `[N, C]`; a surrogate is not asked where none matters."""
-        if not self._goal.costs:
-            return np.zeros((len(tokens), 0))
-        return posterior.costs(tokens)
-
-    def _best(self, posterior: Posterior, tokens: np.ndarray, count: int) -> np.ndarray:
-        """Returns the `count` rows that the goal ranks first by what is predicted."""
-        chosen = choose(self._goal, posterior.mean(tokens), self._costs(posterior, tokens), count)
-        return tokens[chosen]
+        return _Pool(tokens, known.posterior.mean(tokens), costs)
 
     def _mutants(self, rng: np.random.Generator, parents: np.ndarray) -> np.ndarray:
         """Returns single mutations of `[P, L]` parents."""
@@ -146,77 +131,82 @@ class SurrogateSearch(abc.ABC):
                 children.append(self._space.encode(self._space.mutate(genotype, rng)))
         return np.array(children, np.int32).reshape(-1, parents.shape[1])
 
-    def _unseen(self, pool: np.ndarray, target: TaskHistory) -> np.ndarray:
-        seen = {row.tobytes() for row in target.tokens}
-        return pool[[row.tobytes() not in seen for row in pool]]
-
     def _add_best_and_probes(
-        self,
-        rng: np.random.Generator,
-        batch: NewBatch,
-        count: int,
-        posterior: Posterior,
-        pool: "_Pool",
+        self, known: "Known", rng: np.random.Generator, batch: NewBatch, count: int, pool: "_Pool"
     ) -> None:
         """Fills the first batch with sources."""
         num_probes = round(0.4 * count) if count > 1 else 0
-        self._add_best(rng, batch, count - num_probes, pool, pool.mean)
+        _add_best(known.goal, rng, batch, count - num_probes, pool, pool.mean)
         probes = self._space.sample_tokens(rng, _NUM_PROBED)
-        probes = probes[within(self._goal, self._costs(posterior, probes))]
-        scores = posterior.mean(probes)
+        probes = probes[within(known.goal, known.costs(probes))]
+        scores = known.posterior.mean(probes)
         halves = np.array_split(np.argsort(-scores, kind="stable"), 2)
         for i in range(num_probes):
             order = rng.permutation(halves[i % 2])
             _add_in_order(batch, len(batch) + 1, probes, scores, order)
 
     def _add_best_and_draws(
-        self,
-        rng: np.random.Generator,
-        batch: NewBatch,
-        count: int,
-        posterior: Posterior,
-        pool: "_Pool",
+        self, known: "Known", rng: np.random.Generator, batch: NewBatch, count: int, pool: "_Pool"
     ) -> None:
         """Fills a later batch: the best by the mean, then the best of some drawn functions."""
         num_draws = round(0.4 * count)
-        self._add_best(rng, batch, count - num_draws, pool, pool.mean)
+        _add_best(known.goal, rng, batch, count - num_draws, pool, pool.mean)
         size = min(max(round(_TOP_SHARE * len(pool.tokens)), 4 * count), _NUM_JOINT)
-        top = pool.take(choose(self._goal, pool.mean, pool.costs, size))
+        top = pool.take(choose(known.goal, pool.mean, pool.costs, size))
         if num_draws and len(top.tokens):
-            for scores in posterior.sample(rng, num_draws, top.tokens):
-                self._add_best(rng, batch, len(batch) + 1, top, scores)
+            for scores in known.posterior.sample(rng, num_draws, top.tokens):
+                _add_best(known.goal, rng, batch, len(batch) + 1, top, scores)
 
-    def _add_best(
-        self,
-        rng: np.random.Generator,
-        batch: NewBatch,
-        size: int,
-        pool: "_Pool",
-        scores: np.ndarray,
-    ) -> None:
-        """Adds the best until the batch has `size`; each place has the goal's order of its own."""
-        for place in range(len(batch), size):
-            order = ranked(self._goal, rng, scores, pool.costs)
-            _add_in_order(batch, place + 1, pool.tokens, pool.mean, order)
-
-    def _starts(self, posterior: Posterior, target: TaskHistory) -> np.ndarray:
+    def _starts(self, known: "Known") -> np.ndarray:
         """Returns the best architectures of the target and, by the posterior, of the sources."""
+        target = known.target
         assert target.costs is not None
-        parts = [target.tokens[choose(self._goal, target.scores, target.costs, self._num_starts)]]
+        parts = [target.tokens[choose(known.goal, target.scores, target.costs, self._num_starts)]]
         if self._source_tokens is not None:
-            parts.append(self._best(posterior, self._promising_sources, self._num_starts))
+            parts.append(known.best(self._promising_sources(known.goal), self._num_starts))
         return np.concatenate(parts)
 
-    @functools.cached_property
-    def _promising_sources(self) -> np.ndarray:
+    def _promising_sources(self, goal: Goal) -> np.ndarray:
         """The source architectures that the sources like best; the others are not scored again."""
         assert self._source_tokens is not None
-        empty = np.zeros((0, self._source_tokens.shape[1]), np.int32)
-        costs = np.zeros((0, len(self._goal.costs)))
-        posterior = self._surrogate.condition(
-            TaskHistory("none", empty, np.zeros(0), self._task_numbers, costs)
-        )
-        return self._best(posterior, self._source_tokens, _NUM_SOURCE_CANDIDATES)
+        if goal not in self._promising:
+            empty = np.zeros((0, self._source_tokens.shape[1]), np.int32)
+            costs = np.zeros((0, len(goal.costs)))
+            nothing = TaskHistory("none", empty, np.zeros(0), self._task_numbers, costs)
+            known = Known(goal, self._surrogate.condition(nothing), nothing)
+            self._promising[goal] = known.best(self._source_tokens, _NUM_SOURCE_CANDIDATES)
+        return self._promising[goal]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Known:
+    """What a suggestion starts from.
+
+    Attributes:
+      goal: of the search.
+      posterior: of the target, by all that was observed.
+      target: that is observed.
+    """
+
+    goal: Goal
+    posterior: Posterior
+    target: TaskHistory
+
+    def costs(self, tokens: np.ndarray) -> np.ndarray:
+        """Returns predicted costs `[N, C]`; a surrogate is not asked where none matters."""
+        if not self.goal.costs:
+            return np.zeros((len(tokens), 0))
+        return self.posterior.costs(tokens)
+
+    def best(self, tokens: np.ndarray, count: int) -> np.ndarray:
+        """Returns the `count` rows that the goal ranks first by what is predicted."""
+        chosen = choose(self.goal, self.posterior.mean(tokens), self.costs(tokens), count)
+        return tokens[chosen]
+
+    def unseen(self, pool: np.ndarray) -> np.ndarray:
+        """Leaves out the rows that were observed."""
+        seen = {row.tobytes() for row in self.target.tokens}
+        return pool[[row.tobytes() not in seen for row in pool]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -229,6 +219,20 @@ class _Pool:
 
     def take(self, rows: np.ndarray) -> "_Pool":
         return _Pool(self.tokens[rows], self.mean[rows], self.costs[rows])
+
+
+def _add_best(
+    goal: Goal,
+    rng: np.random.Generator,
+    batch: NewBatch,
+    size: int,
+    pool: _Pool,
+    scores: np.ndarray,
+) -> None:
+    """Adds the best until the batch has `size`; each place has the goal's order of its own."""
+    for place in range(len(batch), size):
+        order = ranked(goal, rng, scores, pool.costs)
+        _add_in_order(batch, place + 1, pool.tokens, pool.mean, order)
 
 
 def _add_in_order(

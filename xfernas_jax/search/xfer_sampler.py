@@ -3,7 +3,7 @@
 import collections
 import threading
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from xfernas_jax.search.base import SearchOptimizer
+from xfernas_jax.history.goal import Goal
+from xfernas_jax.history.metric import SCORE
+from xfernas_jax.search.base import Optimizer, suggest
 from xfernas_jax.search.optuna_trials import (
     Parameters,
     SourceStudy,
@@ -27,7 +29,7 @@ from xfernas_jax.search.optuna_trials import (
     source_histories,
 )
 from xfernas_jax.search.registry import SearchConfig, make_optimizer
-from xfernas_jax.search.singly import suggest_one
+from xfernas_jax.search.seen import Seen
 from xfernas_jax.space.categorical import Assignment, CategoricalSpace, Value
 
 _MAX_SEARCHES = 8
@@ -182,10 +184,9 @@ class XferSampler(BaseSampler):
         """Returns values of all parameters; None where every combination was tried."""
         sources = self._sources(study)
         with self._lock:  # the trials too: what another thread was given must not be forgotten
-            trials = study.get_trials(deepcopy=False)
+            trials = sorted(study.get_trials(deepcopy=False), key=lambda t: t.number)
             search = self._search(study, parameters, sources)
-            search.catch_up(trials, sign_of(study))
-            found = search.suggest(trial.number, trials, self._seed)
+            found = search.suggest(trial.number, trials, sign_of(study), self._seed)
             return None if found is None else search.space.named(found)
 
     def _sources(self, study: Study) -> tuple[SourceStudy, ...]:
@@ -209,11 +210,8 @@ class XferSampler(BaseSampler):
             get_logger(__name__).info(
                 f"{study.study_name} learns from: {', '.join(names) or 'no other study'}."
             )
-            search = _Search(
-                space,
-                lambda: make_optimizer(self._optimizer, space, histories, self._config),
-                sources,
-            )
+            optimizer = make_optimizer(self._optimizer, space, histories, self._config)
+            search = _Search(space, optimizer, sources)
         self._searches[key] = search
         while len(self._searches) > _MAX_SEARCHES:
             self._searches.popitem(last=False)
@@ -227,50 +225,36 @@ class _Search:
       space: of the parameters.
     """
 
-    def __init__(
-        self, space: CategoricalSpace, make: Callable[[], SearchOptimizer], sources: Any
-    ) -> None:
-        """Takes a function that makes the optimizer; `sources` are kept for their identity."""
+    def __init__(self, space: CategoricalSpace, optimizer: Optimizer, sources: Any) -> None:
+        """Takes the optimizer; `sources` are kept for their identity."""
         self.space = space
-        self._make, self._sources = make, sources
-        self._optimizer: SearchOptimizer | None = None
-        self._observed: list[int] = []
+        self._optimizer, self._sources = optimizer, sources
+        self._nothing = Seen(space, Goal(metric=SCORE))
         self._handed_out: dict[int, Assignment] = {}  # by the number of a trial that runs
 
-    def catch_up(self, trials: Sequence[FrozenTrial], sign: float) -> None:
-        """Shows the optimizer the finished trials in the order of their numbers.
-
-        Where one has finished after a later one, it begins anew: what it suggests then does not
-        depend on who finished first.
-        """
-        finished = [t for t in sorted(trials, key=lambda t: t.number) if t.state in _FINISHED]
-        numbers = [trial.number for trial in finished]
-        count = len(self._observed)
-        optimizer = self._optimizer
-        if optimizer is None or numbers[:count] != self._observed:
-            optimizer, count = self._make(), 0
-        found = [observation(self.space, trial, sign) for trial in finished[count:]]
-        optimizer.observe([evaluation for evaluation in found if evaluation is not None])
-        self._optimizer, self._observed = optimizer, numbers
-
-    def suggest(self, number: int, trials: Sequence[FrozenTrial], seed: int) -> Assignment | None:
+    def suggest(
+        self, number: int, trials: Sequence[FrozenTrial], sign: float, seed: int
+    ) -> Assignment | None:
         """Returns the genotype of a trial, the same whenever it is asked for; None if none is new.
 
-        A trial that runs and whose parameters are not all recorded counts with what it was given.
+        The optimizer is shown the finished trials in the order of their numbers, so that it does
+        not matter who finished first. A trial that runs and whose parameters are not all recorded
+        counts with what it was given.
         """
-        assert self._optimizer is not None
         running = {t.number: t for t in trials if t.state == TrialState.RUNNING}
         self._handed_out = {n: g for n, g in self._handed_out.items() if n in running}
         if number in self._handed_out:
             return self._handed_out[number]
+        finished = [observation(self.space, t, sign) for t in trials if t.state in _FINISHED]
         pending = [
             genotype
-            for other, trial in sorted(running.items())
+            for other, trial in running.items()
             if other != number
             and (genotype := assignment(self.space, trial) or self._handed_out.get(other))
         ]
-        found = suggest_one(self._optimizer, seed, number, pending)
-        if found is None:
+        seen = self._nothing.then([e for e in finished if e is not None], pending)
+        found = suggest(self._optimizer, seen, seed, number, 1)
+        if not found:
             return None
-        self._handed_out[number] = found.genotype
-        return found.genotype
+        self._handed_out[number] = found[0].genotype
+        return found[0].genotype

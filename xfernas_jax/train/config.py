@@ -3,6 +3,7 @@
 import dataclasses
 
 from xfernas_jax.errors import RecipeError
+from xfernas_jax.options import option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,7 @@ class TrainConfig:
     clip_norm: float = 5.0
     label_smoothing: float = 0.0
     sync_batch_norm: bool = True
-    eval_batch_size: int = 512
+    eval_batch_size: int = option(512, neutral=True)
 
     def __post_init__(self) -> None:
         for field in ("epochs", "batch_size", "eval_batch_size"):

@@ -28,18 +28,18 @@ from xfernas_jax.train.step import eval_on_batch, eval_step, train_on_batch, tra
 from xfernas_jax.types import Device, PyTree
 
 EpochTable = Callable[[int, int], np.ndarray]  # (seed, epoch) -> [steps, B] int32 indices
-Stop = Callable[[Sequence[float]], bool]  # validation accuracies so far -> whether to stop now
+Stop = Callable[[Sequence[float]], bool]  # values so far -> whether to stop now
 Interrupt = Callable[[int], bool]  # steps done -> whether to save and leave before the next one
 EvalTables = tuple[np.ndarray, np.ndarray]  # [steps, B] int32 indices, [steps, B] bool counted
 
 
 @dataclasses.dataclass(frozen=True)
 class EpochReport:
-    """What an epoch gave: number from 1, mean loss in nats, accuracy, seconds so far."""
+    """What an epoch gave: number from 1, mean loss in nats, metric's value, seconds so far."""
 
     epoch: int
     loss: float
-    valid_accuracy: float
+    value: float
     seconds: float
 
 
@@ -54,10 +54,10 @@ class TrainResult:
 
 @dataclasses.dataclass(frozen=True)
 class _Evaluation:
-    """A part ready to be evaluated: its batches, count and step 0 on the devices, its size."""
+    """A part ready to be evaluated: its batches, zero sums and step on the devices, its size."""
 
     batches: Callable[[], Iterator[Batch]]
-    start: tuple[jax.Array, jax.Array]
+    start: tuple[PyTree, jax.Array]
     num_examples: int
 
 
@@ -77,7 +77,7 @@ class Trainer:
 
     `fit` with another seed reuses the compiled steps. With feeds that live on the devices an epoch
     and its evaluation take one transfer to the devices, the table of indices, and two back, the
-    loss and the count of right answers.
+    loss and the sums of the metric.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Trainer:
         """Prepares the steps; they compile on first use.
 
         Args:
-          task: network and data functions.
+          task: network and data functions, and the metric.
           config: of the training.
           train: the training part; the parts that are evaluated are fed in the same way.
           epoch_table: indices of an epoch's batches by (seed, epoch).
@@ -105,6 +105,7 @@ class Trainer:
         check_divides(config.batch_size, devices, "train.batch_size")
         check_divides(config.eval_batch_size, devices, "train.eval_batch_size")
         self._config, self._devices = config, tuple(devices)
+        self._metric, self._zeros = task.metric, task.metric.zeros(task.num_classes)
         self._epoch_table, self._eval_tables = epoch_table, eval_tables
         self._train = train
         self._steps_per_epoch = epoch_table(0, 0).shape[0]
@@ -134,12 +135,12 @@ class Trainer:
             state, key = replicate((state, jax.random.key(0)), self._devices)
             batch = next(self._train.epoch(self._epoch_table(0, 0)))
             placed = {"params": state.params, "batch_stats": state.batch_stats}
-            self._train_step = compile_step(self._train_step, state, *batch, key)
+            train_step = compile_step(self._train_step, state, *batch, key)
             evaluation = self._evaluation(valid)
             batch = next(evaluation.batches())
             # It keeps what is compiled here: calling it for this part compiles nothing.
             self._eval_step.lower(*evaluation.start, placed, *batch).compile()
-            self._is_compiled = True
+            self._train_step, self._is_compiled = train_step, True
 
     def fit(
         self,
@@ -155,7 +156,7 @@ class Trainer:
 
         Args:
           variables: `params` and `batch_stats`; not changed.
-          valid: the part whose accuracy makes the learning curve.
+          valid: the part whose values make the learning curve.
           seed: of batches and augmentation.
           on_epoch: called after every epoch.
           checkpointer: saves after epochs that are due; training goes on from the latest state.
@@ -165,7 +166,7 @@ class Trainer:
             step before, from which another `fit` gives the bits of an unbroken one.
 
         Raises:
-          TrainingDivergedError: when an epoch's loss is not finite.
+          TrainingDivergedError: when an epoch's loss, or the metric after it, is not finite.
           TrainingInterruptedError: `interrupt` said so.
         """
         start = time.monotonic()
@@ -192,27 +193,29 @@ class Trainer:
             first, loss = 0, float(unreplicate(state.loss_sum)) / self._steps_per_epoch
             if not math.isfinite(loss):
                 raise TrainingDivergedError(epoch + 1, tuple(curve))
+            value = self._value(state.params, state.batch_stats, evaluation)
+            if not math.isfinite(value):
+                raise TrainingDivergedError(epoch + 1, tuple(curve), self._metric.label)
             losses.append(loss)
-            curve.append(self._accuracy(state.params, state.batch_stats, evaluation))
+            curve.append(value)
             stopped = _stops(stop, curve, self._config.epochs)
             if checkpointer is not None and checkpointer.is_due(epoch + 1, is_last=stopped):
                 checkpointer.save(unreplicate(state), {"losses": losses, "curve": curve})
             if on_epoch is not None:
                 seconds = time.monotonic() - start
-                on_epoch(EpochReport(epoch + 1, loss, curve[-1], seconds))
+                on_epoch(EpochReport(epoch + 1, loss, value, seconds))
         final = unreplicate({"params": state.params, "batch_stats": state.batch_stats})
         return TrainResult(final, tuple(curve), tuple(losses))
 
     def evaluate(self, variables: PyTree, part: Feed) -> float:
-        """Returns the accuracy (a fraction) over every example of `part`."""
+        """Returns the metric over every example of `part`."""
         placed = replicate(variables, self._devices)
         evaluation = self._evaluation(part)
-        return self._accuracy(placed["params"], placed["batch_stats"], evaluation)
+        return self._value(placed["params"], placed["batch_stats"], evaluation)
 
     def _evaluation(self, part: Feed) -> _Evaluation:
-        zero = np.zeros((), np.int32)
         tables = self._eval_tables(part.num_examples, self._config.eval_batch_size)
-        start = replicate((zero, zero), self._devices)
+        start = replicate((self._zeros, np.zeros((), np.int32)), self._devices)
         return _Evaluation(part.evaluation(*tables), start, part.num_examples)
 
     def _run_epoch(
@@ -232,12 +235,12 @@ class Trainer:
             state, done = self._train_step(state, *batch, key), done + 1
         return state, True
 
-    def _accuracy(self, params: PyTree, batch_stats: PyTree, evaluation: _Evaluation) -> float:
+    def _value(self, params: PyTree, batch_stats: PyTree, evaluation: _Evaluation) -> float:
         variables = {"params": params, "batch_stats": batch_stats}
-        correct, step = evaluation.start
+        sums, step = evaluation.start
         for batch in evaluation.batches():
-            correct, step = self._eval_step(correct, step, variables, *batch)
-        return int(unreplicate(correct)) / evaluation.num_examples
+            sums, step = self._eval_step(sums, step, variables, *batch)
+        return float(self._metric.finish(unreplicate(sums), evaluation.num_examples))
 
 
 def _stops(stop: Stop | None, curve: list[float], epochs: int) -> bool:

@@ -1,8 +1,8 @@
-"""Losses and counts of a batch."""
+"""The loss of a batch."""
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 
 def cross_entropy(
@@ -15,12 +15,3 @@ def cross_entropy(
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
     one_hot = jnp.eye(logits.shape[-1])[labels]
     return optax.softmax_cross_entropy(logits, optax.smooth_labels(one_hot, label_smoothing)).mean()
-
-
-def num_correct(
-    logits: Float[Array, "batch classes"],
-    labels: Int[Array, " batch"],
-    counted: Bool[Array, " batch"],
-) -> Int[Array, ""]:
-    """Counts the examples among `counted` whose largest logit is their label's."""
-    return jnp.sum((jnp.argmax(logits, axis=-1) == labels) & counted)

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import optax
 
+from xfernas_jax.train.scores import TrainedMetric
 from xfernas_jax.types import PyTree
 
 
@@ -30,19 +31,23 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 class TaskFunctions(flax.struct.PyTreeNode):
-    """What the trainer is given of network and data.
+    """What the trainer is given of network, data and metric.
 
     Attributes:
       apply: `(variables, images, positions, progress, train, key) -> (logits, auxiliary
         logits or None, new batch_stats)`; the last is unchanged when `train` is False.
       augment: `(images [B, H, W, C] uint8, key, positions [B]) -> [B, H, W, C] float32`.
       normalize: `images -> float32 images`, without randomness.
+      metric: of the learning curve.
+      num_classes: columns of the logits.
       auxiliary_weight: of the auxiliary logits' loss.
     """
 
     apply: Callable[..., Any] = flax.struct.field(pytree_node=False)
     augment: Callable[..., jax.Array] = flax.struct.field(pytree_node=False)
     normalize: Callable[..., jax.Array] = flax.struct.field(pytree_node=False)
+    metric: TrainedMetric = flax.struct.field(pytree_node=False)
+    num_classes: int = flax.struct.field(pytree_node=False)
     auxiliary_weight: float = flax.struct.field(pytree_node=False, default=0.0)
 
 

@@ -14,7 +14,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Int, UInt8
 
 from xfernas_jax.train.config import TrainConfig
-from xfernas_jax.train.losses import cross_entropy, num_correct
+from xfernas_jax.train.losses import cross_entropy
 from xfernas_jax.train.state import TaskFunctions, TrainState
 from xfernas_jax.types import PyTree
 
@@ -105,7 +105,7 @@ def train_on_batch(
 
 
 def eval_step(
-    correct: Int[Array, ""],
+    sums: PyTree,
     step: Int[Array, ""],
     variables: PyTree,
     images: UInt8[Array, "N H W C"],
@@ -115,32 +115,32 @@ def eval_step(
     *,
     task: TaskFunctions,
     axis_name: str,
-) -> tuple[Int[Array, ""], Int[Array, ""]]:
-    """Adds the correct answers to one batch of the set, over all devices, to the count.
+) -> tuple[PyTree, Int[Array, ""]]:
+    """Adds what the metric sums over one batch of the set, over all devices.
 
     Args:
-      correct: answers so far, equal on all devices.
+      sums: so far, equal on all devices.
       step: row of `table` to evaluate.
       variables: `params` and `batch_stats`.
       images: the whole part.
       labels: its labels.
       table: indices of this device's examples in each step; padded rows repeat an index.
       counted: False at padding.
-      task: network and data functions.
+      task: network and data functions, and the metric.
       axis_name: of the devices.
 
     Returns:
-      The new count and the next step.
+      The new sums and the next step.
     """
     rows = lax.dynamic_index_in_dim(table, step, keepdims=False)
     shown = lax.dynamic_index_in_dim(counted, step, keepdims=False)
     return eval_on_batch(
-        correct, step, variables, images[rows], labels[rows], shown, task=task, axis_name=axis_name
+        sums, step, variables, images[rows], labels[rows], shown, task=task, axis_name=axis_name
     )
 
 
 def eval_on_batch(
-    correct: Int[Array, ""],
+    sums: PyTree,
     step: Int[Array, ""],
     variables: PyTree,
     images: UInt8[Array, "local H W C"],
@@ -149,8 +149,8 @@ def eval_on_batch(
     *,
     task: TaskFunctions,
     axis_name: str,
-) -> tuple[Int[Array, ""], Int[Array, ""]]:
-    """Adds the correct answers to this device's share of a batch; see `eval_step`."""
+) -> tuple[PyTree, Int[Array, ""]]:
+    """Adds what the metric sums over this device's share of a batch; see `eval_step`."""
     logits, _, _ = task.apply(variables, task.normalize(images), None, 1.0, False, None)
-    right = num_correct(logits, labels, counted)
-    return correct + lax.psum(right, axis_name), step + 1
+    found = lax.psum(task.metric.batch(logits, labels, counted), axis_name)
+    return jax.tree.map(jnp.add, sums, found), step + 1

@@ -1,0 +1,91 @@
+"""The lines that a search prints; here is no terminal, so there is no bar."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xfernas_jax.cli.progress import EpochProgress, EvaluationProgress, print_curve
+from xfernas_jax.history.goal import Goal
+from xfernas_jax.history.metric import ACCURACY, SCORE, Metric
+from xfernas_jax.history.record import Evaluation, Job, Result
+from xfernas_jax.search.desk import Listener
+from xfernas_jax.space import get_space
+
+SPACE = get_space("nasbench201")
+LOSS = Metric("log_loss", "log loss", "nats", 0.0, None, False)
+
+
+def evaluation(
+    number: int, value: float | None, purpose: Any = "search", **fields: Any
+) -> Evaluation:
+    genotype = SPACE.sample(np.random.default_rng(number))
+    job = Job(number, genotype, f"key{number}", number, purpose)
+    status = "complete" if value is not None else "failed"
+    return Evaluation(job, Result(**{"status": status, "value": value, **fields}), "r")
+
+
+def lines(goal: Goal, *evaluations: Evaluation) -> EvaluationProgress:
+    progress = EvaluationProgress(4, goal=goal)
+    for each in evaluations:
+        progress.started(each.job)
+        progress.finished(each)
+    return progress
+
+
+def test_it_is_a_listener() -> None:
+    assert isinstance(EvaluationProgress(4), Listener)
+
+
+def test_a_value_has_its_metrics_name_and_unit(capsys: pytest.CaptureFixture) -> None:
+    lines(Goal(metric=LOSS), evaluation(0, 0.5))
+    out = capsys.readouterr().out
+    assert "search 1/4  log loss 0.5 nats" in out
+
+
+def test_the_best_is_the_smallest_where_smaller_is_better(capsys: pytest.CaptureFixture) -> None:
+    lines(Goal(metric=LOSS), evaluation(0, 0.5), evaluation(1, 0.75))
+    assert "best 0.5 nats" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_best_score_of_zero_is_shown(capsys: pytest.CaptureFixture) -> None:
+    lines(Goal(metric=SCORE), evaluation(0, 0.0), evaluation(1, -1.0))
+    assert "best        0" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_there_is_no_best_before_a_value(capsys: pytest.CaptureFixture) -> None:
+    lines(Goal(), evaluation(0, None, failure="The loss is not finite."))
+    out = capsys.readouterr().out
+    assert "failed: The loss is not finite." in out
+    assert "best        -" in out
+
+
+def test_what_broke_says_so(capsys: pytest.CaptureFixture) -> None:
+    lines(Goal(), evaluation(0, None, status="broken", failure="out of memory"))
+    assert "broken: out of memory" in capsys.readouterr().out
+
+
+def test_what_is_over_a_limit_is_no_best(capsys: pytest.CaptureFixture) -> None:
+    goal = Goal((("params", 10.0),))
+    lines(goal, evaluation(0, 0.5, costs=(("params", 11.0),)))
+    out = capsys.readouterr().out
+    assert "over the limit" in out
+    assert "best        -" in out
+
+
+def test_a_resumed_training_counts_once(capsys: pytest.CaptureFixture) -> None:
+    stopped = evaluation(0, None, status="stopped", curve=(0.1,), seconds=8.0)
+    progress = lines(Goal(), stopped, evaluation(0, 0.5, "resume", seconds=16.0))
+    assert progress._seconds == [8.0]
+    assert "stopped after epoch 1" in capsys.readouterr().out
+
+
+def test_an_epoch_of_a_training_names_what_is_measured(capsys: pytest.CaptureFixture) -> None:
+    EpochProgress(4, "fitted", LOSS).epoch(1, 0.25)
+    assert "epoch 1/4  fitted log loss 0.25 nats" in capsys.readouterr().out
+
+
+def test_a_curve_is_printed_in_its_unit(capsys: pytest.CaptureFixture) -> None:
+    print_curve("Incumbent by evaluation", [None, 0.5], {"study": "s"}, ACCURACY)
+    out = capsys.readouterr().out
+    assert "Incumbent by evaluation, accuracy in %:\n1:-  2:50.00\n" in out

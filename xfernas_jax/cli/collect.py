@@ -1,0 +1,44 @@
+"""The verb `collect`."""
+
+from contextlib import closing
+
+from xfernas_jax.cli import flags, inputs, tensorboard
+from xfernas_jax.cli.executors import open_executor
+from xfernas_jax.cli.listening import listening
+from xfernas_jax.cli.progress import console
+from xfernas_jax.cli.scoring import scoring
+from xfernas_jax.errors import FlagError
+from xfernas_jax.history.goal import Goal
+from xfernas_jax.search.collect import collect_random
+from xfernas_jax.search.desk import Desk
+from xfernas_jax.space.registry import get_space
+
+
+def collect() -> None:
+    """Evaluates random architectures of a task, for later searches to learn from."""
+    event_files = tensorboard.folder()
+    space = get_space(flags.SPACE.value)
+    scored = scoring(space)
+    config = {"seed": flags.SEED.value, **scored.config}
+    count, num_repeated = flags.NUM_ARCHITECTURES.value, flags.NUM_REPEATED.value
+    if num_repeated > count:
+        raise FlagError(
+            f"--num_repeated={num_repeated} is above --num_architectures={count}; it counts those "
+            "of them that are trained twice."
+        )
+    total = count + num_repeated
+    spec = inputs.study_spec("collect", scored.task, space, scored.recipe, config)
+    executor, _ = open_executor(scored, spec.name, total)
+    with (
+        closing(executor),
+        inputs.open_storage() as storage,
+        inputs.control(storage, spec.name),
+    ):
+        storage.create_or_open(spec)
+        console.print(f"Study {spec.name}: {scored.task.dataset} in {space.name}, {scored.label}")
+        record, goal = storage.record(spec.name), Goal(metric=scored.task.metric)
+        with listening(total, executor, record, spec, goal, event_files) as listener:
+            desk = Desk(executor, record, spec.recipe, listener, runtime=scored.runtime_words)
+            collect_random(desk, count, flags.SEED.value, num_repeated)
+        record.set_result({"command": flags.command("collect")})
+        console.print(f"The study {spec.name} holds {count} architectures.")

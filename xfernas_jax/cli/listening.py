@@ -1,0 +1,47 @@
+"""What is told of a search or collection: lines on the console, and event files."""
+
+import contextlib
+import pathlib
+from collections.abc import Iterator
+
+from xfernas_jax.cli import flags, tensorboard
+from xfernas_jax.cli.progress import EvaluationProgress
+from xfernas_jax.executors.base import Executor
+from xfernas_jax.history.goal import Goal
+from xfernas_jax.history.record import Record, StudySpec
+from xfernas_jax.search.desk import Listener
+
+
+@contextlib.contextmanager
+def listening(
+    total: int,
+    executor: Executor,
+    record: Record,
+    spec: StudySpec,
+    goal: Goal,
+    event_files: pathlib.Path | None,
+) -> Iterator[Listener]:
+    """Gives a listener that goes on from what a study holds already.
+
+    Args:
+      total: evaluations in all.
+      executor: that runs them.
+      record: of the study.
+      spec: of the study.
+      goal: what may win.
+      event_files: folder for event files of studies, or None.
+    """
+    evaluations = record.evaluations()
+    done = [e.seconds for e in evaluations if e.purpose in ("search", "collect")]
+    progress = EvaluationProgress(total, done, executor.num_workers, goal)
+    folder = event_files and event_files / spec.name
+    optimizer = spec.config.get("optimizer", "random")
+    is_trained = "objective" not in spec.config
+    is_trained = flags.OBJECTIVE.value is None
+    with (
+        progress.bar,
+        tensorboard.with_files(
+            progress, folder, executor.space, optimizer, evaluations, goal, is_trained
+        ) as listener,
+    ):
+        yield listener

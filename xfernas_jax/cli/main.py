@@ -1,0 +1,67 @@
+"""The command line: `run.py`, `xfernas` and `python -m xfernas_jax` all call `main`."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from absl import logging
+
+from xfernas_jax.cli import flags, help, verbs
+from xfernas_jax.cli.program import one_line, program, say
+from xfernas_jax.errors import TrainingInterruptedError, UserError
+from xfernas_jax.version import __version__
+
+_HELP = ("--help", "-help", "-h", "--helpshort", "-?")
+
+
+def main() -> int:
+    """Runs the command line of this process and returns its exit code."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.WARNING)
+    if os.getcwd() not in sys.path:  # modules of the user's own; after all that is installed
+        sys.path.append(os.getcwd())
+    return guarded(sys.argv[1:])
+
+
+def guarded(words: Sequence[str]) -> int:
+    """Runs a command line; a mistake of the user's is one line and code 2."""
+    try:
+        _run(words)
+    except UserError as error:
+        say(one_line(str(error)))
+        return 2
+    except TrainingInterruptedError as interrupted:
+        say(f"SIGTERM: {interrupted} The same command goes on from there.")
+        return 128 + signal.SIGTERM
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on from here.")
+        return 130
+    return 0
+
+
+def _run(words: Sequence[str]) -> None:
+    told = _told(words)
+    if told is not None:
+        print(told)
+        return
+    verb = verbs.find(flags.parse([program(), *words])[1:])
+    verbs.check_flags(verb)
+    if verb.compiles:
+        from xfernas_jax.cli.inputs import use_compiled_programs
+
+        use_compiled_programs()
+    verb.run()
+
+
+def _told(words: Sequence[str]) -> str | None:
+    """Returns what a request for help or the version is answered; None where there is none."""
+    if "--version" in words:
+        return f"xfernas_jax {__version__}"
+    if "--helpfull" in words:
+        return help.of_all(program())
+    if not any(word in words for word in _HELP):
+        return None
+    named = [word for word in words if not word.startswith("-")]
+    return help.of_verb(program(), verbs.find(named)) if named else help.overview(program())

@@ -1,0 +1,96 @@
+"""What a search learns from: chosen by the flags, or as the search began."""
+
+import dataclasses
+
+from xfernas_jax.cli import flags
+from xfernas_jax.cli.progress import console
+from xfernas_jax.errors import StudyError
+from xfernas_jax.history import (
+    Evaluation,
+    RecordedStudy,
+    Source,
+    Storage,
+    StudySpec,
+    bundled_histories,
+    choose_studies,
+    freeze_studies,
+    recorded_studies,
+    select_sources,
+    target_observations,
+    thaw_studies,
+)
+from xfernas_jax.space.base import Space
+
+
+@dataclasses.dataclass(frozen=True)
+class Learned:
+    """What a search learns from.
+
+    Attributes:
+      counts: number of evaluations of each study that is learned from.
+      sources: other tasks.
+      prior: with --reuse_target, what earlier studies know of the target itself.
+    """
+
+    counts: dict[str, int]
+    sources: tuple[Source, ...]
+    prior: tuple[Evaluation, ...]
+
+
+def known_studies(storage: Storage) -> dict[str, RecordedStudy]:
+    """Returns the bundled studies and those of a record, which may hide them, by name."""
+    studies = [*bundled_histories(), *recorded_studies(storage)]
+    return {study.spec.name: study for study in studies}
+
+
+def choose_sources(storage: Storage, space: Space, spec: StudySpec) -> Learned:
+    """Chooses what a search learns from and names it in the log.
+
+    A search that goes on gets what it began with, however much was recorded since.
+    """
+    recorded = known_studies(storage).values()
+    reuse = flags.REUSE_TARGET.value
+    chosen = choose_studies(
+        recorded,
+        space,
+        spec.task,
+        flags.SOURCES.value,
+        reuse_target=reuse,
+        own_study=spec.name,
+    )
+    counts = _counts_at_begin(storage.find(spec.name), freeze_studies(chosen))
+    thawed = thaw_studies(recorded, counts)
+    sources = select_sources(
+        thawed,
+        space,
+        spec.task,
+        "all" if counts else "none",
+        recipe=spec.recipe,
+        reuse_target=reuse,
+        own_study=spec.name,
+    )
+    prior: tuple[Evaluation, ...] = ()
+    if reuse:
+        prior = target_observations(thawed, space, spec.task, spec.recipe, own_study=spec.name)
+    if not sources:
+        console.print(f"Space {space.name}: no sources; the search starts from nothing.")
+    for source in sources:
+        console.print(f"Source {source.name}: {len(source.evaluations)} evaluations")
+    if prior:
+        console.print(f"Earlier studies of this task: {len(prior)} evaluations")
+    return Learned(counts, sources, prior)
+
+
+def _counts_at_begin(begun: StudySpec | None, now: dict[str, int]) -> dict[str, int]:
+    """Returns the counts that the study began with, those of now where it begins now."""
+    if begun is None or "source_studies" not in begun.config:
+        return now
+    then = begun.config["source_studies"]
+    if not isinstance(then, dict) or not all(type(count) is int for count in then.values()):
+        raise StudyError(
+            f"Study {begun.name!r}: source_studies in its configuration is an object of counts. "
+            f"Got {then!r:.80}; choose another --study."
+        )
+    if then != now:
+        console.print("Sources are those that the study began with; --study=NAME starts anew.")
+    return then

@@ -1,0 +1,179 @@
+"""What an evaluator is built from: names and values that can be pickled, here or in a worker."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from xfernas_jax.data.base import ImageDataset
+from xfernas_jax.data.registry import load_dataset
+from xfernas_jax.evaluate.base import Evaluator
+from xfernas_jax.evaluate.objective import ObjectiveEvaluator
+from xfernas_jax.evaluate.recipes import Recipe
+from xfernas_jax.evaluate.runtime import Runtime
+from xfernas_jax.evaluate.tabular import TabularEvaluator, load_table
+from xfernas_jax.evaluate.trained import TrainedEvaluator
+from xfernas_jax.nn.costs import NetworkCosts, find_cost
+from xfernas_jax.options import neutral_words
+from xfernas_jax.space.base import Space
+from xfernas_jax.space.registry import get_space
+from xfernas_jax.train.scores import find_metric
+from xfernas_jax.types import Device
+
+
+@runtime_checkable
+class EvaluatorSpec(Protocol):
+    """Names and values from which an evaluator is built."""
+
+    def find_space(self) -> Space:
+        """Returns the space of the genotypes."""
+        ...
+
+    def build(self, runtime: Runtime, devices: Sequence[Device] | None = None) -> Evaluator:
+        """Loads what is needed.
+
+        Args:
+          runtime: how it uses the machine.
+          devices: that it may use; None means all that the process sees.
+        """
+        ...
+
+    def runtime_text(self, runtime: Runtime) -> str:
+        """Returns in words what may decide whether an evaluation breaks, as `remat=true`."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedSpec:
+    """Trainings of a data set; see `EvaluatorSpec`.
+
+    Attributes:
+      space: a name for `get_space`.
+      dataset: a name for `load_dataset`.
+      data_dir: of prepared TFDS sets.
+      recipe: network size, data handling and training.
+      metric: a name for `find_metric`.
+      costs: names for `find_cost`, recorded of each network beside its parameters.
+    """
+
+    space: str
+    dataset: str
+    data_dir: str | None
+    recipe: Recipe
+    metric: str = "accuracy"
+    costs: tuple[str, ...] = ()
+
+    def find_space(self) -> Space:
+        return get_space(self.space)
+
+    def load(self) -> ImageDataset:
+        """Loads the data as the recipe wants it."""
+        return load_dataset(self.dataset, self.recipe.data, self.data_dir)
+
+    def build(
+        self,
+        runtime: Runtime,
+        devices: Sequence[Device] | None = None,
+        dataset: ImageDataset | None = None,
+    ) -> TrainedEvaluator:
+        """Builds as `EvaluatorSpec.build` says; `dataset` is what `load` gave, if it was called."""
+        return TrainedEvaluator(
+            self.find_space(),
+            self.load() if dataset is None else dataset,
+            _applied(runtime, self.recipe),
+            devices,
+            runtime.programs,
+            runtime.residence,
+            runtime.unfinished_dir,
+            runtime.evaluation_checkpoint_seconds or None,
+            self.costs,
+            find_metric(self.metric),
+        )
+
+    def known_costs(self, dataset: ImageDataset, names: Sequence[str]) -> NetworkCosts | None:
+        """Returns what tells costs before a training; None where all have to be measured.
+
+        Args:
+          dataset: that `load` gave.
+          names: for `find_cost`.
+        """
+        known = [name for name in names if find_cost(name).known is not None]
+        if not known:
+            return None
+        num_classes = dataset.task.num_classes
+        assert num_classes is not None
+        return NetworkCosts(
+            self.find_space(), self.recipe.network, num_classes, dataset.input_shape, known
+        )
+
+    def runtime_text(self, runtime: Runtime) -> str:
+        whole = _applied(runtime, self.recipe)
+        own = dataclasses.replace(runtime, depthwise=None, remat=None, scan_cells=None)
+        return neutral_words(own, whole.network, whole.train)
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectiveSpec:
+    """A function of the user's; see `EvaluatorSpec`.
+
+    Attributes:
+      space: a name for `get_space`.
+      address: `module:FUNCTION`.
+    """
+
+    space: str
+    address: str
+
+    def find_space(self) -> Space:
+        return get_space(self.space)
+
+    def build(
+        self, runtime: Runtime | None = None, devices: Sequence[Device] | None = None
+    ) -> ObjectiveEvaluator:
+        del runtime, devices
+        return ObjectiveEvaluator(self.find_space(), self.address)
+
+    def runtime_text(self, runtime: Runtime) -> str:
+        del runtime
+        return ""
+
+
+@dataclasses.dataclass(frozen=True)
+class TableSpec:
+    """A task of a table of scores; see `EvaluatorSpec`.
+
+    Attributes:
+      folder: with the manifest.
+      table: its name there.
+      task: of the table.
+      split: that drives a search.
+      test: split that is read at the end.
+      costs: names of the table's columns.
+    """
+
+    folder: str
+    table: str
+    task: str
+    split: str = "valid"
+    test: str = "test"
+    costs: tuple[str, ...] = ()
+
+    def find_space(self) -> Space:
+        return self.build().space
+
+    def build(
+        self, runtime: Runtime | None = None, devices: Sequence[Device] | None = None
+    ) -> TabularEvaluator:
+        del runtime, devices
+        table = load_table(self.folder, self.table, self.costs)
+        return TabularEvaluator(table, self.task, self.split, self.test)
+
+    def runtime_text(self, runtime: Runtime) -> str:
+        del runtime
+        return ""
+
+
+def _applied(runtime: Runtime, recipe: Recipe) -> Recipe:
+    """Returns a recipe with the forms of computation that the runtime chooses."""
+    forms = {name: getattr(runtime, name) for name in ("depthwise", "remat", "scan_cells")}
+    chosen = {name: value for name, value in forms.items() if value is not None}
+    return dataclasses.replace(recipe, network=dataclasses.replace(recipe.network, **chosen))

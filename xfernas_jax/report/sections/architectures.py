@@ -1,0 +1,73 @@
+"""The best architectures, drawn as cells."""
+
+import functools
+import json
+
+from xfernas_jax.errors import SpaceError
+from xfernas_jax.history.record import Evaluation
+from xfernas_jax.report import cells
+from xfernas_jax.report.section import Picture, Section
+from xfernas_jax.report.study import SearchStudy
+from xfernas_jax.space.graph import CellGraph
+
+TITLE = "Best architectures"
+NUM_BEST = 3  # architectures that are drawn
+
+
+def section(study: SearchStudy) -> Section:
+    """Draws the cells of the winner and of the search's best."""
+    ranked = list(enumerate(study.best(NUM_BEST), start=1))
+    if not ranked:
+        return Section(TITLE, note="No architecture may win yet.")
+    try:
+        pictures = [picture for rank, best in ranked for picture in _cells(study, rank, best)]
+    except SpaceError:  # of named values, say, or a table: no networks of ours
+        texts = (
+            f"No. {rank}: {json.dumps(study.space.to_json(e.genotype))}, {_values(study, e)}"
+            for rank, e in ranked
+        )
+        return Section(TITLE, note="; ".join(texts))
+    note = "No. 1 won after the confirming trainings; the others are the search's best."
+    if study.result is None:
+        note = "The best of the search so far; none is confirmed yet."
+    return Section(TITLE, tuple(pictures), note)
+
+
+def _cells(study: SearchStudy, rank: int, best: Evaluation) -> list[Picture]:
+    plan = study.space.plan(best.genotype)
+    parts: dict[str, CellGraph | None] = {"normal": plan.normal, "reduction": plan.reduction}
+    pictures = []
+    for kind, graph in parts.items():
+        if graph is None:
+            continue
+        operations = ", ".join(edge.op for node in graph.nodes for edge in node) or "none"
+        pictures.append(
+            Picture(
+                f"cell_{rank}_{kind}",
+                f"No. {rank}: {kind} cell" if plan.reduction else f"No. {rank}: cell",
+                f"Read from top to bottom; boxes are operations. {_values(study, best)}"
+                f"{_parameters(best)}. Edges with the operation none, and what cannot reach the "
+                "output, are left out.",
+                f"Graph of the {kind} cell. Its operations: {operations}.",
+                cells.cell_table(graph),
+                functools.partial(cells.draw_cell, graph),
+            )
+        )
+    return pictures
+
+
+def _parameters(evaluation: Evaluation) -> str:
+    found = evaluation.costs.get("params")
+    return "" if found is None else f", {found:,.0f} parameters"
+
+
+def _values(study: SearchStudy, best: Evaluation) -> str:
+    """Says what an architecture reached in the search and when it was confirmed."""
+    words = []
+    if best.purpose != "confirm" and best.value is not None:
+        words.append(f"{study.metric.text(best.value)} in the search")
+    confirmed = study.confirmed(best.key)
+    if confirmed:
+        mean = study.metric.text(sum(confirmed) / len(confirmed))
+        words.append(f"{mean} as the mean of {len(confirmed)} confirming trainings")
+    return ", ".join(words).capitalize() or "Not in the search itself"

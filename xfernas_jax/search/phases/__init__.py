@@ -1,0 +1,1 @@
+"""What a search does, in this order: explore, resume, confirm, test."""

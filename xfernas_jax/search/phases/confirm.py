@@ -1,0 +1,137 @@
+"""Confirming and testing: finalists are trained again; the best mean wins and is tested once."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from xfernas_jax.history.metric import Metric
+from xfernas_jax.history.record import Evaluation, Job
+from xfernas_jax.search.base import Estimator, Optimizer
+from xfernas_jax.search.desk import Desk
+from xfernas_jax.search.outcome import Finalist
+from xfernas_jax.search.seen import Seen
+
+
+@dataclasses.dataclass(frozen=True)
+class Confirmed:
+    """What confirming gave.
+
+    Attributes:
+      finalists: in the order in which they were chosen.
+      evaluations: the trainings of them all.
+      winner: of the best mean; None where every training of every finalist failed.
+      trained: the training that stands for the winner: its first complete one.
+      variables: of that training where they are still in memory.
+    """
+
+    finalists: tuple[Finalist, ...]
+    evaluations: tuple[Evaluation, ...]
+    winner: Finalist | None = None
+    trained: Evaluation | None = None
+    variables: Any = None
+
+
+def choose_finalists(optimizer: Optimizer, seen: Seen, count: int) -> list[Evaluation]:
+    """Returns the evaluations that are worth confirming, the best first.
+
+    The single best values are the luckiest trainings too. So an optimizer that learned how noisy
+    values are is asked for its posterior means of what may win; others have the values alone.
+    """
+    admitted = seen.goal.best(seen.evaluations, len(seen.evaluations))
+    means = optimizer.estimates(seen) if isinstance(optimizer, Estimator) else None
+    if means is not None:
+        # One network may have been evaluated twice, by an earlier study: its latest mean counts.
+        by_key = {e.key: float(mean) for e, mean in zip(seen.complete, means, strict=True)}
+        admitted.sort(key=lambda e: -by_key[e.key])
+    distinct = {evaluation.key: evaluation for evaluation in reversed(admitted)}
+    return list(reversed(distinct.values()))[:count]
+
+
+def confirm(
+    desk: Desk,
+    chosen: Sequence[Evaluation],
+    num_seeds: int,
+    metric: Metric,
+    done: Sequence[Evaluation],
+) -> Confirmed:
+    """Trains each finalist under `num_seeds` new seeds.
+
+    Args:
+      desk: where jobs go.
+      chosen: the finalists.
+      num_seeds: trainings of each.
+      metric: of the task.
+      done: all evaluations of the search; a confirming training that failed counts as the worst
+        value of the metric or, where that has no bound, of these.
+    """
+    jobs = [
+        Job(number, e.genotype, e.key, e.seed + 1 + number % num_seeds, "confirm")
+        for number, e in enumerate(e for e in chosen for _ in range(num_seeds))
+    ]
+    results = {(e.key, e.seed): e for e in desk.recorded("confirm")}
+    for job in jobs:
+        known = results.get((job.key, job.seed))
+        if known is None or (known.status == "broken" and not desk.waits_for_other_options(known)):
+            desk.submit(job)
+    kept: dict[str, tuple[int, Any]] = {}  # by finalist: of its first seed that did not fail
+    while desk.running:
+        evaluation, variables = desk.next()
+        key, seed = evaluation.key, evaluation.seed
+        if evaluation.value is not None and (key not in kept or seed < kept[key][0]):
+            kept[key] = (seed, variables)
+            desk.keep(evaluation, variables)
+        desk.append(evaluation)
+        results[key, seed] = evaluation
+    trainings = [results[job.key, job.seed] for job in jobs]
+    finalists = [
+        _finalist(trainings[i : i + num_seeds], metric, done)
+        for i in range(0, len(trainings), num_seeds)
+    ]
+    every = tuple(trainings)
+    complete = [finalist for finalist in finalists if finalist.mean is not None]
+    if not complete:
+        return Confirmed(tuple(finalists), every)
+    winner = max(complete, key=lambda f: metric.gain(f.mean))  # type: ignore[arg-type]
+    trained = next(e for e in trainings if e.key == winner.key and e.value is not None)
+    seed, variables = kept.get(winner.key, (None, None))
+    return Confirmed(
+        tuple(finalists), every, winner, trained, variables if seed == trained.seed else None
+    )
+
+
+def _finalist(
+    trainings: Sequence[Evaluation], metric: Metric, done: Sequence[Evaluation]
+) -> Finalist:
+    first = trainings[0]
+    if all(e.value is None for e in trainings):
+        return Finalist(first.genotype, first.key, (), None)
+    worst = metric.worst
+    if worst is None or not np.isfinite(worst):
+        gains = [metric.gain(e.value) for e in (*done, *trainings) if e.value is not None]
+        worst = metric.value(min(gains))
+    values = tuple(worst if e.value is None else e.value for e in trainings)
+    return Finalist(first.genotype, first.key, values, float(np.mean(values)))
+
+
+def test(desk: Desk, confirmed: Confirmed) -> float | None:
+    """Reads the test part with the winner's variables.
+
+    Where they were not kept, the training is repeated, bit for bit, and recorded.
+
+    Returns:
+      The metric; None where there is no test part, or the repeated training did not complete.
+    """
+    trained, variables = confirmed.trained, confirmed.variables
+    assert trained is not None
+    if variables is None:
+        variables = desk.kept(trained)
+    if variables is None:
+        desk.submit(dataclasses.replace(trained.job, purpose="test"))
+        again, variables = desk.next()
+        desk.keep(trained, variables)
+        desk.append(again)
+        if variables is None:
+            return None
+    return desk.executor.test(trained.genotype, variables)

@@ -1,0 +1,27 @@
+"""Size and order of a search."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchPlan:
+    """Size and order of a search.
+
+    Attributes:
+      budget_evaluations: architectures in all.
+      batch_size: architectures that the optimizer suggests at once, in rounds.
+      seed: of everything random.
+      confirm_seeds: trainings of each finalist at the end, under other seeds than the search's;
+        with 0 the best evaluation wins as it is, and nothing is tested.
+      num_finalists: best architectures that are trained again.
+      schedule: see `make_schedule`.
+      reads_test: whether the winner is tested; a function of the user's has no test part.
+    """
+
+    budget_evaluations: int = 24
+    batch_size: int = 4
+    seed: int = 0
+    confirm_seeds: int = 3
+    num_finalists: int = 3
+    schedule: str = "rounds"
+    reads_test: bool = True

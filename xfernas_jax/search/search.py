@@ -1,0 +1,100 @@
+"""A search: explore, resume, confirm, test.
+
+Each evaluation is recorded as soon as it is in, and what comes next follows from the record, so a
+search that is killed and started again goes on; in rounds it ends with the bits of an unbroken one.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from xfernas_jax.history.record import Evaluation
+from xfernas_jax.search.base import Optimizer
+from xfernas_jax.search.desk import Desk, variables_name
+from xfernas_jax.search.early_stop import EarlyStop
+from xfernas_jax.search.outcome import Outcome, incumbent_curve
+from xfernas_jax.search.phases.confirm import Confirmed, choose_finalists, confirm, test
+from xfernas_jax.search.phases.explore import explore
+from xfernas_jax.search.phases.resume import resume
+from xfernas_jax.search.plan import SearchPlan
+from xfernas_jax.search.seen import Seen
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """All that a search consists of.
+
+    Attributes:
+      optimizer: that proposes.
+      desk: where jobs go and evaluations are recorded.
+      plan: size and order.
+      start: space, goal, and what earlier studies know of this very task under this recipe: the
+        optimizer is shown it first, it is not evaluated again, and its best may be finalists.
+      early_stop: ends trainings early, or None.
+    """
+
+    optimizer: Optimizer
+    desk: Desk
+    plan: SearchPlan
+    start: Seen
+    early_stop: EarlyStop | None = None
+
+    def run(self) -> Outcome | None:
+        """Searches until the budget is spent, confirms the best and reads the test part once.
+
+        Returns:
+          The outcome, or None when nothing was evaluated that may win, or every confirming training
+          failed.
+        """
+        plan, goal = self.plan, self.start.goal
+        done = explore(self.optimizer, self.desk, plan, self.start, self.early_stop)
+        if self.early_stop is not None:
+            everything = [*self.start.evaluations, *done]
+            stop = self.early_stop.stopper(everything, plan.num_finalists)
+            done = resume(self.desk, done, stop, goal, plan.num_finalists)
+        seen = self.start.then(done)
+        chosen = choose_finalists(self.optimizer, seen, plan.num_finalists)
+        if not chosen:
+            return None
+        if not plan.confirm_seeds:
+            return self._unconfirmed(goal.best(seen.evaluations, 1)[0], done)
+        confirmed = confirm(self.desk, chosen, plan.confirm_seeds, goal.metric, seen.evaluations)
+        return self._confirmed(confirmed, done, chosen)
+
+    def _unconfirmed(self, best: Evaluation, done: Sequence[Evaluation]) -> Outcome:
+        assert best.value is not None
+        return self._outcome(best, best.value, None, done, Confirmed((), ()))
+
+    def _confirmed(
+        self, confirmed: Confirmed, done: Sequence[Evaluation], chosen: Sequence[Evaluation]
+    ) -> Outcome | None:
+        winner, trained = confirmed.winner, confirmed.trained
+        if winner is None or trained is None or winner.mean is None:
+            return None
+        tested = test(self.desk, confirmed) if self.plan.reads_test else None
+        self.desk.keep_only([trained, *chosen])
+        return self._outcome(trained, winner.mean, tested, done, confirmed)
+
+    def _outcome(
+        self,
+        best: Evaluation,
+        value: float,
+        tested: float | None,
+        done: Sequence[Evaluation],
+        confirmed: Confirmed,
+    ) -> Outcome:
+        goal, confirmations = self.start.goal, confirmed.evaluations
+        return Outcome(
+            genotype=best.genotype,
+            value=value,
+            test=tested,
+            incumbent_curve=incumbent_curve(done, goal),
+            num_evaluations=len(done),
+            num_confirmations=len(confirmations),
+            seconds=sum(e.seconds for e in (*done, *confirmations)),
+            finalists=confirmed.finalists,
+            epochs_trained=sum(len(e.curve) for e in done),
+            epochs_saved=0 if self.early_stop is None else self.early_stop.saved(done),
+            variables_name=variables_name(best) if self.desk.keeps and tested is not None else "",
+            costs=best.costs,
+            front=tuple(goal.best(done, len(done))) if goal.pareto else (),
+        )
