@@ -155,6 +155,7 @@ def test_two_writers_agree_on_the_first_record(tmp_path: pathlib.Path) -> None:
     assert late.seconds == first.seconds
 
 
+@pytest.mark.slow
 def test_a_kill_loses_only_what_ran(tmp_path: pathlib.Path) -> None:
     code = f"""
         import sys; sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r})
@@ -185,6 +186,7 @@ class Ignoring:
     def finished(self, job: Job, evaluation: Evaluation) -> None: ...
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [(0, 0), (0, 1)])
 def test_arms_of_one_seed_share_trainings_and_find_what_they_find_alone(
     tmp_path: pathlib.Path, seeds: tuple[int, int]

@@ -144,6 +144,7 @@ def test_the_plan_is_the_papers_as_we_read_it_and_its_cost_is_stated(
     )  # both targets share the sources
 
 
+@pytest.mark.slow
 def test_a_dry_run_prints_and_leaves_nothing(tmp_path: pathlib.Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "experiments.paper", "--dry_run", f"--workdir={tmp_path / 'new'}"],
