@@ -12,7 +12,7 @@ comma := ,
 SETUP := .ci/setup $(subst $(comma), ,$(EXTRAS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-faults check fix bench lock
+.PHONY: help setup run test test-all test-faults check fix bench lock
 
 help: ## List the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 16
@@ -25,6 +25,10 @@ run: ## Run run.py; without ARGS, the demo
 	@$(PY) run.py $(ARGS)
 
 test: ## Run the tests in two processes (ARGS="-k name", ARGS="-m 'not slow'", ARGS=-n0 in one)
+	@$(SETUP) dev postgres baselines ray tensorboard
+	@$(PY) -m pytest -n 2 --dist loadscope -m 'not repeat' $(ARGS)
+
+test-all: ## Run all tests, also those that repeat end to end what others show
 	@$(SETUP) dev postgres baselines ray tensorboard
 	@$(PY) -m pytest -n 2 --dist loadscope $(ARGS)
 

@@ -12,6 +12,7 @@ import hypothesis
 import jax
 import pytest
 from command import Done, run_here
+from cpu_limit import CpuLimit, costliest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -21,16 +22,20 @@ collect_ignore = [] if os.environ.get("XFERNAS_FAULTS") else ["faults"]
 # A shell starts background jobs with SIGINT ignored, and children inherit it; the tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Programs that are identical within one run compile once. The folder lasts for one run: a cache
-# that outlives it could hide a program that no longer compiles. Child processes share it.
-_COMPILE_CACHE = tempfile.TemporaryDirectory(prefix="xfernas_tests_", ignore_cleanup_errors=True)
+# Programs that are identical within one run compile once: pytest's first process makes the folder,
+# and its workers and all child processes inherit it. It lasts for one run: a cache that outlives it
+# could hide a program that no longer compiles.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    _OWN_CACHE = None
+else:
+    _OWN_CACHE = tempfile.TemporaryDirectory(prefix="xfernas_tests_", ignore_cleanup_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _OWN_CACHE.name
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILE_CACHE.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 jax.config.update("jax_platforms", "cpu")  # a plugin may have imported jax before this file
-jax.config.update("jax_compilation_cache_dir", _COMPILE_CACHE.name)
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 jax.config.update("jax_num_cpu_devices", 4)
@@ -45,9 +50,32 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds what `cpu_limit` reads."""
+    parser.addini("cpu_limit_seconds", "CPU time that a test not marked `slow` may take.")
+    parser.addoption("--cpu-durations", type=int, default=0, help="List the N costliest tests.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Limits what an unmarked test may cost, more where the hostile tests run more cases."""
+    scale = int(os.environ.get("XFERNAS_HOSTILE_SCALE", "1"))
+    config.pluginmanager.register(CpuLimit(scale * float(config.getini("cpu_limit_seconds"))))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Lists the tests that took the most CPU time, where that was asked for."""
+    count = terminalreporter.config.getoption("--cpu-durations")
+    if count:
+        terminalreporter.section("CPU seconds")
+        stats = terminalreporter.stats
+        reports = [r for outcome in ("passed", "failed") for r in stats.get(outcome, [])]
+        terminalreporter.write_line("\n".join(costliest(reports, count)))
+
+
 def pytest_unconfigure() -> None:
     """Removes the compile cache of this run."""
-    _COMPILE_CACHE.cleanup()
+    if _OWN_CACHE is not None:
+        _OWN_CACHE.cleanup()
 
 
 def _is_loopback(host: str) -> bool:
@@ -73,13 +101,9 @@ def _no_network() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def run_command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
+@pytest.fixture(scope="session")
+def run_command() -> Callable[..., Done]:
     """Returns a function that runs `run.py` with the given words."""
-    monkeypatch.syspath_prepend(str(ROOT))
-    monkeypatch.setattr(
-        "xfernas_jax.train.compile_cache.use_compile_cache", lambda folder, max_gib: None
-    )
     return lambda *words: run_here(words)
 
 

@@ -1,4 +1,6 @@
+import importlib
 import os
+import pathlib
 import socket
 import subprocess
 import sys
@@ -7,22 +9,16 @@ import warnings
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
+import numpy as np
 import pytest
 from hypothesis import settings
 
 import xfernas_jax
 
-_HOOK_PROBE = """
-import importlib
-import jaxtyping
-with jaxtyping.install_import_hook("probe_package", "beartype.beartype"):
-    probe = importlib.import_module("probe_package")
-import numpy as np
-probe.total(np.zeros((2, 3), np.float32))
-try:
-    probe.total(np.zeros((2,), np.float32))
-except jaxtyping.TypeCheckError:
-    print("refused")
+IN_A_CHILD = """
+import jax
+print(jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs)
 """
 
 
@@ -32,7 +28,7 @@ def test_four_cpu_devices_are_there() -> None:
 
 def test_rank_promotion_is_refused() -> None:
     with pytest.raises(ValueError, match="rank_promotion"):
-        jnp.ones((2, 3)) + jnp.ones(3)
+        jnp.add(jnp.ones((2, 3)), jnp.ones(3))
 
 
 def test_warnings_are_errors() -> None:
@@ -63,7 +59,9 @@ def test_types_and_shapes_are_checked_in_our_package(pytestconfig: pytest.Config
     assert "jaxtyping" in type(xfernas_jax.__spec__.loader).__module__
 
 
-def test_the_import_hook_refuses_a_wrong_shape(tmp_path) -> None:
+def test_the_import_hook_refuses_a_wrong_shape(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "probe_package.py").write_text(
         textwrap.dedent("""
             import numpy as np
@@ -72,7 +70,19 @@ def test_the_import_hook_refuses_a_wrong_shape(tmp_path) -> None:
                 return float(x.sum())
         """)
     )
-    done = subprocess.run(
-        [sys.executable, "-c", _HOOK_PROBE], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert (done.stdout.strip(), done.returncode) == ("refused", 0), done.stderr
+    monkeypatch.syspath_prepend(tmp_path)
+    with jaxtyping.install_import_hook("probe_package", "beartype.beartype"):
+        probe = importlib.import_module("probe_package")
+    del sys.modules["probe_package"]
+    probe.total(np.zeros((2, 3), np.float32))
+    with pytest.raises(jaxtyping.TypeCheckError):
+        probe.total(np.zeros((2,), np.float32))
+
+
+def test_a_child_process_takes_programs_from_this_run_and_keeps_its_own() -> None:
+    folder = pathlib.Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    assert jax.config.values["jax_compilation_cache_dir"] == str(folder)
+    assert folder.is_dir()
+    words = [sys.executable, "-c", IN_A_CHILD]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(folder), "0.0"]

@@ -40,8 +40,8 @@ def blocks_of(text: str) -> list[Block]:
     ]
 
 
-def checkout(folder: pathlib.Path) -> pathlib.Path:
-    """Copies what git knows or would take, and links .venv."""
+def checkout(folder: pathlib.Path, source_fits: pathlib.Path) -> pathlib.Path:
+    """Copies what git knows or would take, and links .venv and the fits on sources."""
     words = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     if listed.returncode != 0:
@@ -51,6 +51,8 @@ def checkout(folder: pathlib.Path) -> pathlib.Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     (folder / ".venv").symlink_to(ROOT / ".venv")
+    (folder / "runs").mkdir()
+    (folder / "runs" / "predictor_cache").symlink_to(source_fits)
     return folder
 
 
@@ -73,16 +75,24 @@ def run_block(block: Block, folder: pathlib.Path) -> None:
     assert done.returncode == 0, f"{block.text}\n{done.stdout}\n{done.stderr}"
 
 
+@pytest.fixture(scope="module")
+def source_fits(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A folder for fits on sources, so that the documents' searches fit the same ones once."""
+    return tmp_path_factory.mktemp("source_fits")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     pathlib.Path(sys.prefix) != ROOT / ".venv", reason="runs under `make test`, in .venv"
 )
 @pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
-def test_every_block_runs(file: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_every_block_runs(
+    file: pathlib.Path, tmp_path: pathlib.Path, source_fits: pathlib.Path
+) -> None:
     blocks = blocks_of(file.read_text())
     wanted = [block for block in blocks if block.is_run and block.language != "text"]
     if wanted:
-        folder = checkout(tmp_path)
+        folder = checkout(tmp_path, source_fits)
         for block in wanted:
             run_block(block, folder)
 

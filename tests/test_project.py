@@ -112,3 +112,13 @@ def test_documents_name_real_make_targets(file: pathlib.Path) -> None:
     code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", file.read_text(), re.DOTALL))
     named = set(re.findall(r"\bmake ([a-z][a-z-]*)", code))
     assert named <= make_targets()
+
+
+def test_a_repeat_names_the_test_that_shows_the_same_in_less_time() -> None:
+    tests = ROOT / "tests"
+    marks = re.compile(r"mark\.repeat\(([^)]*)\)")
+    named = [name for file in tests.rglob("test_*.py") for name in marks.findall(file.read_text())]
+    assert named
+    for name in named:
+        file, _, function = re.sub(r'["\s]', "", name).partition("::")
+        assert f"def {function}(" in (tests / file).read_text(), name

@@ -4,7 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -12,16 +12,15 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def start_process() -> Callable[..., subprocess.Popen]:
+def start_process() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Returns a function that starts `run.py` with the given words as a process."""
-    started: list[subprocess.Popen] = []
-    inherited = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    started: list[subprocess.Popen[str]] = []
 
-    def start(*words: str, **environment: str) -> subprocess.Popen:
+    def start(*words: str, **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "run.py", *words],
             cwd=ROOT,
-            env={**inherited, **environment},
+            env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

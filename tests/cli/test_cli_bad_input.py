@@ -14,6 +14,7 @@ from xfernas_jax.errors import FlagError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUNDLED = sorted((ROOT / "xfernas_jax" / "bundled").glob("*.jsonl.gz"))
+ALONE = ["--sources=none"]  # reading sources takes seconds
 QUICK = ["--set=train.epochs=1", "--set=data.train_examples=128", "--set=network.filters=4"]
 
 
@@ -50,10 +51,13 @@ def written(folder: pathlib.Path) -> list[str]:
         (["search", "--recipe=cpuu"], ["cpuu", "cpu, cpu_two_cell, proxy, final"]),
         (["search", "--set=train.epoch=3"], ["train.epoch=3", "mean train.epochs", "PART.FIELD"]),
         (["search", "--set=train.epochs=0"], ["train.epochs", "at least 1"]),
-        (["search", "--optimizer=xfer_nap"], ["xfer_nap", "xfer_nao"]),
-        (["search", "--encoder=lstn"], ["lstn", "lstm"]),
-        (["search", "--surrogate=heads"], ["heads", "head, joint"]),
-        (["search", "--schedule=round"], ["round", "Did you mean rounds?", "rounds, async"]),
+        (["search", *ALONE, "--optimizer=xfer_nap"], ["xfer_nap", "xfer_nao"]),
+        (["search", *ALONE, "--encoder=lstn"], ["lstn", "lstm"]),
+        (["search", *ALONE, "--surrogate=heads"], ["heads", "head, joint"]),
+        (
+            ["search", *ALONE, "--schedule=round"],
+            ["round", "Did you mean rounds?", "rounds, async"],
+        ),
         (["search", "--metric=macro_f2"], ["macro_f2", "Did you mean macro_f1?"]),
         (["search", "--metric=math:pi"], ["math:pi", "--metric"]),
         (["search", "--pareto=flop"], ["flop", "Did you mean flops?"]),
@@ -61,9 +65,12 @@ def written(folder: pathlib.Path) -> list[str]:
         (["search", "--max_cost=params"], ["--max_cost=params", "NAME=LIMIT"]),
         (["search", "--max_cost=params=0"], ["--max_cost=params=0", "positive number"]),
         (["search", "--max_cost=params=9", "--max_params=9"], ["one limit", "params"]),
-        (["search", "--architecture_numbers=flops"], ["flops", "module:NAME"]),
-        (["search", "--architecture_numbers=math:pi"], ["math:pi", "function from tokens"]),
-        (["search", "--surrogate=joint", "--architecture_numbers=math:sqrt"], ["--surrogate=head"]),
+        (["search", *ALONE, "--architecture_numbers=flops"], ["flops", "module:NAME"]),
+        (["search", *ALONE, "--architecture_numbers=math:pi"], ["math:pi", "function from tokens"]),
+        (
+            ["search", *ALONE, "--surrogate=joint", "--architecture_numbers=math:sqrt"],
+            ["--surrogate=head"],
+        ),
         (["search", "--sources=mnist"], ["mnist", "--sources"]),
         (["search", "--storage=sqlite:////dev/null/x.db"], ["/dev/null/x.db"]),
         (["search", "--storage=mysql://h/db"], ["sqlite", "postgresql"]),

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,9 +26,10 @@ runpy.run_path("reload.py", run_name="__main__")
 """
 
 
-@pytest.fixture
-def searched(run_command: Callable, tmp_path: pathlib.Path) -> pathlib.Path:
-    """The work directory of a finished search."""
+@pytest.fixture(scope="module")
+def searched(run_command: Callable, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The work directory of a finished search; tests only read it."""
+    work = tmp_path_factory.mktemp("searched")
     words = ["search", "--optimizer=random", "--budget_evaluations=2", "--confirm_seeds=1"]
     done = run_command(
         *words,
@@ -35,10 +37,10 @@ def searched(run_command: Callable, tmp_path: pathlib.Path) -> pathlib.Path:
         "--study=s",
         "--costs=flops",
         *QUICK,
-        f"--workdir={tmp_path / 'w'}",
+        f"--workdir={work}",
     )
     assert done.code == 0, done.err
-    return tmp_path / "w"
+    return work
 
 
 def record(
@@ -143,10 +145,12 @@ def test_test_images_that_stay_behind_are_loaded_by_a_script(
 def test_a_network_that_misses_its_score_is_not_exported(
     run_command: Callable, searched: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    with Storage(default_storage_url(searched)) as storage:
-        storage.set_result("s", {**result_of(searched), "test_value": 0.999})
+    work = tmp_path / "w"
+    shutil.copytree(searched, work)
+    with Storage(default_storage_url(work)) as storage:
+        storage.set_result("s", {**result_of(work), "test_value": 0.999})
     folder = tmp_path / "taken" / "out"
-    done = run_command("export", f"--workdir={searched}", f"--output_dir={folder}")
+    done = run_command("export", f"--workdir={work}", f"--output_dir={folder}")
     assert done.code == 2
     assert "0.999 is recorded" in done.err
     assert done.err.count("\n") == 1

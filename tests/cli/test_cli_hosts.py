@@ -108,7 +108,7 @@ def test_two_processes_train_the_bits_of_one_with_two_devices_and_the_first_writ
     pair = start_pair("--data_residence=stream")
     for which in (0, 1):
         assert pair.outcome(which) == (0, "")
-    assert [path.name for path in pair.folders[1].iterdir()] == ["compile_cache"]
+    assert list(pair.folders[1].glob("*")) == []
     assert_equal(pair.folders[0], one_process(start_process, tmp_path))
 
 

@@ -66,6 +66,7 @@ def rows(file: pathlib.Path) -> list[dict[str, str]]:
     return list(csv.DictReader(file.read_text().splitlines()))
 
 
+@pytest.mark.slow
 def test_the_latest_search_is_reported_beside_the_study(
     run_command: Callable, work: pathlib.Path
 ) -> None:

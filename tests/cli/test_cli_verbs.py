@@ -173,6 +173,9 @@ def sources_of(work: pathlib.Path, study: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.repeat(
+    "search/test_search_search.py::test_a_search_stopped_anywhere_goes_on_as_if_unbroken"
+)
 def test_killed_searches_go_on_as_if_unbroken(
     start_process: Callable[..., subprocess.Popen], tmp_path: pathlib.Path
 ) -> None:
@@ -210,6 +213,10 @@ def latest_checkpoint(work: pathlib.Path) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.repeat(
+    "train/test_train_interrupt.py::"
+    "test_an_interrupted_training_ends_with_the_bits_of_an_unbroken_one"
+)
 def test_a_training_broken_by_signals_ends_with_the_bits_of_an_unbroken_one(
     start_process: Callable[..., subprocess.Popen], tmp_path: pathlib.Path
 ) -> None:

@@ -233,6 +233,7 @@ def test_a_space_that_is_too_large_for_a_model_is_refused() -> None:
         baselines.ridge(get_space("nasnet"), (), SearchConfig())
 
 
+@pytest.mark.slow
 def test_libraries_load_when_they_are_used() -> None:
     code = "import sys, experiments.baselines; print({'lightgbm', 'torch'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -257,6 +258,7 @@ def run(module: str, *words: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_an_experiment_takes_optimizers_of_a_module(tmp_path: pathlib.Path) -> None:
     write_topology_table(tmp_path)
     names = ["experiments.baselines:ridge", "experiments.baselines:xfer_ridge"]

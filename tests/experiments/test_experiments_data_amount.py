@@ -142,6 +142,7 @@ def check_correlation(folder: pathlib.Path, out: pathlib.Path) -> None:
     assert cells == pytest.approx([np.mean(found)], abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -170,6 +171,7 @@ def test_a_wrong_level_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_incumbents_are_drawn_from_a_folder_of_results(tmp_path: pathlib.Path) -> None:
     write_topology_table(tmp_path)
     out = tmp_path / "out"
@@ -210,6 +212,7 @@ def test_a_folder_without_results_is_one_line(tmp_path: pathlib.Path) -> None:
     assert "summary.json" in done.stderr
 
 
+@pytest.mark.slow
 def test_matplotlib_is_imported_only_to_draw() -> None:
     code = "import sys, experiments.data_amount; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=100)

@@ -86,6 +86,7 @@ def test_a_run_is_summarised_the_same_again_and_transfer_has_a_twin(
     assert "another setting" in other.stderr
 
 
+@pytest.mark.slow
 def test_curves_by_hand() -> None:
     code = """
 import numpy as np

@@ -88,6 +88,9 @@ def recorded(workdir: pathlib.Path) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.repeat(
+    "experiments/test_experiments_paper.py::test_cifar100_from_sources_to_the_last_training"
+)
 def test_cifar10_goes_on_after_a_kill_and_repeats_nothing(
     tmp_path: pathlib.Path, data_dir: pathlib.Path
 ) -> None:
@@ -142,6 +145,7 @@ def test_the_plan_is_the_papers_as_we_read_it_and_its_cost_is_stated(
     )  # both targets share the sources
 
 
+@pytest.mark.slow
 def test_a_dry_run_prints_and_leaves_nothing(tmp_path: pathlib.Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "experiments.paper", "--dry_run", f"--workdir={tmp_path / 'new'}"],

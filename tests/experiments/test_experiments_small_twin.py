@@ -131,6 +131,7 @@ def test_images_of_an_earlier_part_are_left_out_of_later_ones() -> None:
     assert found == {"train": [0, 1, 2, 2], "valid": [3, 4], "test": [5, 6]}
 
 
+@pytest.mark.slow
 def test_a_mistake_is_one_line(tmp_path: pathlib.Path) -> None:
     done = run(f"--output_dir={tmp_path / 'x'}", "--targets=digits", "--sources=digits")
     assert done.returncode == 2

@@ -67,6 +67,7 @@ def test_results_are_the_same_bytes_for_any_number_of_jobs_and_after_a_stop(
     assert at_20["xfer_bananas"] < at_20["random"]
 
 
+@pytest.mark.slow
 def test_seconds_of_every_shard_are_kept_after_a_kill(tmp_path: pathlib.Path) -> None:
     write_topology_table(tmp_path)
     out = tmp_path / "out"
@@ -83,6 +84,7 @@ def test_seconds_of_every_shard_are_kept_after_a_kill(tmp_path: pathlib.Path) ->
     assert first.items() <= whole.items()
 
 
+@pytest.mark.slow
 def test_the_share_of_decoded_rows_is_the_mean_over_units_that_decode(
     tmp_path: pathlib.Path,
 ) -> None:
@@ -121,6 +123,7 @@ def check_rows(output: pathlib.Path) -> None:
         assert start == [row["value"] for row in second[:10]]  # the same start rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -145,6 +148,7 @@ def test_a_mistake_is_one_line(
     assert message in done.stderr
 
 
+@pytest.mark.slow
 def test_results_of_another_setting_are_not_mixed(tmp_path: pathlib.Path) -> None:
     write_topology_table(tmp_path)
     out = tmp_path / "out"

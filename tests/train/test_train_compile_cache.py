@@ -14,14 +14,16 @@ print([float(jax.jit(lambda x, k=k: x + k)(1.0)) for k in range(int(sys.argv[3])
 WHOLE, SMALL = 1.0, 2.0**-17  # GiB; the small one is 8 KiB, 3 or 4 of these programs
 
 
-def start(folder: pathlib.Path, gib: float, programs: int) -> subprocess.Popen:
+def start(
+    folder: pathlib.Path, gib: float, programs: int, **environment: str
+) -> subprocess.Popen[str]:
     words = [sys.executable, "-c", PROGRAM, str(folder), str(gib), str(programs)]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("JAX_COMPILATION")}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, env=inherited)
+    pipe, env = subprocess.PIPE, {**inherited, **environment}
+    return subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, env=env)
 
 
-def outcome(process: subprocess.Popen, programs: int) -> int:
+def outcome(process: subprocess.Popen[str], programs: int) -> int:
     """Returns the number of programs that were found, after a run without errors or words."""
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
@@ -56,3 +58,19 @@ def test_programs_are_found_again_and_damaged_ones_compile_anew(tmp_path: pathli
         file.write_bytes(damage(file.read_bytes()))
     assert outcome(start(folder, WHOLE, 6), 6) == len(files) - len(damages)
     assert outcome(start(folder, 0, 6), 6) == 0
+
+
+def test_a_folder_that_the_user_named_is_used_and_keeps_what_it_holds(
+    tmp_path: pathlib.Path,
+) -> None:
+    users, ours = tmp_path / "users", tmp_path / "ours"
+    users.mkdir()
+    (users / "old-cache").write_bytes(bytes(2**14))
+    named = {"JAX_COMPILATION_CACHE_DIR": str(users)}
+    together = [start(ours, SMALL, 15, **named) for _ in range(2)]
+    for process in together:
+        outcome(process, 15)
+    assert outcome(start(ours, SMALL, 15, **named), 15) == len(programs_in(users)) - 1
+    assert (users / "old-cache").is_file()
+    assert not ours.exists()
+    assert outcome(start(ours, 0, 15, **named), 15) == 0

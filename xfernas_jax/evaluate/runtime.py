@@ -65,7 +65,8 @@ class Runtime:
     )
     compile_cache_gib: float = option(
         2.0,
-        "Compiled programs that stay in --workdir for later runs, in GiB; 0 keeps and reads none.",
+        "Compiled programs that stay in --workdir for later runs, in GiB; 0 keeps and reads none. "
+        "Where JAX_COMPILATION_CACHE_DIR names a folder, they stay there and are not bounded.",
         low=0.0,
     )
     compile_cache: str | None = None

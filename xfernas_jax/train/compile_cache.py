@@ -5,6 +5,7 @@ program that it holds whenever it adds one: a second at 8,000 small programs, wh
 of a short evaluation. This one lists the folder once for every hundredth of its programs.
 """
 
+import contextlib
 import functools
 import os
 import pathlib
@@ -12,6 +13,7 @@ import warnings
 
 import jax
 
+_USERS_FOLDER = "JAX_COMPILATION_CACHE_DIR"
 _SUFFIX = "-cache"  # of JAX's files
 _WRITE_EVENT = "/jax/compilation_cache/cache_misses"  # just before JAX writes a program
 _KEPT_SHARE = 0.9  # of the bound that stays when it is reached
@@ -56,6 +58,9 @@ class _Bound:
 def use_compile_cache(folder: str | os.PathLike[str], max_gib: float = 2.0) -> None:
     """Keeps this process's compiled programs in a folder and takes them from there.
 
+    A folder that the user named by JAX's own variable, JAX_COMPILATION_CACHE_DIR, is used instead
+    and left to the user: it may hold other programs, so nothing in it is deleted.
+
     A program that cannot be read or written, as after a full disk, is compiled again and nothing
     is said. Processes may share the folder. Used last is what the file system says; where it
     keeps no access times, the oldest programs go first.
@@ -66,15 +71,15 @@ def use_compile_cache(folder: str | os.PathLike[str], max_gib: float = 2.0) -> N
         and one; 0 switches the cache off and leaves the folder as it is.
     """
     global _bound
-    _bound, path = None, pathlib.Path(folder).absolute()
-    try:
-        if max_gib > 0:
+    _bound = None
+    used = os.environ.get(_USERS_FOLDER) or None if max_gib > 0 else None
+    if max_gib > 0 and not used:
+        path = pathlib.Path(folder).absolute()
+        with contextlib.suppress(OSError):
             path.mkdir(parents=True, exist_ok=True)
-            _bound = _Bound(path, int(max_gib * 2**30))
-    except OSError:
-        pass
+            _bound, used = _Bound(path, int(max_gib * 2**30)), str(path)
     _listen_to_writes()
-    jax.config.update("jax_compilation_cache_dir", None if _bound is None else str(path))
+    jax.config.update("jax_compilation_cache_dir", used)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)  # no lower limit
     warnings.filterwarnings("ignore", r"Error (reading|writing) persistent compilation cache")
