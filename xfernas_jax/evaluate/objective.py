@@ -39,25 +39,11 @@ class ObjectiveEvaluator:
         Raises:
           FlagError: there is no such function, or it takes other arguments.
         """
-        self._space, self._address = space, address
+        self.space, self.recipe, self._address = space, RECIPE, address
         self._function = _load(address)
         self.takes_seed = "seed" in _parameters(self._function)
-
-    @property
-    def task(self) -> Task:
-        """The task of that name; two searches of equal address go on with each other's record."""
-        split = "none: the objective's own affair"
-        return Task(f"objective:{self._address}", split, None, SCORE)
-
-    @property
-    def space(self) -> Space:
-        """The space of the genotypes."""
-        return self._space
-
-    @property
-    def recipe(self) -> str:
-        """Always `RECIPE`."""
-        return RECIPE
+        # Two searches of equal address go on with each other's record.
+        self.task = Task(f"objective:{address}", "none: the objective's own affair", None, SCORE)
 
     def evaluate(
         self, job: Job, on_epoch: OnEpoch | None = None, stop: Stop | None = None
@@ -85,7 +71,7 @@ class ObjectiveEvaluator:
         """Returns the score, or None and a line that says why there is none."""
         seeds = {"seed": seed} if self.takes_seed else {}
         try:
-            value = self._function(self._space.to_json(genotype), **seeds)
+            value = self._function(self.space.to_json(genotype), **seeds)
         except (Exception, SystemExit) as error:
             return None, describe(error)
         score = _number(value)

@@ -141,23 +141,10 @@ class TabularEvaluator:
           test: split that `test` reads.
         """
         self._table, self._column = table, table.column(task, split)
-        self._test = test
-        self._task = Task(f"{table.name}/{task}", f"table column of split {split}", None)
-
-    @property
-    def task(self) -> Task:
-        """The table's task; a table does not tell its number of classes."""
-        return self._task
-
-    @property
-    def space(self) -> TableSpace:
-        """The rows of the table."""
-        return self._table.space
-
-    @property
-    def recipe(self) -> str:
-        """The table and split, which fix every score."""
-        return f"{self._table.name}/{self._column.split}"
+        self._test, self.space = test, table.space
+        # A table does not tell its number of classes.
+        self.task = Task(f"{table.name}/{task}", f"table column of split {split}", None)
+        self.recipe = f"{table.name}/{split}"  # which fix every score
 
     def evaluate(
         self, job: Job, on_epoch: OnEpoch | None = None, stop: Stop | None = None

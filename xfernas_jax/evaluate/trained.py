@@ -25,7 +25,7 @@ from xfernas_jax.data.stream import Residence, is_streamed, read_batches
 from xfernas_jax.errors import RecipeError, TrainingDivergedError
 from xfernas_jax.evaluate.base import OnEpoch, Scored, Stop
 from xfernas_jax.evaluate.recipes import Recipe, has_reduction_cell, plan_of_any
-from xfernas_jax.history.record import Job, Result, Task
+from xfernas_jax.history.record import Job, Result
 from xfernas_jax.nn.builders import find_builder
 from xfernas_jax.nn.costs import NetworkCosts, find_cost
 from xfernas_jax.nn.programs import (
@@ -87,7 +87,8 @@ class TrainedEvaluator:
           DeviceError: when the devices do not divide a batch size.
           RecipeError: when a space has a reduction cell that the recipe never builds.
         """
-        self._space, self._dataset, self._recipe = space, dataset, recipe
+        self.space, self._dataset, self._recipe = space, dataset, recipe
+        self.recipe = recipe.fingerprint()
         self._devices = tuple(devices or jax.devices())
         check_fits(space, recipe, self._devices)
         self._normalizer = normalizer(dataset, recipe.data)
@@ -99,7 +100,7 @@ class TrainedEvaluator:
         num_classes = dataset.task.num_classes
         assert num_classes is not None  # an `ImageDataset` has them
         self._metric, self._num_classes = metric, num_classes
-        self._task = dataclasses.replace(dataset.task, metric=metric.plain())
+        self.task = dataclasses.replace(dataset.task, metric=metric.plain())
         plain_sgd = recipe.train.optimizer == "sgd"  # others may look at whole tensors
         self._programs = Programs(
             recipe.network,
@@ -118,21 +119,6 @@ class TrainedEvaluator:
         self._network_costs = NetworkCosts(
             space, recipe.network, num_classes, dataset.input_shape, names
         )
-
-    @property
-    def task(self) -> Task:
-        """The task that the data set poses, with the metric."""
-        return self._task
-
-    @property
-    def space(self) -> Space:
-        """The space of the genotypes."""
-        return self._space
-
-    @property
-    def recipe(self) -> str:
-        """The recipe's fingerprint."""
-        return self._recipe.fingerprint()
 
     def evaluate(
         self, job: Job, on_epoch: OnEpoch | None = None, stop: Stop | None = None
@@ -217,7 +203,7 @@ class TrainedEvaluator:
         """
         name = self._metric.name
         return {
-            "genotype": self._space.to_json(genotype),
+            "genotype": self.space.to_json(genotype),
             "dataset": self.task.dataset,
             "split": self.task.split,
             "recipe": self.recipe,
@@ -246,7 +232,7 @@ class TrainedEvaluator:
 
     def inference(self, genotype: Genotype) -> Callable[[Any, jax.Array], jax.Array]:
         """Returns the function from variables and uint8 images to logits, to be jitted."""
-        network, scale = self._programs.own(self._space.plan(genotype)), self._normalizer
+        network, scale = self._programs.own(self.space.plan(genotype)), self._normalizer
 
         def infer(variables: Any, images: jax.Array) -> jax.Array:
             return network.apply(variables, normalize(images, scale))[0]
@@ -273,7 +259,7 @@ class TrainedEvaluator:
         return make_feed(split.images, split.labels, self._devices, self._read_batches)
 
     def _program(self, genotype: Genotype) -> Program:
-        return self._programs.of(self._space.plan(genotype))
+        return self._programs.of(self.space.plan(genotype))
 
     def _trainer(self, program: Program) -> Trainer:
         """Returns the trainer of a program; the latest ones are kept, compiled."""

@@ -10,7 +10,7 @@ from xfernas_jax.evaluate.base import Evaluator, Scored, Stop
 from xfernas_jax.evaluate.broken import evaluate_safely
 from xfernas_jax.executors.base import Watcher
 from xfernas_jax.history.record import Job
-from xfernas_jax.space.base import Genotype, Space
+from xfernas_jax.space.base import Genotype
 
 
 class InProcessExecutor:
@@ -28,18 +28,9 @@ class InProcessExecutor:
             it nothing is compiled ahead.
         """
         self._evaluator, self._prepare = evaluator, prepare
+        self.space, self.num_workers = evaluator.space, 1
         self._waiting: collections.deque[tuple[Job, Stop | None]] = collections.deque()
         self._thread = ThreadPoolExecutor(1, "compile_ahead")
-
-    @property
-    def space(self) -> Space:
-        """The space of the genotypes."""
-        return self._evaluator.space
-
-    @property
-    def num_workers(self) -> int:
-        """One: this process."""
-        return 1
 
     def submit(self, job: Job, stop: Stop | None = None) -> None:
         """Takes an evaluation; `next_finished` runs it."""
@@ -56,7 +47,6 @@ class InProcessExecutor:
         return job, evaluate_safely(self._evaluator, job, partial(watcher.epoch, job), stop)
 
     def test(self, genotype: Genotype, variables: Any) -> float | None:
-        """Returns the metric on the test part; None where there is none."""
         return self._evaluator.test(genotype, variables)
 
     def close(self) -> None:

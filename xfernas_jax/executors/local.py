@@ -26,26 +26,15 @@ class _LocalWorker:
     """
 
     def __init__(self, group: DeviceGroup, setup: bytes) -> None:
-        self._group, self._setup = group, setup
+        self._group, self._setup, self.name = group, setup, group.name
         self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Any = None
-
-    @property
-    def name(self) -> str:
-        return self._group.name
+        self.connection: Any = None  # the socket to the process, None before it starts
 
     @property
     def is_started(self) -> bool:
         return self._process is not None
 
-    @property
-    def is_ready(self) -> bool:
-        return self.is_started
-
-    @property
-    def connection(self) -> Any:
-        """The socket to the process, None before it starts."""
-        return self._connection
+    is_ready = is_started
 
     def start(self) -> None:
         own, other = multiprocessing.Pipe()
@@ -65,7 +54,7 @@ class _LocalWorker:
             stdout=subprocess.DEVNULL,
         )
         other.close()
-        self._connection = own
+        self.connection = own
         self._send(self._setup)
 
     def send(self, request: tuple[Any, ...]) -> None:
@@ -73,13 +62,13 @@ class _LocalWorker:
 
     def _send(self, data: bytes) -> None:
         try:
-            self._connection.send_bytes(data)
+            self.connection.send_bytes(data)
         except OSError as error:
             raise WorkerLost from error
 
     def receive(self) -> tuple[Any, ...]:
         try:
-            return self._connection.recv()
+            return self.connection.recv()
         except (EOFError, OSError) as error:
             raise WorkerLost from error
 
@@ -87,7 +76,7 @@ class _LocalWorker:
         process, self._process = self._process, None
         if process is None:
             return ""
-        self._connection.close()
+        self.connection.close()
         try:
             code = process.wait(_EXIT_SECONDS)
         except subprocess.TimeoutExpired:

@@ -92,21 +92,12 @@ class PoolExecutor:
           listen: waits until some of the given workers, all of them started, have a message or
             are lost, and returns those.
         """
-        self._space, self._workers, self._listen = space, tuple(workers), listen
+        self.space, self._workers, self._listen = space, tuple(workers), listen
+        self.num_workers = len(self._workers)
         self._waiting: collections.deque[_Task] = collections.deque()
         self._running: dict[Worker, _Task] = {}
         self._finished: collections.deque[_Task] = collections.deque()
         self._num_lost = self._num_lost_idle = 0
-
-    @property
-    def space(self) -> Space:
-        """The space of the genotypes."""
-        return self._space
-
-    @property
-    def num_workers(self) -> int:
-        """How many evaluations run at once."""
-        return len(self._workers)
 
     def submit(self, job: Job, stop: Stop | None = None) -> None:
         """Takes an evaluation; it starts now where a worker is free."""

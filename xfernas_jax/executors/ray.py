@@ -32,7 +32,7 @@ class _RayWorker:
         """Takes a number for messages, what makes an actor, and a node's next free share."""
         self._number, self._make_actor, self._share_on = number, make_actor, share_on
         self._actor: Any = None
-        self._pending: Any = None
+        self.pending: Any = None  # Ray's reference to the next message
         self._how = ""
         self.place: Place | None = None
         self.share = 0
@@ -50,14 +50,9 @@ class _RayWorker:
     def is_ready(self) -> bool:
         return self.place is not None
 
-    @property
-    def pending(self) -> Any:
-        """Ray's reference to the next message."""
-        return self._pending
-
     def start(self) -> None:
         self._actor = self._make_actor()
-        self._pending = self._actor.next_message.remote()
+        self.pending = self._actor.next_message.remote()
 
     def send(self, request: tuple[Any, ...]) -> None:
         self._actor.send.remote(pickle.dumps(request))  # a loss shows in `pending`
@@ -65,11 +60,11 @@ class _RayWorker:
     def receive(self) -> tuple[Any, ...]:
         ray = import_ray()
         try:
-            message = pickle.loads(ray.get(self._pending))
+            message = pickle.loads(ray.get(self.pending))
         except ray.exceptions.RayError as error:
             self._how = _reason(error)
             raise WorkerLost from error
-        self._pending = self._actor.next_message.remote()
+        self.pending = self._actor.next_message.remote()
         if message[0] == "ready":
             place = message[1]
             self.share = self._share_on(place.node)
@@ -80,7 +75,7 @@ class _RayWorker:
     def end(self) -> str:
         if self._actor is not None:
             import_ray().kill(self._actor)
-        self._actor = self._pending = self.place = None
+        self._actor = self.pending = self.place = None
         return self._how
 
 

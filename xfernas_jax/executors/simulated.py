@@ -11,7 +11,7 @@ from xfernas_jax.evaluate.base import Evaluator, Scored, Stop
 from xfernas_jax.evaluate.broken import evaluate_safely
 from xfernas_jax.executors.base import Watcher
 from xfernas_jax.history.record import Job
-from xfernas_jax.space.base import Genotype, Space
+from xfernas_jax.space.base import Genotype
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -41,21 +41,12 @@ class SimulatedExecutor:
         if not speeds or min(speeds) <= 0.0:
             raise ValueError(f"Every worker has a speed above 0. Got {tuple(speeds)}.")
         self._evaluator, self._speeds = evaluator, tuple(speeds)
-        self._free = list(range(len(self._speeds)))
+        self.space, self.num_workers = evaluator.space, len(self._speeds)
+        self._free = list(range(self.num_workers))
         self._waiting: collections.deque[tuple[int, Job, Stop | None]] = collections.deque()
         self._running: list[_Running] = []
         self._num_submitted = 0
         self.clock = 0.0
-
-    @property
-    def space(self) -> Space:
-        """The space of the genotypes."""
-        return self._evaluator.space
-
-    @property
-    def num_workers(self) -> int:
-        """How many jobs run at once."""
-        return len(self._speeds)
 
     def submit(self, job: Job, stop: Stop | None = None) -> None:
         """Takes a job; it starts at the clock's time where a worker is free."""
@@ -79,7 +70,6 @@ class SimulatedExecutor:
         return first.job, first.scored
 
     def test(self, genotype: Genotype, variables: Any) -> float | None:
-        """Returns the metric on the test part; None where there is none."""
         return self._evaluator.test(genotype, variables)
 
     def close(self) -> None:
