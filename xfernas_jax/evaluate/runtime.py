@@ -6,7 +6,7 @@ Nothing heavy is imported: the command line's help reads it.
 import dataclasses
 from typing import Literal
 
-from xfernas_jax.options import neutral_words, option
+from xfernas_jax.options import option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +71,3 @@ class Runtime:
     )
     compile_cache: str | None = None
     unfinished_dir: str | None = None
-
-    def text(self) -> str:
-        """Returns in words what may decide whether an evaluation breaks, as `remat=true`."""
-        return neutral_words(self)

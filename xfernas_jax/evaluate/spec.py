@@ -10,7 +10,6 @@ from xfernas_jax.evaluate.base import Evaluator
 from xfernas_jax.evaluate.objective import ObjectiveEvaluator
 from xfernas_jax.evaluate.recipes import Recipe
 from xfernas_jax.evaluate.runtime import Runtime
-from xfernas_jax.evaluate.tabular import TabularEvaluator, load_table
 from xfernas_jax.evaluate.trained import TrainedEvaluator
 from xfernas_jax.nn.costs import NetworkCosts, find_cost
 from xfernas_jax.options import neutral_words
@@ -131,41 +130,6 @@ class ObjectiveSpec:
     ) -> ObjectiveEvaluator:
         del runtime, devices
         return ObjectiveEvaluator(self.find_space(), self.address)
-
-    def runtime_text(self, runtime: Runtime) -> str:
-        del runtime
-        return ""
-
-
-@dataclasses.dataclass(frozen=True)
-class TableSpec:
-    """A task of a table of scores; see `EvaluatorSpec`.
-
-    Attributes:
-      folder: with the manifest.
-      table: its name there.
-      task: of the table.
-      split: that drives a search.
-      test: split that is read at the end.
-      costs: names of the table's columns.
-    """
-
-    folder: str
-    table: str
-    task: str
-    split: str = "valid"
-    test: str = "test"
-    costs: tuple[str, ...] = ()
-
-    def find_space(self) -> Space:
-        return self.build().space
-
-    def build(
-        self, runtime: Runtime | None = None, devices: Sequence[Device] | None = None
-    ) -> TabularEvaluator:
-        del runtime, devices
-        table = load_table(self.folder, self.table, self.costs)
-        return TabularEvaluator(table, self.task, self.split, self.test)
 
     def runtime_text(self, runtime: Runtime) -> str:
         del runtime
