@@ -119,7 +119,7 @@ def read_or_refuse(read, record):
     return None
 
 
-@given(st.sampled_from(sorted(serialize._EVALUATION_FIELDS)), JSON)
+@given(st.sampled_from(sorted(serialize._EVALUATION)), JSON)
 def test_any_value_in_any_field_is_read_or_refused_in_one_line(field, value):
     record = serialize.evaluation_to_json(CHAIN, make_evaluation(0)) | {field: value}
     found = read_or_refuse(read, record)
@@ -127,7 +127,7 @@ def test_any_value_in_any_field_is_read_or_refused_in_one_line(field, value):
         assert serialize.evaluation_to_json(CHAIN, found) == record
 
 
-@given(st.sampled_from(sorted(serialize._SPEC_FIELDS)), JSON)
+@given(st.sampled_from(sorted(serialize._SPEC)), JSON)
 def test_any_value_in_any_field_of_a_description_is_read_or_refused(field, value):
     record = serialize.spec_to_json(make_spec()) | {field: value}
     read_or_refuse(lambda r: serialize.spec_from_json(r, "file:7"), record)

@@ -40,7 +40,7 @@ def upgrade_spec(value: Any, where: str) -> dict[str, Any]:
     fields.check_fields(value, _SPEC_FIELDS, where, "study")
     task = value["task"]
     fields.check_fields(task, _TASK_FIELDS, where, "task")
-    num_classes = fields.integer(task, "num_classes", where)
+    num_classes = fields.integer(task["num_classes"], "num_classes", where)
     metric = ACCURACY if num_classes else SCORE
     task = {**task, "num_classes": num_classes or None, "metric": dataclasses.asdict(metric)}
     config = _with_recipe(value["config"], _without_neutral)
@@ -51,21 +51,20 @@ def upgrade_evaluation(value: Any, spec: StudySpec, where: str) -> dict[str, Any
     """Returns the JSON of an evaluation as today; `HistoryError` says what breaks format 1."""
     value = {**_LATE_FIELDS, **value}
     fields.check_fields(value, _FIELDS, where, "evaluation")
-    fields.check_object(value["costs"], "costs", where)
     if value["metric"] != spec.task.metric.name:
         raise HistoryError(
             f"{where}: metric is {spec.task.metric.name}, as the study's. "
             f"Got {value['metric']!r:.60}."
         )
-    costs = value["costs"]
-    num_params = fields.integer(value, "num_params", where)
+    costs = fields.check_object(value["costs"], "costs", where)
+    num_params = fields.integer(value["num_params"], "num_params", where)
     if num_params:
         costs = {"params": float(num_params), **costs}
     return {
         **{field: value[field] for field in _KEPT_FIELDS},
         "value": value["valid_accuracy"],
         "costs": costs,
-        "after": _after(fields.integer(value, "round_index", where), spec),
+        "after": _after(fields.integer(value["round_index"], "round_index", where), spec),
         "runtime": "",
     }
 

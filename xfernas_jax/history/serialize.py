@@ -21,12 +21,38 @@ SpaceLookup = Callable[[str], Space]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _RESERVED = frozenset({"all", "none"})  # values of --sources
-_SPEC_FIELDS = frozenset(field.name for field in dataclasses.fields(StudySpec))
-_TASK_FIELDS = frozenset(field.name for field in dataclasses.fields(Task))
-_METRIC_FIELDS = frozenset(field.name for field in dataclasses.fields(Metric))
-_EVALUATION_FIELDS = frozenset(
-    {"recipe"} | {field.name for kind in (Job, Result) for field in dataclasses.fields(kind)}
-) - {"key"}
+_METRIC: Mapping[str, fields.Reader] = {
+    **dict.fromkeys(("name", "label", "unit"), fields.line),
+    **dict.fromkeys(("low", "high"), fields.optional(fields.number)),
+    "maximize": fields.boolean,
+}
+_TASK: Mapping[str, fields.Reader] = {
+    **dict.fromkeys(("dataset", "split"), fields.line),
+    "num_classes": fields.optional(fields.integer),
+    "metric": lambda value, what, where: Metric(**fields.read(value, _METRIC, where, what)),
+}
+_SPEC: Mapping[str, fields.Reader] = {
+    **dict.fromkeys(("name", "space", "recipe", "version"), fields.line),
+    "kind": fields.one_of("search", "collect"),
+    "task": lambda value, what, where: Task(**fields.read(value, _TASK, where, what)),
+    "config": fields.check_object,
+}
+_JOB: Mapping[str, fields.Reader] = {
+    "genotype": fields.check_object,
+    **dict.fromkeys(("number", "seed", "after"), fields.integer),
+    "purpose": fields.one_of(*get_args(Purpose)),
+    "predicted": fields.optional(fields.number),
+}
+_RESULT: Mapping[str, fields.Reader] = {
+    "status": fields.one_of(*get_args(Status)),
+    "value": fields.optional(fields.number),
+    "curve": fields.numbers,
+    "costs": fields.pairs(fields.number),
+    "seconds": fields.number,
+    "versions": fields.pairs(fields.string),
+    **dict.fromkeys(("failure", "runtime"), fields.string),
+}
+_EVALUATION = {**_JOB, **_RESULT, "recipe": fields.line}
 
 
 def canonical_json(value: Any) -> str:
@@ -111,15 +137,8 @@ def spec_to_json(spec: StudySpec) -> dict[str, Any]:
     """Returns the JSON object that `spec_from_json` reads."""
     check_study_name(spec.name)
     check_space_name(spec.space)
-    return {
-        "name": spec.name,
-        "kind": spec.kind,
-        "task": task_to_json(spec.task),
-        "space": spec.space,
-        "recipe": spec.recipe,
-        "config": json.loads(canonical_json(dict(spec.config))),
-        "version": spec.version,
-    }
+    config = json.loads(canonical_json(dict(spec.config)))
+    return {**vars(spec), "task": task_to_json(spec.task), "config": config}
 
 
 def spec_from_json(value: Any, where: str, version: int = VERSION) -> StudySpec:
@@ -130,42 +149,13 @@ def spec_from_json(value: Any, where: str, version: int = VERSION) -> StudySpec:
     """
     if version == 1:
         value = format1.upgrade_spec(value, where)
-    fields.check_fields(value, _SPEC_FIELDS, where, "study")
-    kind = fields.one_of(("search", "collect"), value["kind"], "kind", where)
-    fields.check_object(value["config"], "config", where)
     try:
-        check_study_name(fields.line(value, "name", where))
-        check_space_name(fields.line(value, "space", where))
-        return StudySpec(
-            name=value["name"],
-            kind=kind,
-            task=_task_from_json(value["task"], where),
-            space=value["space"],
-            recipe=fields.line(value, "recipe", where),
-            config=value["config"],
-            version=fields.line(value, "version", where),
-        )
+        spec = StudySpec(**fields.read(value, _SPEC, where, "study"))
+        check_study_name(spec.name)
+        check_space_name(spec.space)
+        return spec
     except UserError as error:
         raise _placed(error, where) from error
-
-
-def _task_from_json(task: Any, where: str) -> Task:
-    fields.check_fields(task, _TASK_FIELDS, where, "task")
-    metric, has_classes = task["metric"], task["num_classes"] is not None
-    fields.check_fields(metric, _METRIC_FIELDS, where, "metric")
-    return Task(
-        dataset=fields.line(task, "dataset", where),
-        split=fields.line(task, "split", where),
-        num_classes=fields.integer(task, "num_classes", where) if has_classes else None,
-        metric=Metric(
-            name=fields.line(metric, "name", where),
-            label=fields.line(metric, "label", where),
-            unit=fields.line(metric, "unit", where),
-            low=fields.number_or_none(metric, "low", where),
-            high=fields.number_or_none(metric, "high", where),
-            maximize=fields.boolean(metric, "maximize", where),
-        ),
-    )
 
 
 def check_values(metric: Metric, evaluation: Evaluation) -> None:
@@ -216,47 +206,16 @@ def evaluation_from_json(space: Space, spec: StudySpec, value: Any, where: str) 
     """
     if format1.is_evaluation(value):
         value = format1.upgrade_evaluation(value, spec, where)
-    fields.check_fields(value, _EVALUATION_FIELDS, where, "evaluation")
     try:
-        evaluation = Evaluation(
-            job=_job_from_json(space, value, where),
-            result=_result_from_json(value, where),
-            recipe=fields.line(value, "recipe", where),
-        )
+        read = fields.read(value, _EVALUATION, where, "evaluation")
+        genotype = space.from_json(read["genotype"])
+        job = {**{name: read[name] for name in _JOB}, "genotype": genotype}
+        result = Result(**{name: read[name] for name in _RESULT})
+        evaluation = Evaluation(Job(**job, key=space.key(genotype)), result, read["recipe"])
         check_values(spec.task.metric, evaluation)
         return evaluation
     except UserError as error:
         raise _placed(error, where) from error
-
-
-def _job_from_json(space: Space, value: Mapping[str, Any], where: str) -> Job:
-    fields.check_object(value["genotype"], "genotype", where)
-    genotype = space.from_json(value["genotype"])
-    return Job(
-        number=fields.integer(value, "number", where),
-        genotype=genotype,
-        key=space.key(genotype),
-        seed=fields.integer(value, "seed", where),
-        purpose=fields.one_of(get_args(Purpose), value["purpose"], "purpose", where),
-        after=fields.integer(value, "after", where),
-        predicted=fields.number_or_none(value, "predicted", where),
-    )
-
-
-def _result_from_json(value: Mapping[str, Any], where: str) -> Result:
-    curve = value["curve"]
-    if not isinstance(curve, list):
-        raise HistoryError(f"{where}: curve is a list of numbers. Got {curve!r:.60}.")
-    return Result(
-        status=fields.one_of(get_args(Status), value["status"], "status", where),
-        value=fields.number_or_none(value, "value", where),
-        curve=tuple(fields.number(item, "curve", where) for item in curve),
-        costs=fields.numbers(value["costs"], "costs", where),
-        seconds=fields.number(value["seconds"], "seconds", where),
-        failure=fields.string(value["failure"], "failure", where),
-        versions=fields.texts(value["versions"], "versions", where),
-        runtime=fields.string(value["runtime"], "runtime", where),
-    )
 
 
 def _placed(error: UserError, where: str) -> HistoryError:
