@@ -79,7 +79,12 @@ def write_jsonl(
     path = pathlib.Path(file)
     if path.name.endswith(".gz"):
         data = gzip.compress(data, compresslevel=9, mtime=0)
-    _replace(path, data)
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise HistoryError(
+            f"{path}: cannot be written ({error.strerror or error}); choose another --file."
+        ) from error
 
 
 def read_header(file: File) -> HistoryHeader:
@@ -151,11 +156,7 @@ def _parse_header(line: bytes, where: str) -> HistoryHeader:
 
 
 def _check_member(
-    spec: StudySpec,
-    evaluation: Evaluation,
-    seen: dict[str, int],
-    number: int,
-    where: str,
+    spec: StudySpec, evaluation: Evaluation, seen: dict[str, int], number: int, where: str
 ) -> None:
     """Raises where an evaluation is not of the study, or is there already; notes its key."""
     if evaluation.recipe != spec.recipe:
@@ -193,13 +194,4 @@ def _numbered_lines(file: File) -> Generator[tuple[int, bytes], None, None]:
     except OSError as error:
         raise HistoryError(
             f"{name}: cannot be read ({error.strerror or error}); check path and permissions."
-        ) from error
-
-
-def _replace(path: pathlib.Path, data: bytes) -> None:
-    try:
-        write_atomically(path, data)
-    except OSError as error:
-        raise HistoryError(
-            f"{path}: cannot be written ({error.strerror or error}); choose another --file."
         ) from error

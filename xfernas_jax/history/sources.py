@@ -60,12 +60,9 @@ class Source:
 
 def recorded_studies(storage: Storage) -> tuple[RecordedStudy, ...]:
     """Returns every study of a storage."""
-
-    def loader(name: str) -> Callable[[], tuple[Evaluation, ...]]:
-        return lambda: storage.evaluations(name)
-
     return tuple(
-        RecordedStudy(spec, functools.cache(loader(spec.name))) for spec in storage.studies()
+        RecordedStudy(spec, functools.cache(functools.partial(storage.evaluations, spec.name)))
+        for spec in storage.studies()
     )
 
 
@@ -89,19 +86,6 @@ def bundled_histories() -> tuple[RecordedStudy, ...]:
         return ()
     names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".jsonl.gz"))
     return tuple(recorded_file(str(folder.joinpath(name))) for name in names)
-
-
-def choose_studies(
-    studies: Iterable[RecordedStudy],
-    space: Space,
-    task: Task,
-    wanted: str | Sequence[str],
-    *,
-    reuse_target: bool = False,
-    own_study: str | None = None,
-) -> tuple[RecordedStudy, ...]:
-    """Returns the studies that a search may learn from; see `select_sources`."""
-    return tuple(_choose(list(studies), space, task, wanted, reuse_target, own_study))
 
 
 def freeze_studies(studies: Iterable[RecordedStudy]) -> dict[str, int]:
@@ -181,7 +165,9 @@ def select_sources(
       StudyError: an unknown name, or a study of the target without `reuse_target`.
       SpaceError: a named study is of another space.
     """
-    chosen = _choose(list(studies), space, task, wanted, reuse_target, own_study)
+    chosen = choose_studies(
+        studies, space, task, wanted, reuse_target=reuse_target, own_study=own_study
+    )
     groups: dict[tuple[str, str, str, str], list[RecordedStudy]] = {}
     for study in sorted(chosen, key=lambda study: study.spec.name):
         spec = study.spec
@@ -212,7 +198,7 @@ def target_observations(
     To be used with `reuse_target` only; raises as `select_sources` does. Evaluations of
     another recipe, split or metric are left out: their values do not mix.
     """
-    chosen = _choose(list(studies), space, task, wanted, True, own_study)
+    chosen = choose_studies(studies, space, task, wanted, reuse_target=True, own_study=own_study)
     fitting = [
         study
         for study in sorted(chosen, key=lambda study: study.spec.name)
@@ -221,25 +207,30 @@ def target_observations(
     return _join(fitting)
 
 
-def _choose(
-    studies: list[RecordedStudy],
+def choose_studies(
+    studies: Iterable[RecordedStudy],
     space: Space,
     task: Task,
     wanted: str | Sequence[str],
-    reuse_target: bool,
-    own_study: str | None,
-) -> list[RecordedStudy]:
-    """Applies the rules to every study; those that `wanted` names must pass them."""
+    *,
+    reuse_target: bool = False,
+    own_study: str | None = None,
+) -> tuple[RecordedStudy, ...]:
+    """Returns the studies that a search may learn from; see `select_sources`.
+
+    The rules are applied to every study; those that `wanted` names must pass them.
+    """
+    studies = tuple(studies)
     if wanted == "none":
-        return []
+        return ()
     if wanted == "all":
-        return [
+        return tuple(
             study
             for study in studies
             if study.spec.space == space.name
             and study.spec.name != own_study
             and (reuse_target or not _shares_images(study.spec.task, task))
-        ]
+        )
     names = _parse_names(wanted)
     known = {study.spec.name for study in studies}
     for name in names:
@@ -249,7 +240,7 @@ def _choose(
             raise StudyError(
                 f"There is no study {name!r} for --sources; {near_names(name, known)}."
             )
-    chosen = [study for study in studies if study.spec.name in names]
+    chosen = tuple(study for study in studies if study.spec.name in names)
     for study in chosen:
         _check_named(study.spec, space, task, reuse_target)
     return chosen

@@ -15,7 +15,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Any
 
 import optuna
@@ -81,12 +80,7 @@ class Storage:
     def __enter__(self) -> "Storage":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @contextlib.contextmanager
@@ -192,7 +186,11 @@ class Storage:
           StorageError: a study was written by a later version of xfernas_jax.
           HistoryError: a description is damaged.
         """
-        return tuple(spec for _, spec in self._iterate_specs())
+        with self._errors():
+            found = [
+                study for study in self._database.get_all_studies() if _SPEC in study.user_attrs
+            ]
+        return tuple(self._parse_spec(study.study_name, study.user_attrs) for study in found)
 
     def append(self, study: str, evaluation: Evaluation) -> None:
         """Records an evaluation; it is on disk when this returns.
@@ -292,13 +290,6 @@ class Storage:
     def _fenced(self, study: str) -> AbstractContextManager[None]:
         return fenced(self._database.scoped_session, self._leases.get(study))
 
-    def _iterate_specs(self) -> Iterator[tuple[str, StudySpec]]:
-        with self._errors():
-            frozen_studies = self._database.get_all_studies()
-        for frozen in frozen_studies:
-            if _SPEC in frozen.user_attrs:
-                yield frozen.study_name, self._parse_spec(frozen.study_name, frozen.user_attrs)
-
     def _parse_spec(self, name: str, user_attrs: Mapping[str, Any]) -> StudySpec:
         where = f"Study {name!r} in {self.url}"
         value = user_attrs[_SPEC]
@@ -319,7 +310,7 @@ class Storage:
             if name not in self._open_studies:
                 spec = self.find(name)
                 if spec is None:
-                    known = [known for known, _ in self._iterate_specs()]
+                    known = [spec.name for spec in self.studies()]
                     raise StudyError(
                         f"There is no study {name!r} in {self.url}; {near_names(name, known)}."
                     )
