@@ -151,7 +151,7 @@ def test_a_mistake_of_one_process_is_told_by_both(
     pair = start_pair("--output=/dev/null/x.json")
     for which in (0, 1):
         code, err = pair.outcome(which)
-        assert code == 2
+        assert code == 2, err
         assert err.startswith("run.py: --output=/dev/null/x.json")
         assert err.count("\n") == 1
 
