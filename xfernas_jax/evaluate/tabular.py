@@ -102,29 +102,23 @@ def load_table(folder: str | os.PathLike[str], name: str, costs: Sequence[str] =
     where = f"{manifest_file}: table {name!r}"
     columns = _token_columns(entry, where)
     path = _inside(base, _field(entry, "path", str, where), where)
-    rows, header = _read_rows(path, _field(entry, "sha256", str, where))
-    if len(rows) != _field(entry, "rows", int, where):
-        raise BenchmarkError(f"{path}: {len(rows)} rows, but the manifest says {entry['rows']}.")
-    tokens = _read_tokens(path, rows, header, columns)
+    file = _read_rows(path, _field(entry, "sha256", str, where))
+    count = len(file.rows)
+    if count != _field(entry, "rows", int, where):
+        raise BenchmarkError(f"{path}: {count} rows, but the manifest says {entry['rows']}.")
     space_name = _field(_field(entry, "space", dict, where), "name", str, where)
-    space = TableSpace(space_name, columns, tokens)
+    space = TableSpace(space_name, columns, _read_tokens(file, columns))
     scores = {}
     for value in _field(entry, "tasks", list, where):
-        column = _read_task(path, rows, header, value, where)
+        column = _read_task(file, value, where)
         scores.setdefault((column.task, column.split), column)
-    tasks = {task for task, _ in scores}
-    seconds = {
-        task: _read_numbers(path, rows, header, f"{task}_seconds")
-        for task in sorted(tasks)
-        if f"{task}_seconds" in header
-    }
-    numbers = {
-        (task, cost): _read_numbers(
-            path, rows, header, f"{task}_{cost}" if f"{task}_{cost}" in header else cost
-        )
-        for task in sorted(tasks)
-        for cost in costs
-    }
+    seconds, numbers = {}, {}
+    for task in sorted({task for task, _ in scores}):
+        if f"{task}_seconds" in file.places:
+            seconds[task] = file.numbers(f"{task}_seconds")
+        for cost in costs:
+            column = f"{task}_{cost}" if f"{task}_{cost}" in file.places else cost
+            numbers[task, cost] = file.numbers(column)
     return Table(name, space, scores, seconds, numbers)
 
 
@@ -241,8 +235,39 @@ def _inside(base: pathlib.Path, path: str, where: str) -> pathlib.Path:
     return full
 
 
-def _read_rows(path: pathlib.Path, sha256: str) -> tuple[list[list[str]], dict[str, int]]:
-    """Returns the rows and the place of each column; checks the file's digest first."""
+@dataclasses.dataclass(frozen=True)
+class _File:
+    """The rows of a table's file, and the place of each column in them."""
+
+    path: pathlib.Path
+    rows: list[list[str]]
+    places: dict[str, int]
+
+    def place(self, column: str) -> int:
+        if column not in self.places:
+            raise BenchmarkError(
+                f"{self.path}: the manifest lists column {column!r}, the table lacks it."
+            )
+        return self.places[column]
+
+    def numbers(self, column: str) -> np.ndarray:
+        """Returns `[N]` float64, all finite."""
+        place, numbers = self.place(column), np.empty(len(self.rows))
+        for i, row in enumerate(self.rows):
+            try:
+                numbers[i] = float(row[place])
+            except ValueError:
+                numbers[i] = np.nan
+            if not np.isfinite(numbers[i]):
+                raise BenchmarkError(
+                    f"{self.path}:{i + 2}: column {column!r} is a finite number. "
+                    f"Got {row[place]!r:.40}."
+                )
+        return numbers
+
+
+def _read_rows(path: pathlib.Path, sha256: str) -> _File:
+    """Reads the file; checks its digest first."""
     try:
         data = read_bounded(path, _LARGEST_TABLE)
     except OSError as error:
@@ -266,7 +291,7 @@ def _read_rows(path: pathlib.Path, sha256: str) -> tuple[list[list[str]], dict[s
             raise BenchmarkError(
                 f"{path}:{number}: {len(line)} values, but the header has {len(lines[0])}."
             )
-    return lines[1:], header
+    return _File(path, lines[1:], header)
 
 
 def _decompressed(data: bytes, path: pathlib.Path) -> bytes:
@@ -279,45 +304,30 @@ def _decompressed(data: bytes, path: pathlib.Path) -> bytes:
     return found
 
 
-def _place(path: pathlib.Path, header: Mapping[str, int], column: str) -> int:
-    if column not in header:
-        raise BenchmarkError(f"{path}: the manifest lists column {column!r}, the table lacks it.")
-    return header[column]
-
-
-def _read_tokens(
-    path: pathlib.Path,
-    rows: list[list[str]],
-    header: Mapping[str, int],
-    columns: list[TokenColumn],
-) -> np.ndarray:
-    places = [_place(path, header, column.column) for column in columns]
+def _read_tokens(file: _File, columns: list[TokenColumn]) -> np.ndarray:
+    places = [file.place(column.column) for column in columns]
     codec = TableSpace("", columns, np.zeros((0, 0), np.int32))
     seen: dict[tuple[int, ...], int] = {}
-    for number, row in enumerate(rows, start=2):
+    for number, row in enumerate(file.rows, start=2):
         try:
             genotype = tuple(
                 column.split(row[place]) for column, place in zip(columns, places, strict=True)
             )
         except GenotypeError as error:
-            raise BenchmarkError(f"{path}:{number}: {error}") from error
+            raise BenchmarkError(f"{file.path}:{number}: {error}") from error
         tokens = codec.encode(genotype)
         if tokens in seen:
-            raise BenchmarkError(f"{path}:{number}: the architecture of line {seen[tokens]} again.")
+            raise BenchmarkError(
+                f"{file.path}:{number}: the architecture of line {seen[tokens]} again."
+            )
         seen[tokens] = number
-    return np.array(list(seen), np.int32).reshape(len(rows), len(codec.choices))
+    return np.array(list(seen), np.int32).reshape(len(seen), len(codec.choices))
 
 
-def _read_task(
-    path: pathlib.Path,
-    rows: list[list[str]],
-    header: Mapping[str, int],
-    value: Any,
-    where: str,
-) -> TaskColumn:
+def _read_task(file: _File, value: Any, where: str) -> TaskColumn:
     if not isinstance(value, dict):
         raise BenchmarkError(f"{where}: an entry of 'tasks' is a JSON object.")
-    numbers = _read_numbers(path, rows, header, _field(value, "column", str, where))
+    numbers = file.numbers(_field(value, "column", str, where))
     values = numbers if _field(value, "maximize", bool, where) else -numbers
     scaled = values * _SCALE.get(str(value.get("unit")), np.nan)
     if not (np.isfinite(scaled).all() and scaled.min() >= 0.0 and scaled.max() <= 1.0):
@@ -326,20 +336,3 @@ def _read_task(
         scaled = (halves - halves.min()) / (width if width > 0.0 else 1.0)
     task, split = _field(value, "task", str, where), _field(value, "split", str, where)
     return TaskColumn(task, split, values, scaled)
-
-
-def _read_numbers(
-    path: pathlib.Path, rows: list[list[str]], header: Mapping[str, int], column: str
-) -> np.ndarray:
-    place = _place(path, header, column)
-    numbers = np.empty(len(rows))
-    for i, row in enumerate(rows):
-        try:
-            numbers[i] = float(row[place])
-        except ValueError:
-            numbers[i] = np.nan
-        if not np.isfinite(numbers[i]):
-            raise BenchmarkError(
-                f"{path}:{i + 2}: column {column!r} is a finite number. Got {row[place]!r:.40}."
-            )
-    return numbers
