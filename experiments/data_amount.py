@@ -157,12 +157,8 @@ def measure_ranks(levels: Sequence[Level], settings: dict[Amount, Setting]) -> N
     """Computes the correlations that are missing."""
     for amount, setting in settings.items():
         wanted = {x.observations for x in levels if amount in (_ALONE, x.amount)}
-        units = [
-            Unit("ranks", target, seed, str(n))
-            for target in setting.targets
-            for seed in range(_GRID.seeds)
-            for n in sorted(wanted)
-        ]
+        counts = [str(n) for n in sorted(wanted)]
+        units = grid.units_of(["ranks"], setting.targets, _GRID.seeds, counts)
         work = functools.partial(rank_correlation, setting, _TABLE.folder, amount.folder())
         grid.run(work, units, amount.folder(), _GRID, "surrogates measured")
 
@@ -179,14 +175,10 @@ def rows_of(levels: Sequence[Level], settings: dict[Amount, Setting]) -> list[di
         is_target = level.factor == "target_observations"
         for name, amount in (("nao", _ALONE), ("xfer_nao", level.amount)):
             curve, folder = curves[amount, name], amount.folder()
-            found = [
-                [
-                    Unit("ranks", t, s, str(level.observations)).read(folder)["rank_correlation"]
-                    for s in range(seeds)
-                ]
-                for t in settings[amount].targets
-            ]
-            measured = [("rank_correlation", level.observations, np.array(found))]
+            targets, count = settings[amount].targets, level.observations
+            units = grid.units_of(["ranks"], targets, seeds, [str(count)])
+            ranks = np.array([unit.read(folder)["rank_correlation"] for unit in units])
+            measured = [("rank_correlation", count, ranks.reshape(len(targets), seeds))]
             for n in (level.level,) if is_target else _BUDGETS:
                 if 0 < n <= curve.shape[2]:
                     measured.append(("incumbent_percentile", n, curve[..., n - 1]))

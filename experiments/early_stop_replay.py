@@ -224,13 +224,11 @@ def main() -> None:
     output = _GRID.output
     setting = from_flags(flags.FLAGS, Setting, histories=tuple(_HISTORIES.value))
     grid.check_setting(setting, output)
-    units = [
-        Unit(optimizer, record.name, seed, rule)
-        for optimizer in _OPTIMIZERS.value
-        for _, record in _records(setting.histories)
-        for seed in range(_GRID.seeds)
-        for rule in dict.fromkeys(["none", *_RULES_FLAG.value])
-    ]
+    targets = [record.name for _, record in _records(setting.histories)]
+    rules = list(dict.fromkeys(["none", *_RULES_FLAG.value]))
+    units: list[Unit] = []
+    for optimizer in _OPTIMIZERS.value:
+        units += grid.units_of([optimizer], targets, _GRID.seeds, rules)
     work = functools.partial(search, setting, output)
     if not grid.run(work, units, output, _GRID, "(target, seed) pairs"):
         return

@@ -159,6 +159,22 @@ def run(
     return all(unit.file(output).exists() for unit in units)
 
 
+def units_of(
+    optimizers: Sequence[str],
+    targets: Sequence[str],
+    num_seeds: int,
+    variants: Sequence[str] = ("",),
+) -> list[Unit]:
+    """Returns all units; those of one target and seed lie together."""
+    return [
+        Unit(optimizer, target, seed, variant)
+        for target in targets
+        for seed in range(num_seeds)
+        for variant in variants
+        for optimizer in optimizers
+    ]
+
+
 def groups_of(units: Sequence[Unit]) -> list[list[Unit]]:
     """Returns the units of each target and seed together, in order."""
     groups: dict[tuple[str, int], list[Unit]] = {}

@@ -186,15 +186,11 @@ def summarize(curves: dict[Unit, np.ndarray], setting: Setting, seeds: int) -> d
     for goal in GOALS:
         found[goal] = {}
         for at in (c for c in CHECKPOINTS if c <= setting.budget):
-            values = {
-                name: np.array(
-                    [
-                        [curves[Unit(name, target, s, goal)][at - 1] for s in range(seeds)]
-                        for target in setting.targets
-                    ]
-                )
-                for name in names
-            }
+            values = {}
+            for name in names:
+                units = grid.units_of([name], setting.targets, seeds, [goal])
+                found_at = np.array([curves[unit][at - 1] for unit in units])
+                values[name] = found_at.reshape(len(setting.targets), seeds)
             rows: dict[str, Any] = {
                 name: {"mean": float(v.mean()), "ci95": statistics.interval(v)}
                 for name, v in values.items()
@@ -232,13 +228,7 @@ def main() -> None:
     setting, folder = from_flags(flags.FLAGS, Setting, **_TABLE.chosen()), _TABLE.folder
     table = _TABLE.table(setting.cost)
     grid.check_setting(setting, output)
-    units = [
-        Unit(name, target, seed, goal)
-        for target in setting.targets
-        for seed in range(_GRID.seeds)
-        for goal in GOALS
-        for name in names
-    ]
+    units = grid.units_of(names, setting.targets, _GRID.seeds, GOALS)
     work = functools.partial(run_unit, setting, folder, output)
     if not grid.run(work, units, output, _GRID, "(target, seed) pairs"):
         return

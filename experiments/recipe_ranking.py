@@ -44,10 +44,8 @@ def spread_and_noise(scores: np.ndarray) -> tuple[float, float]:
 
 def rank_correlation(scores: np.ndarray) -> float:
     """Returns the mean Spearman correlation over all pairs of seeds."""
-    pairs = [(i, j) for i in range(scores.shape[1]) for j in range(i)]
-    ranks = stats.rankdata(scores, axis=0)
-    correlation = np.corrcoef(ranks, rowvar=False)
-    return float(np.mean([correlation[i, j] for i, j in pairs]))
+    correlation = np.corrcoef(stats.rankdata(scores, axis=0), rowvar=False)
+    return float(np.mean(correlation[np.tril_indices(scores.shape[1], -1)]))
 
 
 def ratio_interval(scores: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:

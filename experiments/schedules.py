@@ -17,6 +17,7 @@ import csv
 import dataclasses
 import functools
 import gzip
+import itertools
 import json
 import pathlib
 import tempfile
@@ -192,17 +193,12 @@ def summarize(
 ) -> list[dict[str, Any]]:
     """Returns a row for each optimizer, number of workers and kind of speeds; see `regret_at`."""
     rows = []
-    for optimizer, place in dict.fromkeys(
-        (u.optimizer, u.variant.partition("-")[2]) for u in results
-    ):
-        pairs = {
-            name: [
-                r
-                for u, r in results.items()
-                if (u.optimizer, u.variant) == (optimizer, f"{name}-{place}")
-            ]
-            for name in _SCHEDULES
-        }
+    runs: dict[tuple[str, str], dict[str, list[Any]]] = {}
+    for unit, result in results.items():
+        schedule, _, place = unit.variant.partition("-")
+        pair = runs.setdefault((unit.optimizer, place), {name: [] for name in _SCHEDULES})
+        pair[schedule].append(result)
+    for (optimizer, place), pairs in runs.items():
         whole = float(np.mean([result["hours"][-1] for result in pairs["rounds"]]))
         measures: dict[str, Callable[[Mapping[str, Any]], float]] = {
             "hours": lambda result: result["hours"][-1],
@@ -249,14 +245,10 @@ def main() -> None:
     table, true = read_table(setting, _DIR.value)
     paid = table.column(setting.target, setting.split).values
     grid.check_setting(setting, output)
-    units = [
-        Unit(optimizer, setting.target, seed, f"{schedule}-{int(workers)}-{speeds}")
-        for speeds in _SPEEDS.value
-        for workers in _WORKERS.value
-        for optimizer in checked_optimizers(_OPTIMIZERS.value)
-        for seed in range(_GRID.seeds)
-        for schedule in _SCHEDULES
-    ]
+    places = itertools.product(_SPEEDS.value, map(int, _WORKERS.value), _SCHEDULES)
+    variants = [f"{schedule}-{workers}-{speeds}" for speeds, workers, schedule in places]
+    names = checked_optimizers(_OPTIMIZERS.value)
+    units = grid.units_of(names, [setting.target], _GRID.seeds, variants)
     work = functools.partial(run_unit, setting, _DIR.value, output)
     if not grid.run(work, units, output, _GRID, "seeds"):
         return

@@ -20,7 +20,6 @@ import os
 import pathlib
 import platform
 from collections.abc import Sequence
-from typing import Any
 
 from absl import flags
 
@@ -65,13 +64,8 @@ _CHECKPOINTS = (10, 20, 30)
 def setting_from_flags() -> Setting:
     """Reads the flags; every mistake is a `UserError`, before anything is trained."""
     lists = {"targets": _TARGETS, "sources": _SOURCES, "optimizers": _OPTIMIZERS}
-    setting = from_flags(
-        flags.FLAGS,
-        Setting,
-        folder=str(_GRID.output),
-        changes=tuple(_SET.value),
-        sources=tuple(_SOURCES.value),
-    )
+    given = {"changes": tuple(_SET.value), "sources": tuple(_SOURCES.value)}
+    setting = from_flags(flags.FLAGS, Setting, folder=str(_GRID.output), **given)
     get_space(setting.space)
     get_recipe(setting.recipe, setting.changes)
     checked_optimizers(_OPTIMIZERS.value)
@@ -129,34 +123,21 @@ def write_results(setting: Setting, units: Sequence[Unit], trained: int) -> str:
         f"network, {100 * its['networks']:.1f} between networks"
         for target, its in noise.items()
     )
-    costs = {
-        **read_costs(setting, units),
-        "noise": noise,
-        "trained_now": trained,
-        "machine": _machine(),
-    }
-    commands.write_json(folder / "costs.json", costs)
-    return shown
-
-
-def _machine() -> dict[str, Any]:
-    return {
+    machine = {
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "processor": platform.machine(),
         "python": platform.python_version(),
         "jobs": _GRID.jobs,
     }
+    more = {"noise": noise, "trained_now": trained, "machine": machine}
+    commands.write_json(folder / "costs.json", {**read_costs(setting, units), **more})
+    return shown
 
 
 def main() -> None:
     """Runs what is missing and writes the results."""
     setting = setting_from_flags()
-    units = [
-        Unit(optimizer, target, seed)
-        for target in _TARGETS.value
-        for seed in range(_GRID.seeds)
-        for optimizer in _OPTIMIZERS.value
-    ]
+    units = grid.units_of(_OPTIMIZERS.value, _TARGETS.value, _GRID.seeds)
     try:
         pathlib.Path(setting.folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -180,19 +180,10 @@ def read_runs(setting: Setting, units: Sequence[Unit]) -> list[Run]:
             done.sort(key=lambda e: e.number)
             spec = storage.spec(study)
             cache = EvaluationCache(storage, get_space(spec.space), spec.task, spec.recipe)
-            runs.append(
-                Run(
-                    unit.target,
-                    unit.optimizer,
-                    unit.seed,
-                    np.array(
-                        [spec.task.metric.worst if e.value is None else e.value for e in done]
-                    ),
-                    result["confirmed_valid_accuracy"],
-                    result["test_accuracy"],
-                    max(e.value for e in cache.evaluations() if e.value is not None),
-                )
-            )
+            values = np.array([0.0 if e.value is None else e.value for e in done])
+            final = result["confirmed_valid_accuracy"], result["test_accuracy"]
+            best = max(e.value for e in cache.evaluations() if e.value is not None)
+            runs.append(Run(unit.target, unit.optimizer, unit.seed, values, *final, best))
     return runs
 
 

@@ -179,12 +179,7 @@ def main() -> None:
     setting, output, folder = setting_from_flags(), _GRID.output, _TABLE.folder
     names, _ = checked_optimizers(_OPTIMIZERS.value), _GRID.shard  # before anything is written
     grid.check_setting(setting, output)
-    units = [
-        Unit(name, target, seed)
-        for target in setting.targets
-        for seed in range(_GRID.seeds)
-        for name in names
-    ]
+    units = grid.units_of(names, setting.targets, _GRID.seeds)
     work = functools.partial(run_unit, setting, folder, output)
     grid.run(work, units, output, _GRID, "(target, seed) pairs")
     known = sorted(Unit.of_file(path) for path in (output / "units").glob("*/*.json"))
