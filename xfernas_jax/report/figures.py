@@ -55,6 +55,15 @@ def new_figure(height_inches: float, width_inches: float = WIDTH_INCHES) -> Figu
     return Figure(figsize=(width_inches, height_inches), dpi=PIXELS_PER_INCH, layout="constrained")
 
 
+def _new_axes(height_inches: float, x_label: str = "", y_label: str = "") -> tuple[Figure, Axes]:
+    """Returns a new figure and its axes."""
+    figure = new_figure(height_inches)
+    axes = figure.subplots()
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    return figure, axes
+
+
 @contextlib.contextmanager
 def styled() -> Iterator[None]:
     """Within this context figures are drawn and saved in our style."""
@@ -84,8 +93,7 @@ def draw_incumbent(table: Table, x_label: str, y_label: str) -> Figure:
     """Draws incumbents: step curves, a band for each group of several studies."""
     x_name = table.columns[2]
     names = [name for name in dict.fromkeys(table.column("series")) if name != OWN]
-    figure = new_figure(3.6 + 0.22 * (1 + len(names)))
-    axes = figure.subplots()
+    figure, axes = _new_axes(3.6 + 0.22 * (1 + len(names)), x_label, y_label)
     for i, name in enumerate(names):
         part = table.only("series", name)
         color, line = COLORS[i % len(COLORS)], LINES[i % len(LINES)]
@@ -109,8 +117,6 @@ def draw_incumbent(table: Table, x_label: str, y_label: str) -> Figure:
     )
     if x_name == "evaluations":
         _whole_numbers(axes)
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
     axes.margins(x=0.02)
     figure.legend(loc="outside lower left", frameon=False, handlelength=3)
     return figure
@@ -120,8 +126,7 @@ def draw_prediction(pairs: Table, y_label: str) -> Figure:
     """Draws predicted against measured, a colour and a marker for each round."""
     rounds = sorted(set(pairs.column("round")))
     few = len(rounds) <= len(MARKERS)
-    figure = new_figure(4.2 if few else 3.6)
-    axes = figure.subplots()
+    figure, axes = _new_axes(4.2 if few else 3.6, "predicted (standard deviations)", y_label)
     colors = colormaps["viridis"]
     for place, number in enumerate(rounds):
         part = pairs.only("round", number)
@@ -135,8 +140,6 @@ def draw_prediction(pairs: Table, y_label: str) -> Figure:
             linewidth=0.4,
             label=f"{number}",
         )
-    axes.set_xlabel("predicted (standard deviations)")
-    axes.set_ylabel(y_label)
     if few:
         figure.legend(
             loc="outside lower left",
@@ -157,8 +160,7 @@ def draw_prediction(pairs: Table, y_label: str) -> Figure:
 
 def draw_rank_correlations(table: Table) -> Figure:
     """Draws the rank correlation of each round as a bar, their mean as a line."""
-    figure = new_figure(3.6)
-    axes = figure.subplots()
+    figure, axes = _new_axes(3.6, "round", "Spearman's rank correlation")
     rows = [row for row in table.rows if row[0] != ALL_ROUNDS and row[2] is not None]
     rounds, heights = [_number(row, 0) for row in rows], [_number(row, 2) for row in rows]
     axes.bar(rounds, heights, color=BLUE)
@@ -171,8 +173,6 @@ def draw_rank_correlations(table: Table) -> Figure:
     axes.set_ylim(-1.05, 1.05)
     axes.set_xlim(0.4, max(rounds, default=1.0) + 0.6)
     _whole_numbers(axes)
-    axes.set_xlabel("round")
-    axes.set_ylabel("Spearman's rank correlation")
     return figure
 
 
@@ -182,8 +182,7 @@ def draw_similarity(table: Table) -> Figure:
     values = np.array(table.column("rank_correlation")).reshape(len(names), len(names))
     low = min(0.0, float(values.min()))
     labels = [f"{printable(name, 22)}  {i}" for i, name in enumerate(names, start=1)]
-    figure = new_figure(1.0 + max(1.6, 0.4 * len(names)))
-    axes = figure.subplots()
+    figure, axes = _new_axes(1.0 + max(1.6, 0.4 * len(names)))
     image = axes.imshow(values, cmap="cividis", vmin=low, vmax=1.0, aspect="auto")
     axes.grid(False)
     axes.set_xticks(range(len(names)), [str(i + 1) for i in range(len(names))])
@@ -200,8 +199,8 @@ def draw_similarity(table: Table) -> Figure:
 
 def draw_weights(table: Table) -> Figure:
     """Draws the weights of sources as bars, the largest on top."""
-    figure = new_figure(1.2 + max(0.9, 0.36 * len(table.rows)))
-    axes = figure.subplots()
+    height = 1.2 + max(0.9, 0.36 * len(table.rows))
+    figure, axes = _new_axes(height, "weight (standard deviations)")
     places = range(len(table.rows))[::-1]
     weights = table.column("weight")
     bars = axes.barh(places, weights, color=[BLUE if w >= 0 else ORANGE for w in weights])
@@ -210,14 +209,12 @@ def draw_weights(table: Table) -> Figure:
     axes.axvline(0.0, color=BLACK, linewidth=0.8)
     axes.margins(x=0.2)
     axes.grid(False, axis="y")
-    axes.set_xlabel("weight (standard deviations)")
     return figure
 
 
 def draw_trade(table: Table, x_label: str, y_label: str, limit: float | None) -> Figure:
     """Draws the metric against a cost, with the Pareto set and the limit."""
-    figure = new_figure(4.2)
-    axes = figure.subplots()
+    figure, axes = _new_axes(4.2, x_label, y_label)
     rows = [row for row in table.rows if row[1] is not None]
     over = [row for row in rows if row[4] is False]
     front = sorted((row for row in rows if row[3] is True), key=lambda row: _number(row, 1))
@@ -236,8 +233,6 @@ def draw_trade(table: Table, x_label: str, y_label: str, limit: float | None) ->
     if limit is not None:
         axes.axvline(limit, color=BLACK, linestyle="--", label=f"limit {limit:,.6g}")
     _log_or_linear(axes, [*(_number(row, 1) for row in rows), *([] if limit is None else [limit])])
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
     figure.legend(loc="outside lower left", frameon=False)
     return figure
 
