@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from xfernas_jax.report.figures import PIXELS_PER_INCH
-from xfernas_jax.report.section import Listing, Picture, Section, cost_title
+from xfernas_jax.report.section import Listing, Section, cost_title
 from xfernas_jax.report.sections.evaluations import NAME as FILTERED
 from xfernas_jax.report.study import SearchStudy
 
@@ -44,28 +44,17 @@ def render_page(
         headline=_headline(study),
         facts=_facts(study),
         recipe=_recipe_rows(study.spec.config.get("recipe")),
-        sections=[
-            {
-                "title": section.title,
-                "note": section.note,
-                "pictures": [_image(p, images[p.name]) for p in section.pictures],
-                "listing": None if section.listing is None else _listing(section.listing),
-                "remark": section.remark,
-            }
-            for section in sections
-        ],
+        sections=sections,
+        images={name: _image(png) for name, png in images.items()},
+        shown=_listing,
         fold=_LONGEST_GENOTYPE,
         filtered=FILTERED,
     )
 
 
-def _image(picture: Picture, png: bytes) -> dict[str, Any]:
+def _image(png: bytes) -> dict[str, Any]:
     width = int.from_bytes(png[16:20], "big")  # of the header of every PNG
     return {
-        "name": picture.name,
-        "title": picture.title,
-        "caption": picture.caption,
-        "alt": picture.alt,
         "data": base64.b64encode(png).decode(),
         "width": width // 2,
         "height": int.from_bytes(png[20:24], "big") // 2,
@@ -159,8 +148,8 @@ def _facts(study: SearchStudy) -> list[tuple[str, str]]:
     if study.limits:
         limits = (f"{cost_title(name)} at most {x:,.6g}" for name, x in study.limits.items())
         rows.append(("limits", ", ".join(limits)))
-    if study.traded:
-        rows.append((f"traded against {study.metric.label}", cost_title(study.traded)))
+    if study.goal.pareto:
+        rows.append((f"traded against {study.metric.label}", cost_title(study.goal.pareto)))
     sources = "known when the search has finished"
     if study.result is not None:
         sources = ", ".join(map(str, study.result["sources"])) or "none"

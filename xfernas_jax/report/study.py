@@ -103,11 +103,6 @@ class SearchStudy:
         return dict(self.goal.limits)
 
     @property
-    def traded(self) -> str:
-        """The cost that the search trades against the metric; empty where there is none."""
-        return self.goal.pareto
-
-    @property
     def relations(self) -> TaskRelations | None:
         """What the predictor has learned of the tasks, where the search recorded it."""
         found = (self.result or {}).get("relations")
