@@ -48,13 +48,8 @@ def source_costs(
 
 def cost_table(study: SearchStudy) -> Table:
     """Returns the cost of each part: trainings, epochs and device seconds."""
-    sources, parts = (
-        study.sources,
-        [
-            ("search", study.searched),
-            ("confirmation of the finalists", study.confirmations),
-        ],
-    )
+    sources = study.sources
+    parts = [("search", study.searched), ("confirmation of the finalists", study.confirmations)]
     if study.repeated:
         parts.append(("repeated for the test", study.repeated))
     parts.append(("this study together", tuple(e for _, part in parts for e in part)))
@@ -63,14 +58,9 @@ def cost_table(study: SearchStudy) -> Table:
         costs = (source.num_evaluations, source.num_epochs, source.seconds)
         rows.append((f"source {source.study}", *costs))
     if sources:
-        rows.append(
-            (
-                "all sources together",
-                sum(source.num_evaluations for source in sources),
-                _sum([source.num_epochs for source in sources]),
-                _sum([source.seconds for source in sources]),
-            )
-        )
+        trainings = sum(source.num_evaluations for source in sources)
+        epochs, seconds = [s.num_epochs for s in sources], [s.seconds for s in sources]
+        rows.append(("all sources together", trainings, _sum(epochs), _sum(seconds)))
     return Table(("part", "trainings", "epochs", "device_seconds"), tuple(rows))
 
 
