@@ -4,12 +4,26 @@ import dataclasses
 import difflib
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeVar
+from types import MappingProxyType
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from xfernas_jax.errors import FlagError, UserError
 from xfernas_jax.user_code import load_user_object
 
+
+@runtime_checkable
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
 T = TypeVar("T")
+N = TypeVar("N", bound=_Named)
+
+
+def by_name(*things: N) -> Mapping[str, N]:
+    """Returns things by their names, in this order."""
+    return MappingProxyType({thing.name: thing for thing in things})
 
 
 def near_hint(name: str, known: Iterable[str], count: int = 2) -> str:

@@ -146,15 +146,11 @@ def get_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     return parse_changes(_PRESETS.find(name), changes, error=RecipeError)
 
 
-def _is_recipe(value: Any) -> bool:
-    return isinstance(value, Recipe)
-
-
 _PRESETS = Registry(
     "recipe",
     "--recipe",
     RECIPES,
     "be an instance of xfernas_jax.evaluate.recipes.Recipe",
-    _is_recipe,
+    lambda value: isinstance(value, Recipe),
     RecipeError,
 )

@@ -1,8 +1,8 @@
 """What `reload.py` prints: a metric of ours, written in NumPy."""
 
 import dataclasses
-from collections.abc import Mapping
-from types import MappingProxyType
+
+from xfernas_jax.registry import by_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,15 +31,10 @@ _LOSSES = (
 )
 
 ACCURACY = Measure("accuracy", "np.mean(logits.argmax(-1) == labels)")
-MEASURES: Mapping[str, Measure] = MappingProxyType(
-    {
-        measure.name: measure
-        for measure in (
-            ACCURACY,
-            Measure("balanced_accuracy", f"np.mean({_RECALLS})", 1e-9),
-            Measure("macro_f1", f"np.mean({_F1})", 1e-9),
-            Measure("log_loss", f"np.mean({_LOSSES})", 1e-4),
-        )
-    }
+MEASURES = by_name(
+    ACCURACY,
+    Measure("balanced_accuracy", f"np.mean({_RECALLS})", 1e-9),
+    Measure("macro_f1", f"np.mean({_F1})", 1e-9),
+    Measure("log_loss", f"np.mean({_LOSSES})", 1e-4),
 )
 """By name of the metric; of a user's own there is none, and accuracy is printed."""

@@ -5,7 +5,6 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 
 import flax.linen as nn
@@ -16,7 +15,7 @@ import numpy as np
 from xfernas_jax.nn.compile import variable_shapes
 from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.nn.programs import Programs
-from xfernas_jax.registry import Registry
+from xfernas_jax.registry import Registry, by_name
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.types import PyTree
 
@@ -112,18 +111,13 @@ def measure_latency(infer: Infer, variables: PyTree, images: np.ndarray) -> floa
 
 
 PARAMS = Cost("params", "", "trainable parameters", known=lambda its: its.num_params)
-COSTS: Mapping[str, Cost] = MappingProxyType(
-    {
-        cost.name: cost
-        for cost in (
-            PARAMS,
-            Cost(
-                *("flops", "FLOPs", "operations for one image"),
-                known=lambda its: count_flops(its.network, its.shapes, its.image_shape),
-            ),
-            Cost("latency_ms", "ms", "latency of one image", measure=measure_latency),
-        )
-    }
+COSTS = by_name(
+    PARAMS,
+    Cost(
+        *("flops", "FLOPs", "operations for one image"),
+        known=lambda its: count_flops(its.network, its.shapes, its.image_shape),
+    ),
+    Cost("latency_ms", "ms", "latency of one image", measure=measure_latency),
 )
 """Costs by name; `params` is recorded of every network."""
 
@@ -175,14 +169,10 @@ class NetworkCosts:
         return self._found[key]
 
 
-def _is_own(value: Any) -> bool:
-    return isinstance(value, Cost) and COSTS.get(value.name, value) == value
-
-
 _FINDER = Registry(
     "cost",
     "--costs",
     COSTS,
     "be a xfernas_jax.nn.costs.Cost with a name that none of ours has",
-    _is_own,
+    lambda value: isinstance(value, Cost) and COSTS.get(value.name, value) == value,
 )

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -12,7 +11,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from xfernas_jax.history.metric import ACCURACY, Metric
-from xfernas_jax.registry import Registry
+from xfernas_jax.registry import Registry, by_name
 from xfernas_jax.types import PyTree
 
 
@@ -107,26 +106,19 @@ def _log_loss(sums: Any, num_examples: int) -> float:
     return mean if mean > 0.0 or mean != mean else 0.0  # rounding may leave less than 0
 
 
-METRICS: Mapping[str, TrainedMetric] = MappingProxyType(
-    {
-        metric.name: metric
-        for metric in (
-            TrainedMetric(**dataclasses.asdict(ACCURACY), batch=num_correct, finish=_accuracy),
-            TrainedMetric(
-                *("balanced_accuracy", "balanced accuracy", "%", 0.0, 1.0),
-                batch=class_counts,
-                finish=_balanced_accuracy,
-            ),
-            TrainedMetric(
-                *("macro_f1", "macro F1", "%", 0.0, 1.0), batch=class_counts, finish=_macro_f1
-            ),
-            TrainedMetric(
-                *("log_loss", "log loss", "nats", 0.0, None, False),
-                batch=total_cross_entropy,
-                finish=_log_loss,
-            ),
-        )
-    }
+METRICS = by_name(
+    TrainedMetric(**dataclasses.asdict(ACCURACY), batch=num_correct, finish=_accuracy),
+    TrainedMetric(
+        *("balanced_accuracy", "balanced accuracy", "%", 0.0, 1.0),
+        batch=class_counts,
+        finish=_balanced_accuracy,
+    ),
+    TrainedMetric(*("macro_f1", "macro F1", "%", 0.0, 1.0), batch=class_counts, finish=_macro_f1),
+    TrainedMetric(
+        *("log_loss", "log loss", "nats", 0.0, None, False),
+        batch=total_cross_entropy,
+        finish=_log_loss,
+    ),
 )
 """Metrics by name. A class that the images lack counts for none of them: balanced accuracy is over
 the classes that occur, F1 over those that occur or are predicted."""
@@ -141,14 +133,10 @@ def find_metric(name: str) -> TrainedMetric:
     return _FINDER.find(name)
 
 
-def _is_own(value: Any) -> bool:
-    return isinstance(value, TrainedMetric) and METRICS.get(value.name, value) == value
-
-
 _FINDER = Registry(
     "metric",
     "--metric",
     METRICS,
     "be a xfernas_jax.train.scores.TrainedMetric with a name that none of ours has",
-    _is_own,
+    lambda value: isinstance(value, TrainedMetric) and METRICS.get(value.name, value) == value,
 )
