@@ -36,7 +36,7 @@ from xfernas_jax.nn.programs import (
     shared_work,
 )
 from xfernas_jax.space.base import Genotype, Space
-from xfernas_jax.train.feed import Feed, make_feed
+from xfernas_jax.train.feed import Feed, ResidentFeed, StreamedFeed
 from xfernas_jax.train.loop import Checkpointer, Interrupt, Trainer, TrainResult
 from xfernas_jax.train.parallel import AXIS, check_divides, own_devices
 from xfernas_jax.train.scores import METRICS, TrainedMetric
@@ -93,8 +93,8 @@ class TrainedEvaluator:
         check_fits(space, recipe, self._devices)
         self._normalizer = normalizer(dataset, recipe.data)
         train, *others = (math.prod(part.images.shape) for part in dataset.parts().values())
-        streamed = is_streamed(residence, train + max(others), own_devices(self._devices))
-        self._read_batches = read_batches if streamed else None
+        size = train + max(others)
+        self._is_streamed = is_streamed(residence, size, own_devices(self._devices))
         examples = recipe.train.epochs * len(dataset.train)
         work = shared_work(recipe.network, dataset.input_shape, examples)
         num_classes = dataset.task.num_classes
@@ -256,7 +256,8 @@ class TrainedEvaluator:
         return self._feed(self._dataset.valid)
 
     def _feed(self, split: Split) -> Feed:
-        return make_feed(split.images, split.labels, self._devices, self._read_batches)
+        part = (split.images, split.labels, self._devices)
+        return StreamedFeed(*part, read_batches) if self._is_streamed else ResidentFeed(*part)
 
     def _program(self, genotype: Genotype) -> Program:
         return self._programs.of(self.space.plan(genotype))

@@ -43,6 +43,16 @@ def _for_one_process() -> Any:
     return _orbax().options.MultiprocessingOptions(primary_host=own, active_processes={own})
 
 
+@contextlib.contextmanager
+def _writing(what: str, way_out: str) -> Iterator[None]:
+    """Says in one line that something could not be written."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # as Python and as Orbax's store name a full disk
+        reason = " ".join(str(error).split())
+        raise StorageError(f"{what} ({reason:.200}); {way_out}") from error
+
+
 class TrainingCheckpoints:
     """The latest checkpoints of one training in a folder; a `Checkpointer` of the trainer.
 
@@ -101,17 +111,9 @@ class TrainingCheckpoints:
         finally:
             self._manager.close()
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Says in one line that a checkpoint could not be written."""
-        try:
-            yield
-        except (OSError, ValueError) as error:  # as Python and as Orbax's store name a full disk
-            reason = " ".join(str(error).split())
-            raise StorageError(
-                f"{self._folder}: a checkpoint could not be written ({reason:.200}); make room. "
-                "The same command goes on from the one before."
-            ) from error
+    def _writing(self) -> contextlib.AbstractContextManager[None]:
+        what = f"{self._folder}: a checkpoint could not be written"
+        return _writing(what, "make room. The same command goes on from the one before.")
 
     def restore(self, like: TrainState) -> tuple[TrainState, dict[str, list[float]]] | None:
         """Returns the latest state that can be read, with its curves; None without one.
@@ -235,16 +237,12 @@ class VariablesStore:
         Raises:
           StorageError: the folder cannot be written.
         """
-        try:
+        path = self._folder / name
+        what = f"{path}: parameters cannot be written"
+        with _writing(what, "make room or choose another folder."):
             _check_room(self._folder, variables)
             with self._checkpointer() as checkpointer:
-                checkpointer.save(self._folder / name, variables, force=True)
-        except (OSError, ValueError) as error:  # as Python and as Orbax's store name a full disk
-            reason = " ".join(str(error).split())
-            raise StorageError(
-                f"{self._folder / name}: parameters cannot be written ({reason:.200}); make room "
-                "or choose another folder."
-            ) from error
+                checkpointer.save(path, variables, force=True)
 
     def load(self, name: str) -> PyTree | None:
         """Returns what was saved, on the host; None where it is absent or damaged."""

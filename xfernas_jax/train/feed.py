@@ -81,15 +81,3 @@ class StreamedFeed:
 
 
 Feed = ResidentFeed | StreamedFeed
-
-
-def make_feed(
-    images: ImageRows,
-    labels: np.ndarray,
-    devices: Sequence[Device],
-    read_batches: BatchReader | None = None,
-) -> Feed:
-    """Returns the feed of a part: on the devices, or by a reader from the host."""
-    if read_batches is None:
-        return ResidentFeed(images, labels, devices)
-    return StreamedFeed(images, labels, devices, read_batches)

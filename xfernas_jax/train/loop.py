@@ -107,8 +107,7 @@ class Trainer:
         self._config, self._devices = config, tuple(devices)
         self._metric, self._zeros = task.metric, task.metric.zeros(task.num_classes)
         self._epoch_table, self._eval_tables = epoch_table, eval_tables
-        self._train = train
-        self._steps_per_epoch = epoch_table(0, 0).shape[0]
+        self._train, self._steps_per_epoch = train, epoch_table(0, 0).shape[0]
         self._optimizer = make_optimizer(config, self._steps_per_epoch)
         step, score = train_step, eval_step
         if isinstance(train, StreamedFeed):
@@ -134,12 +133,11 @@ class Trainer:
             state = initial_state(variables["params"], variables["batch_stats"], self._optimizer)
             state, key = replicate((state, jax.random.key(0)), self._devices)
             batch = next(self._train.epoch(self._epoch_table(0, 0)))
-            placed = {"params": state.params, "batch_stats": state.batch_stats}
             train_step = compile_step(self._train_step, state, *batch, key)
             evaluation = self._evaluation(valid)
             batch = next(evaluation.batches())
             # It keeps what is compiled here: calling it for this part compiles nothing.
-            self._eval_step.lower(*evaluation.start, placed, *batch).compile()
+            self._eval_step.lower(*evaluation.start, state.variables, *batch).compile()
             self._train_step, self._is_compiled = train_step, True
 
     def fit(
@@ -178,8 +176,7 @@ class Trainer:
             state, curves = saved
             losses, curve = list(curves["losses"]), list(curves["curve"])
         first = int(state.step) - len(curve) * self._steps_per_epoch  # of its epoch
-        state = replicate(state, self._devices)
-        key = replicate(jax.random.key(seed), self._devices)
+        state, key = replicate((state, jax.random.key(seed)), self._devices)
         evaluation = self._evaluation(valid)
         stopped = _stops(stop, curve, self._config.epochs)
         for epoch in range(len(curve), self._config.epochs):
@@ -193,7 +190,7 @@ class Trainer:
             first, loss = 0, float(unreplicate(state.loss_sum)) / self._steps_per_epoch
             if not math.isfinite(loss):
                 raise TrainingDivergedError(epoch + 1, tuple(curve))
-            value = self._value(state.params, state.batch_stats, evaluation)
+            value = self._value(state.variables, evaluation)
             if not math.isfinite(value):
                 raise TrainingDivergedError(epoch + 1, tuple(curve), self._metric.label)
             losses.append(loss)
@@ -202,16 +199,12 @@ class Trainer:
             if checkpointer is not None and checkpointer.is_due(epoch + 1, is_last=stopped):
                 checkpointer.save(unreplicate(state), {"losses": losses, "curve": curve})
             if on_epoch is not None:
-                seconds = time.monotonic() - start
-                on_epoch(EpochReport(epoch + 1, loss, value, seconds))
-        final = unreplicate({"params": state.params, "batch_stats": state.batch_stats})
-        return TrainResult(final, tuple(curve), tuple(losses))
+                on_epoch(EpochReport(epoch + 1, loss, value, time.monotonic() - start))
+        return TrainResult(unreplicate(state.variables), tuple(curve), tuple(losses))
 
     def evaluate(self, variables: PyTree, part: Feed) -> float:
         """Returns the metric over every example of `part`."""
-        placed = replicate(variables, self._devices)
-        evaluation = self._evaluation(part)
-        return self._value(placed["params"], placed["batch_stats"], evaluation)
+        return self._value(replicate(variables, self._devices), self._evaluation(part))
 
     def _evaluation(self, part: Feed) -> _Evaluation:
         tables = self._eval_tables(part.num_examples, self._config.eval_batch_size)
@@ -235,8 +228,7 @@ class Trainer:
             state, done = self._train_step(state, *batch, key), done + 1
         return state, True
 
-    def _value(self, params: PyTree, batch_stats: PyTree, evaluation: _Evaluation) -> float:
-        variables = {"params": params, "batch_stats": batch_stats}
+    def _value(self, variables: PyTree, evaluation: _Evaluation) -> float:
         sums, step = evaluation.start
         for batch in evaluation.batches():
             sums, step = self._eval_step(sums, step, variables, *batch)

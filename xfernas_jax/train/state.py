@@ -29,6 +29,11 @@ class TrainState(flax.struct.PyTreeNode):
     opt_state: PyTree
     loss_sum: PyTree
 
+    @property
+    def variables(self) -> dict[str, PyTree]:
+        """Returns `params` and `batch_stats` as a network takes them."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
 
 class TaskFunctions(flax.struct.PyTreeNode):
     """What the trainer is given of network, data and metric.
