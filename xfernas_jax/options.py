@@ -53,22 +53,19 @@ def decisive(value: Any) -> Any:
 def neutral_words(*values: Any) -> str:
     """Returns the neutral options that differ from their defaults, as `remat=true programs=own`."""
     return " ".join(
-        f"{field.name}={_word(getattr(value, field.name))}"
+        f"{field.name}={word(getattr(value, field.name))}"
         for value in values
-        for field in _neutral_fields(value)
-        if getattr(value, field.name) != field.default
+        for field in dataclasses.fields(value)
+        if field.metadata.get("neutral") and getattr(value, field.name) != field.default
     )
 
 
-def parse_changes(
-    value: T, changes: Sequence[str], flag: str = "--set", error: type[UserError] = FlagError
-) -> T:
+def parse_changes(value: T, changes: Sequence[str], error: type[UserError] = FlagError) -> T:
     """Returns a dataclass of dataclasses with changed fields.
 
     Args:
       value: of which a field is a part, and a field of that is changed.
       changes: texts such as "train.epochs=10" or "network.filters=16"; "null" is None.
-      flag: that messages name.
       error: class of what is raised.
 
     Raises:
@@ -80,14 +77,14 @@ def parse_changes(
         if not equals or place not in fields:
             parts = ", ".join(dict.fromkeys(known.partition(".")[0] for known in fields))
             raise error(
-                f"{flag}={change:.80}: no such value; {near_hint(place, fields)}The form is "
+                f"--set={change:.80}: no such value; {near_hint(place, fields)}The form is "
                 f"PART.FIELD=VALUE with part {parts}, such as {next(iter(fields))}=..."
             )
         part, _, field = place.partition(".")
         try:
             changed = parse_value(text, fields[place])
         except ValueError as reason:
-            raise error(f"{flag}={change:.80}: the value is {reason}.") from reason
+            raise error(f"--set={change:.80}: the value is {reason}.") from reason
         inner = dataclasses.replace(getattr(value, part), **{field: changed})
         value = dataclasses.replace(value, **{part: inner})  # type: ignore[type-var]
     return value
@@ -166,10 +163,6 @@ def _flagged(options: type) -> Iterator[tuple[str, Any]]:
             yield field.metadata["flag"] or field.name, field
 
 
-def _neutral_fields(value: Any) -> list[Any]:
-    return [field for field in dataclasses.fields(value) if field.metadata.get("neutral")]
-
-
 def _places(value: Any) -> dict[str, Any]:
     """Returns the types of the fields of a dataclass's parts by `part.field`."""
     found = {}
@@ -192,5 +185,6 @@ def _is_finite(value: float | None) -> bool:
     return value is None or math.isfinite(value)
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
+    """Returns a text as it is, any other value as JSON."""
     return value if isinstance(value, str) else json.dumps(value)

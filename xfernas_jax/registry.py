@@ -26,9 +26,9 @@ def by_name(*things: N) -> Mapping[str, N]:
     return MappingProxyType({thing.name: thing for thing in things})
 
 
-def near_hint(name: str, known: Iterable[str], count: int = 2) -> str:
+def near_hint(name: str, known: Iterable[str]) -> str:
     """Returns `Did you mean X or Y? ` for what is near to a name; empty where nothing is."""
-    near = difflib.get_close_matches(name, list(known), n=count)
+    near = difflib.get_close_matches(name, list(known), n=2)
     return f"Did you mean {' or '.join(near)}? " if near else ""
 
 

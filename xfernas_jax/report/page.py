@@ -1,12 +1,12 @@
 """The page: what the search is and found, then its sections, as one HTML text."""
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
 
+from xfernas_jax.options import word
 from xfernas_jax.report.figures import PIXELS_PER_INCH
 from xfernas_jax.report.section import Listing, Section, cost_title
 from xfernas_jax.report.sections.evaluations import NAME as FILTERED
@@ -110,7 +110,8 @@ def _headline(study: SearchStudy) -> list[tuple[str, str, str]]:
         best = study.goal.incumbents(study.searched)[-1:] or (None,)
         shown = "none yet" if best[0] is None else metric.text(best[0])
         return [(f"best {study.value_name} so far", shown, "one training each; not confirmed")]
-    num_confirmed = _trainings_of_winner(study)
+    seeds = study.spec.config.get("confirm_seeds")  # trainings of each finalist
+    num_confirmed = seeds if type(seeds) is int else 1
     plural = "s" if num_confirmed > 1 else ""
     mean = f"mean over {num_confirmed} confirming training{plural}"
     remark = mean if num_confirmed else "one evaluation; not confirmed"
@@ -124,12 +125,6 @@ def _headline(study: SearchStudy) -> list[tuple[str, str, str]]:
         if name != "params":
             rows.append((cost_title(name), f"{value:,.5g}", "for one image"))
     return rows
-
-
-def _trainings_of_winner(study: SearchStudy) -> int:
-    """Returns how many trainings of each finalist the search made."""
-    found = study.spec.config.get("confirm_seeds")
-    return found if type(found) is int else 1
 
 
 def _facts(study: SearchStudy) -> list[tuple[str, str]]:
@@ -183,12 +178,8 @@ def _recipe_rows(recipe: Any) -> list[tuple[str, str]]:
     rows = []
     for part, values in recipe.items():
         if isinstance(values, Mapping):
-            shown = ", ".join(f"{key} {_json_text(value)}" for key, value in values.items())
+            shown = ", ".join(f"{key} {word(value)}" for key, value in values.items())
         else:
-            shown = _json_text(values)
+            shown = word(values)
         rows.append((str(part), shown))
     return rows
-
-
-def _json_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

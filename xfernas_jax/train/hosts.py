@@ -29,7 +29,6 @@ def join(
     num_processes: int | None,
     process_id: int | None,
     silent_seconds: int,
-    start_seconds: int = START_SECONDS,
 ) -> None:
     """Joins the processes of a training; JAX then knows the devices of all. Before any JAX use.
 
@@ -39,9 +38,9 @@ def join(
       num_processes: in all.
       process_id: of this one, from 0.
       silent_seconds: after which a process that says nothing counts as lost, and ends all others.
-      start_seconds: that the first and the last process may start apart.
 
-    Where the others are not there in time, JAX ends the process (SIGABRT).
+    The first and the last process may start `START_SECONDS` apart. Where the others are not there
+    in time, JAX ends the process (SIGABRT).
 
     Raises:
       HostsError: the cluster is none that JAX knows, or the address cannot be used.
@@ -52,7 +51,7 @@ def join(
             num_processes,
             process_id,
             cluster_detection_method=None if coordinator_address is None else "deactivate",
-            initialization_timeout=start_seconds,
+            initialization_timeout=START_SECONDS,
             heartbeat_timeout_seconds=silent_seconds,
             shutdown_timeout_seconds=silent_seconds,
         )
