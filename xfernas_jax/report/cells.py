@@ -17,7 +17,7 @@ from xfernas_jax.report.figures import (
     new_figure,
     printable,
 )
-from xfernas_jax.report.layout import Layout, Part, layout_cell, part_width
+from xfernas_jax.report.layout import Part, layout_cell, part_width
 from xfernas_jax.report.table import Table
 from xfernas_jax.space.graph import CellGraph
 
@@ -43,7 +43,7 @@ def cell_table(graph: CellGraph) -> Table:
 def draw_cell(graph: CellGraph) -> Figure:
     """Draws a cell from its inputs at the top to its output at the bottom."""
     layout = layout_cell(graph)
-    width = max(WIDTH_INCHES, cell_width_inches(layout))
+    width = max(WIDTH_INCHES, _BOX_INCHES * (layout.width + 0.15))
     figure = new_figure(_ROW_INCHES * layout.num_rows, width)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -56,11 +56,6 @@ def draw_cell(graph: CellGraph) -> Figure:
     for part in layout.parts:
         _draw_part(axes, part)
     return figure
-
-
-def cell_width_inches(layout: Layout) -> float:
-    """Returns the width that a cell needs."""
-    return _BOX_INCHES * (layout.width + 0.15)
 
 
 def _draw_wire(axes: Axes, upper: Part, lower: Part) -> None:

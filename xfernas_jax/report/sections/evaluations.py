@@ -20,8 +20,8 @@ NAME = "evaluations"
 def section(study: SearchStudy) -> Section:
     """Lists all that is recorded of every evaluation."""
     formats: dict[str, Format] = {
-        "predicted": _two_decimals,
-        "seconds": _two_decimals,
+        "predicted": "{:.2f}".format,
+        "seconds": "{:.2f}".format,
         "genotype": functools.partial(tokens, study.space),
         study.value_label: value_format(study.metric),
     }
@@ -63,7 +63,3 @@ def tokens(space: Space, value: Value) -> str:
     genotype = space.from_json(json.loads(str(value)))
     symbols = [space.vocabulary[token] for token in space.encode(genotype)]
     return " ".join(symbol.removeprefix("input_") for symbol in symbols)
-
-
-def _two_decimals(value: Value) -> str:
-    return f"{value:.2f}"
