@@ -8,19 +8,16 @@ from xfernas_jax.train.config import TrainConfig
 from xfernas_jax.user_code import load_user_object
 
 
-def cosine_schedule(config: TrainConfig, steps_per_epoch: int) -> optax.Schedule:
-    """Returns the learning rate by step: a cosine from `learning_rate` to 0, no restart."""
-    period = config.schedule_epochs or config.epochs
-    return optax.cosine_decay_schedule(config.learning_rate, period * steps_per_epoch)
-
-
 def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> optax.GradientTransformation:
     """Builds clipping, weight decay, momentum and schedule.
+
+    The learning rate by step is a cosine from `learning_rate` to 0 without a restart.
 
     Raises:
       RecipeError: for an optimizer that Optax does not have or that fails to build.
     """
-    schedule = cosine_schedule(config, steps_per_epoch)
+    period = (config.schedule_epochs or config.epochs) * steps_per_epoch
+    schedule = optax.cosine_decay_schedule(config.learning_rate, period)
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
     if config.optimizer == "sgd":
         decay = [optax.add_decayed_weights(config.weight_decay)] if config.weight_decay else []
