@@ -29,7 +29,7 @@ def test_read_inverts_write(name: str, tmp_path: pathlib.Path) -> None:
         (b"", r":1:1: not JSON"),
         (b'{"space": "nao11",\n  "normal" []}', r":2:12: not JSON"),
         (b'{"space": "nao11"}', r": A two-cell genotype .* Missing: normal, reduction"),
-        (b"[1, 2]", r": A genotype is a JSON object"),
+        (b"[1, 2]", r": genotype is a JSON object"),
         (b"NaN", r": not a genotype \(NaN is not allowed"),
         (b"\xff\xfe", r": .*UTF-8 text, but byte 0"),
         (b"[" * 100_000, r": not a genotype \(nested too deep"),

@@ -113,8 +113,6 @@ class CategoricalSpace(Space):
         return {"space": self.name, "values": self.named(genotype)}
 
     def from_json(self, value: Any) -> Assignment:
-        if not isinstance(value, dict):
-            raise GenotypeError(f"A genotype is a JSON object. Got {value!r:.80}.")
         self.check_json_space(value, "genotype")
         check_fields(value, ("space", "values"), f"A genotype of space {self.name!r}")
         if not isinstance(value["values"], dict):

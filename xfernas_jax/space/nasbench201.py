@@ -29,7 +29,7 @@ class TopologyCell:
     Source: Dong & Yang (2020), NAS-Bench-201.
     """
 
-    ops: tuple[str, str, str, str, str, str]
+    ops: tuple[str, ...]
 
     def __post_init__(self) -> None:
         if not isinstance(self.ops, tuple) or len(self.ops) != len(EDGES):
@@ -63,7 +63,8 @@ class NasBench201Space(Space):
         return tuple(_TOKENS[op] for op in self._checked(genotype).ops)
 
     def decode(self, tokens: Sequence[int]) -> TopologyCell:
-        return _cell([self.vocabulary[token] for token in checked_tokens(self, tokens)])
+        ops = [self.vocabulary[token] for token in checked_tokens(self, tokens)]
+        return TopologyCell(tuple(ops))
 
     def plan(self, genotype: TopologyCell) -> NetworkPlan:
         return NetworkPlan(prune(_graph(self._checked(genotype))), None)
@@ -77,12 +78,10 @@ class NasBench201Space(Space):
         return {"space": self.name, "ops": list(self._checked(genotype).ops)}
 
     def from_json(self, value: Any) -> TopologyCell:
-        if not isinstance(value, dict):
-            raise GenotypeError(f"A genotype is a JSON object. Got {value!r:.80}.")
         self.check_json_space(value, "genotype")
         check_fields(value, ("space", "ops"), "A topology genotype")
         check_list(value["ops"], str, len(EDGES), "ops of a topology genotype")
-        return _cell(value["ops"])
+        return TopologyCell(tuple(value["ops"]))
 
     def _checked(self, genotype: TopologyCell) -> TopologyCell:
         if not isinstance(genotype, TopologyCell):
@@ -112,7 +111,7 @@ def parse_official(text: str) -> TopologyCell:
                 f"Operation {name!r} is not of NAS-Bench-201, which has {', '.join(_OURS)}. "
                 f"Got {text!r:.200}."
             )
-    return _cell([_OURS[name] for name in match.groups()])
+    return TopologyCell(tuple(_OURS[name] for name in match.groups()))
 
 
 def format_official(cell: TopologyCell) -> str:
@@ -121,13 +120,6 @@ def format_official(cell: TopologyCell) -> str:
     for (source, node), op in zip(EDGES, cell.ops, strict=True):
         nodes[node] += f"{_OFFICIAL[op]}~{source}|"
     return "+".join(nodes.values())
-
-
-def _cell(ops: Sequence[str]) -> TopologyCell:
-    if len(ops) != len(EDGES):
-        raise GenotypeError(f"A topology cell has 6 ops. Got {len(ops)}.")
-    first, second, third, fourth, fifth, sixth = ops
-    return TopologyCell((first, second, third, fourth, fifth, sixth))
 
 
 def _graph(cell: TopologyCell) -> CellGraph:
@@ -151,5 +143,5 @@ def _embeddings(graph: CellGraph) -> list[TopologyCell]:
             for edge in branches
         ]
         if all(edge in ops for edge, _ in edges):
-            cells.append(_cell(list((ops | dict(edges)).values())))
+            cells.append(TopologyCell(tuple((ops | dict(edges)).values())))
     return cells

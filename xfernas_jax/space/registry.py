@@ -1,16 +1,14 @@
 """The known search spaces by name, and how a user's own is found."""
 
-import difflib
-import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from xfernas_jax.errors import SpaceError
+from xfernas_jax.registry import Registry
 from xfernas_jax.space import ops
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.nasbench201 import NasBench201Space
 from xfernas_jax.space.two_cell import TwoCellSpace
-from xfernas_jax.user_code import load_user_object
 
 SPACES: Mapping[str, Space] = MappingProxyType(
     {
@@ -37,17 +35,19 @@ def get_space(name: str) -> Space:
     Raises:
       SpaceError: there is no such space, or it breaks the rules of `Space`.
     """
-    if ":" in name:
-        return _load(name)
-    known = {**SPACES, **_loaded}
-    if name in known:
-        return known[name]
-    near = difflib.get_close_matches(name, known, n=2)
-    hint = f"Did you mean {' or '.join(near)}? " if near else ""
-    raise SpaceError(
-        f"Unknown search space {name!r:.80}. {hint}Known: {', '.join(known)}; a space of your own "
-        "is --space=module:NAME."
+    known = Registry(
+        kind="search space",
+        flag="--space",
+        entries={**SPACES, **_loaded},
+        expected="be an instance of xfernas_jax.space.Space",
+        accepts=lambda found: isinstance(found, Space),
+        error=SpaceError,
     )
+    space = known.find(name)
+    if ":" in name:
+        _check(space, name)
+        _loaded[space.name] = space
+    return space
 
 
 def lookup_space(name: str) -> Space:
@@ -67,23 +67,6 @@ def check_space_name(name: str) -> None:
             f"Data names a space by the space's own name, not as module:NAME, which --space may. "
             f"Got {name!r:.80}."
         )
-
-
-def _load(address: str) -> Space:
-    space = load_user_object(address, "space", SpaceError)
-    if not isinstance(space, Space):
-        module_name, _, attribute = address.partition(":")
-        members = vars(sys.modules[module_name]).items()
-        instances = sorted(name for name, value in members if isinstance(value, Space))
-        near = difflib.get_close_matches(attribute, instances, n=1) or instances
-        found = "nothing" if space is None else f"{space!r:.80}"
-        raise SpaceError(
-            f"Space {address!r}: {attribute} must be an instance of "
-            f"xfernas_jax.space.Space. Found {found}; instances there: {', '.join(near) or 'none'}."
-        )
-    _check(space, address)
-    _loaded[space.name] = space
-    return space
 
 
 def _check(space: Space, address: str) -> None:

@@ -127,16 +127,6 @@ class TableSpace(Space):
     def all_tokens(self, limit: int) -> np.ndarray | None:
         return self.rows if len(self.rows) <= limit else None
 
-    def mutate(self, genotype: Any, rng: np.random.Generator) -> tuple[tuple[str, ...], ...]:
-        """Changes one random position; where that leaves the table, takes the nearest row."""
-        tokens = np.array(self.encode(genotype), np.int32)
-        free = [i for i, options in enumerate(self.choices) if len(options) > 1]
-        position = int(rng.choice(free))
-        others = [t for t in self.choices[position] if t != tokens[position]]
-        changed = tokens.copy()
-        changed[position] = rng.choice(others)
-        return self.decode(self.repair(changed[None], without=tokens[None])[0].tolist())
-
     def repair(self, tokens: np.ndarray, without: np.ndarray | None = None) -> np.ndarray:
         """Replaces sequences that are no row by the nearest row (fewest differing tokens).
 

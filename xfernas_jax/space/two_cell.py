@@ -148,8 +148,6 @@ class TwoCellSpace(Space):
         return value
 
     def from_json(self, value: Any) -> TwoCell:
-        if not isinstance(value, dict):
-            raise GenotypeError(f"A genotype is a JSON object. Got {value!r:.80}.")
         self.check_json_space(value, "genotype")
         check_fields(value, ("space", *_CELLS), "A two-cell genotype")
         cells = [_read_cell(value[name], f"{name} cell") for name in _CELLS]
