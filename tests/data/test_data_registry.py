@@ -60,7 +60,9 @@ def test_users_own_function_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(own.train) == 20
     with pytest.raises(DatasetError, match=r"returns an ImageDataset. Got int"):
         load_dataset("users_sets:wrong", DataConfig())
-    with pytest.raises(DatasetError, match=r"users_sets:absent.*no function"):
+    with pytest.raises(
+        DatasetError, match=r"users_sets:absent.*function without arguments. Found nothing"
+    ):
         load_dataset("users_sets:absent", DataConfig())
     with pytest.raises(DatasetError, match=r"nobody.*PYTHONPATH"):
         load_dataset("nobody:make", DataConfig())

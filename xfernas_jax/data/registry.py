@@ -13,11 +13,12 @@
 import difflib
 import inspect
 import re
+from typing import Any
 
 from xfernas_jax.data import embedded, folder, npz, split, tfds_source
 from xfernas_jax.data.base import DataConfig, ImageDataset
 from xfernas_jax.errors import DatasetError
-from xfernas_jax.user_code import load_user_object
+from xfernas_jax.registry import Registry
 
 KNOWN_NAMES = ("digits", "fashion_mnist", "mnist_5k")
 _FORMS = "npz:PATH, folder:PATH, module:FUNCTION or the name of a TFDS set"
@@ -73,19 +74,25 @@ def _load(name: str, image_size: int | None, data_dir: str | None) -> ImageDatas
 
 def _load_user(name: str) -> ImageDataset:
     """Calls a user's own function."""
-    function = load_user_object(name, "data set", DatasetError)
-    if not callable(function):
-        raise DatasetError(f"{name}: the module has no function of that name.")
-    try:
-        inspect.signature(function).bind()
-    except (TypeError, ValueError) as error:
-        raise DatasetError(f"{name}: the function takes no arguments ({error!s:.80}).") from error
-    dataset = function()
+    dataset = _USER_FUNCTIONS.find(name)()
     if not isinstance(dataset, ImageDataset):
         raise DatasetError(
             f"{name}: the function returns an ImageDataset. Got {type(dataset).__name__}."
         )
     return dataset
+
+
+def _takes_nothing(value: Any) -> bool:
+    try:
+        inspect.signature(value).bind()
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+_USER_FUNCTIONS = Registry(
+    "data set", "--dataset", {}, "be a function without arguments", _takes_nothing, DatasetError
+)
 
 
 def _load_tfds(name: str, image_size: int | None, data_dir: str | None) -> ImageDataset:

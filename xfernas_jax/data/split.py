@@ -49,11 +49,6 @@ def digest_image(image: np.ndarray) -> bytes:
     return hashlib.blake2b(head + image.tobytes(), digest_size=16).digest()
 
 
-def digest_images(images: ImageRows) -> np.ndarray:
-    """Returns `[N]` digests of `[N, H, W, C]` images."""
-    return as_digests([digest_image(image) for chunk in image_chunks(images) for image in chunk])
-
-
 def as_digests(digests: Sequence[bytes]) -> np.ndarray:
     """Packs 16-byte digests into a `[N]` array that NumPy can sort and compare."""
     return np.array([value.hex() for value in digests], dtype="U32")
@@ -61,7 +56,8 @@ def as_digests(digests: Sequence[bytes]) -> np.ndarray:
 
 def make_part(images: ImageRows, labels: np.ndarray) -> Part:
     """Makes a part of `[N, H, W, C]` uint8 images and `[N]` int32 labels."""
-    return Part(Split(images, labels), digest_images(images))
+    digests = [digest_image(image) for chunk in image_chunks(images) for image in chunk]
+    return Part(Split(images, labels), as_digests(digests))
 
 
 def draw(part: Part, count: int, seed: int, *, keep_copies: bool) -> np.ndarray:

@@ -6,6 +6,7 @@ own sets does, and so does reading the TFRecord format.
 
 import contextlib
 import importlib.util
+import itertools
 import math
 import os
 import re
@@ -270,16 +271,9 @@ def _examples(name: str, builder: Any, split: str) -> Iterator[list[Mapping[str,
             return
         import tensorflow_datasets as tfds
 
-        chunk = []
-        for example in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False)):
-            chunk.append(example)
-            if len(chunk) == _CHUNK:
-                yield chunk
-                chunk = []
-        if chunk:
+        examples = iter(tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False)))
+        while chunk := list(itertools.islice(examples, _CHUNK)):
             yield chunk
-    except GeneratorExit:
-        raise
     except Exception as error:  # damaged files fail in many ways
         raise DatasetError(
             f"{name}: split {split} in {builder.data_dir} cannot be read ({_first_line(error)}); "
