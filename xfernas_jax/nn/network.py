@@ -72,7 +72,7 @@ class NetworkConfig:
 
 
 class Network(nn.Module):
-    """The network of a plan; `compile_network` makes one from a genotype.
+    """The network of a plan; see `nn.builders.build_network`.
 
     Two-input cells get a NASNet skeleton (stem, cells that read the last two outputs,
     ReLU, mean, dense), one-input cells that of NAS-Bench-201 (a batch norm comes before that
@@ -119,7 +119,9 @@ class Network(nn.Module):
         reductions = self._reductions()
         total = config.num_stages * config.num_cells + len(reductions)
         auxiliary_at = reductions[-1] if reductions else total - 1
-        drops = [self._drop_path(i, total, progress, positions, train) for i in range(total)]
+        drops: list[DropPath | None] = [None] * total
+        if train and config.drop_path_keep < 1.0:
+            drops = self._drop_paths(total, progress, positions)
         stacks = {cells[0]: cells for cells in self.scanned_cells()}
         previous, filters, auxiliary, index = x, config.filters, None, 0
         while index < total:
@@ -167,21 +169,17 @@ class Network(nn.Module):
         stage = self.config.num_cells
         return tuple((stage + 1) * s + stage for s in range(self.config.num_stages - 1))
 
-    def _drop_path(
-        self,
-        index: int,
-        total: int,
-        progress: jax.Array | float,
-        positions: jax.Array | None,
-        train: bool,
-    ) -> DropPath | None:
-        if not train or self.config.drop_path_keep == 1.0:
-            return None
+    def _drop_paths(
+        self, total: int, progress: jax.Array | float, positions: jax.Array | None
+    ) -> list[DropPath | None]:
+        """Returns that of each cell."""
         if positions is None:
             raise ValueError("Training with drop path needs the positions of the examples.")
-        depth = (index + 1) / total
-        keep = 1.0 - depth * jnp.asarray(progress) * (1.0 - self.config.drop_path_keep)
-        return DropPath(keep, self.make_rng("dropout"), positions)  # each call gives another key
+        drops: list[DropPath | None] = []
+        for depth in range(1, total + 1):
+            drop = depth / total * jnp.asarray(progress) * (1.0 - self.config.drop_path_keep)
+            drops.append(DropPath(1.0 - drop, self.make_rng("dropout"), positions))
+        return drops
 
     def _dropout(self, features: jax.Array, positions: jax.Array | None) -> jax.Array:
         if positions is None:

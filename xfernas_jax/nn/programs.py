@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import flax.linen as nn
 
+from xfernas_jax.nn import shared
 from xfernas_jax.nn.builders import build_network
 from xfernas_jax.nn.compile import (
     Leaf,
@@ -20,7 +21,6 @@ from xfernas_jax.nn.compile import (
 )
 from xfernas_jax.nn.initializers import Path
 from xfernas_jax.nn.network import Network, NetworkConfig
-from xfernas_jax.nn.shared import can_share, narrow, own_leaves, shared_network, widen
 from xfernas_jax.nn.stack import join_cells, part_cells
 from xfernas_jax.space.graph import NetworkPlan, Plan
 
@@ -143,17 +143,17 @@ class SharedProgram:
 
     @property
     def num_params(self) -> int:
-        leaves = own_leaves(self.plan, self.leaves).items()
+        leaves = shared.own_leaves(self.plan, self.leaves).items()
         return sum(math.prod(leaf.shape) for path, leaf in leaves if path[0] == "params")
 
     def initial_variables(self, seed: int) -> Variables:
-        return draw_variables(own_leaves(self.plan, self.leaves), seed)
+        return draw_variables(shared.own_leaves(self.plan, self.leaves), seed)
 
     def enter(self, variables: Mapping[str, Any]) -> Variables:
-        return widen(self.plan, variables, self.leaves)
+        return shared.widen(self.plan, variables, self.leaves)
 
     def leave(self, variables: Mapping[str, Any]) -> Variables:
-        return narrow(self.plan, variables)
+        return shared.narrow(self.plan, variables)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +176,7 @@ class Programs:
 
     def of(self, plan: Plan) -> Program:
         """Returns the program of a network."""
-        if self.share and isinstance(plan, NetworkPlan) and can_share(plan, self.config):
+        if self.share and isinstance(plan, NetworkPlan) and shared.can_share(plan, self.config):
             return SharedProgram(plan, self._shared, self._shared_leaves)
         own = self.own(plan)
         if self.config.scan_cells and isinstance(own, Network):
@@ -193,7 +193,9 @@ class Programs:
 
     @cached_property
     def _shared(self) -> Network:
-        return shared_network(self._unrolled, self.num_classes, self.axis_name)
+        return shared.SharedNetwork(
+            shared.WIDE_PLAN, self._unrolled, self.num_classes, self.axis_name
+        )
 
     @cached_property
     def _shared_leaves(self) -> Mapping[Path, Leaf]:

@@ -22,9 +22,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
-from jax import lax
 
 from xfernas_jax.nn.compile import Leaf
+from xfernas_jax.nn.conv import convolve
 from xfernas_jax.nn.initializers import Path, conv_init
 from xfernas_jax.nn.network import Network, NetworkConfig
 from xfernas_jax.nn.ops import OpContext, batch_norm
@@ -42,7 +42,7 @@ _KINDS = {
 }
 _GATES = ("identity", "pool", "conv_1x1", "conv_3x3")
 _PAIRS = tuple((s, t) for s in range(NUM_NODES) for t in range(s + 1, NUM_NODES + 1))
-_WIDE_PLAN = NetworkPlan(CellGraph(1, ((),) * NUM_NODES, "last"), None)
+WIDE_PLAN = NetworkPlan(CellGraph(1, ((),) * NUM_NODES, "last"), None)
 
 Flat = Mapping[Path, Any]
 
@@ -63,20 +63,16 @@ def can_share(plan: NetworkPlan, config: NetworkConfig) -> bool:
 
 
 class SharedNetwork(Network):
-    """A network whose normal cells are `SharedCell`s; see `shared_network`."""
+    """A network of `WIDE_PLAN`, whose normal cells are `SharedCell`s.
+
+    It stands for every network of `can_share`.
+    """
 
     def build_cell(
         self, graph: CellGraph, context: OpContext, filters: int, stride: int, name: str
     ) -> nn.Module:
         del graph, stride
         return SharedCell(context, filters, name=name)
-
-
-def shared_network(
-    config: NetworkConfig, num_classes: int, axis_name: str | None = None
-) -> SharedNetwork:
-    """Builds the module that stands for every network of `can_share`."""
-    return SharedNetwork(_WIDE_PLAN, config, num_classes, axis_name)
 
 
 class SharedCell(nn.Module):
@@ -109,13 +105,7 @@ class SharedCell(nn.Module):
             is_middle[1, 1] = True
             kernel = kernel * jnp.where(is_middle, middle[None, None, None], rest[None, None, None])
             dtype = self.context.dtype
-            convolved = lax.conv_general_dilated(
-                nn.relu(x).astype(dtype),
-                kernel.astype(dtype),
-                (1, 1),
-                "SAME",
-                dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            )
+            convolved = convolve(nn.relu(x).astype(dtype), kernel.astype(dtype), (1, 1))
             normed = batch_norm(self.context, name=f"norm{source}")(convolved)
             normed = normed * middle.astype(normed.dtype)[None, None, None]
             pooled = avg_pool(x, 3)
