@@ -19,7 +19,7 @@ import optax
 from xfernas_jax.data import ImageDataset, Split, epoch_indices, normalizer
 from xfernas_jax.errors import RecipeError
 from xfernas_jax.evaluate.recipes import Recipe
-from xfernas_jax.nn.compile import compile_network
+from xfernas_jax.nn.builders import build_network
 from xfernas_jax.space.base import Genotype, Space
 
 Batch = tuple[np.ndarray, np.ndarray]
@@ -67,7 +67,7 @@ def evaluate_in_flax(
     config, data = recipe.train, HostData(dataset, recipe)
     plain = dataclasses.replace(recipe.network, depthwise="lax")
     assert dataset.task.num_classes is not None
-    network = compile_network(space, genotype, plain, dataset.task.num_classes)
+    network = build_network(space.plan(genotype), plain, dataset.task.num_classes)
     images = jnp.zeros((1, *dataset.input_shape))
     variables = jax.jit(network.init)(jax.random.key(seed), images)
     params, batch_stats = variables["params"], variables["batch_stats"]

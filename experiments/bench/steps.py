@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from xfernas_jax.errors import FlagError
-from xfernas_jax.nn.compile import compile_network, count_params, initial_variables
+from xfernas_jax.nn.builders import build_network
+from xfernas_jax.nn.compile import count_params, initial_variables
 from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.published import NAONET, NASBENCH201_BEST
@@ -159,7 +160,7 @@ class JaxSteps:
             weight_decay=0.0,
             clip_norm=0.0,
         )
-        network = compile_network(case.space, case.genotype, setup.network, NUM_CLASSES, AXIS)
+        network = build_network(case.space.plan(case.genotype), setup.network, NUM_CLASSES, AXIS)
 
         def apply(
             variables: Any,
@@ -276,7 +277,7 @@ class TorchSteps:
 
 def start(case: Case, setup: Setup) -> tuple[JaxSteps, PyTree]:
     """Returns the JAX side and the initial values that the twins are to take."""
-    network = compile_network(case.space, case.genotype, setup.network, NUM_CLASSES)
+    network = build_network(case.space.plan(case.genotype), setup.network, NUM_CLASSES)
     variables = initial_variables(network, setup.image_shape, setup.seed)
     return JaxSteps(case, setup, variables), variables
 

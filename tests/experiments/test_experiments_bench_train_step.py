@@ -31,7 +31,8 @@ from experiments.bench.steps import (
     start,
 )
 from xfernas_jax.errors import FlagError, GenotypeError, RecipeError
-from xfernas_jax.nn.compile import compile_network, count_params, initial_variables
+from xfernas_jax.nn.builders import build_network
+from xfernas_jax.nn.compile import count_params, initial_variables
 from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.nn.ops import OpContext, build_op, op_names
 from xfernas_jax.space import SPACES
@@ -88,7 +89,7 @@ def small_case(space_name: str, seed: int = 0) -> Case:
 @pytest.mark.parametrize("train", [True, False])
 def test_the_twin_computes_what_the_network_computes(twin: Any, space: str, train: bool) -> None:
     case = small_case(space, seed=1)
-    network = compile_network(case.space, case.genotype, CONFIG, 10)
+    network = build_network(case.space.plan(case.genotype), CONFIG, 10)
     variables = random_values(initial_variables(network, IMAGES, 0), 1)
     images = random_images(6, *IMAGES)
     (logits, _), updated = jax.jit(
@@ -120,7 +121,7 @@ def test_published_cells_and_none_equal_their_twins_on_odd_images(
     twin: Any, space: str, genotype: Any
 ) -> None:
     shape = (7, 9, 1)
-    network = compile_network(SPACES[space], genotype, CONFIG, 5)
+    network = build_network(SPACES[space].plan(genotype), CONFIG, 5)
     variables = random_values(initial_variables(network, shape, 0), 1)
     images = random_images(4, *shape)
     logits, _ = jax.jit(network.apply)(variables, images)

@@ -17,7 +17,7 @@ from xfernas_jax.evaluate.trained import TrainedEvaluator
 from xfernas_jax.export.program import export_program, flat_arrays
 from xfernas_jax.history.record import Job
 from xfernas_jax.nn.builders import build_network, find_builder
-from xfernas_jax.nn.compile import compile_network, variable_leaves
+from xfernas_jax.nn.compile import variable_leaves
 from xfernas_jax.nn.initializers import dense_init
 from xfernas_jax.nn.network import Network, NetworkConfig
 from xfernas_jax.nn.programs import OwnProgram, Programs
@@ -171,7 +171,7 @@ def test_a_space_without_reduction_cell_takes_the_recipe_of_one_stage() -> None:
 def test_our_own_plans_name_their_builder_like_any_other() -> None:
     space = get_space("nasbench201")
     assert find_builder(space.plan(NASBENCH201_BEST)) is Network
-    network = compile_network(space, NASBENCH201_BEST, NetworkConfig(), 10, "devices")
+    network = build_network(space.plan(NASBENCH201_BEST), NetworkConfig(), 10, "devices")
     assert network == Network(space.plan(NASBENCH201_BEST), NetworkConfig(), 10, "devices")
 
 

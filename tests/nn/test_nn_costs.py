@@ -9,7 +9,8 @@ import pytest
 
 from xfernas_jax.errors import FlagError
 from xfernas_jax.evaluate.recipes import get_recipe
-from xfernas_jax.nn.compile import compile_network, count_params, variable_shapes
+from xfernas_jax.nn.builders import build_network
+from xfernas_jax.nn.compile import count_params, variable_shapes
 from xfernas_jax.nn.costs import COSTS, Cost, NetworkCosts, count_flops, find_cost, measure_latency
 from xfernas_jax.space import NASBENCH201_BEST, get_space
 from xfernas_jax.space.nasbench201 import TopologyCell
@@ -24,7 +25,7 @@ def cell(op: str) -> TopologyCell:
 
 
 def flops(genotype: TopologyCell, shape: tuple[int, int, int] = SHAPE) -> float:
-    network = compile_network(SPACE, genotype, CONFIG, 10)
+    network = build_network(SPACE.plan(genotype), CONFIG, 10)
     return count_flops(network, variable_shapes(network, shape), shape)
 
 
@@ -49,7 +50,7 @@ def test_flops_grow_with_the_image_and_do_not_depend_on_how_they_are_computed() 
     }
     assert found["lax"] == found["shift"]
     assert found["lax"]["params"] == count_params(
-        variable_shapes(compile_network(nao, genotype, two_cell, 10), SHAPE)
+        variable_shapes(build_network(nao.plan(genotype), two_cell, 10), SHAPE)
     )
 
 
@@ -57,7 +58,7 @@ def test_parameters_are_those_of_the_network_where_a_program_is_shared() -> None
     costs = NetworkCosts(SPACE, CONFIG, 10, SHAPE, ["params"])
     rng = np.random.default_rng(0)
     for genotype in [SPACE.sample(rng) for _ in range(4)]:
-        network = compile_network(SPACE, genotype, CONFIG, 10)
+        network = build_network(SPACE.plan(genotype), CONFIG, 10)
         assert costs(genotype)["params"] == count_params(variable_shapes(network, SHAPE))
 
 

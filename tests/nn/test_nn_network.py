@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from xfernas_jax.errors import GenotypeError, RecipeError
-from xfernas_jax.nn.compile import compile_network, count_params, initial_variables, variable_shapes
+from xfernas_jax.nn.builders import build_network
+from xfernas_jax.nn.compile import count_params, initial_variables, variable_shapes
 from xfernas_jax.nn.network import Network, NetworkConfig
 from xfernas_jax.nn.ops import OpContext, build_op
 from xfernas_jax.space import NAONET, NASBENCH201_BEST, get_space
@@ -37,7 +38,7 @@ def test_parameter_count_of_a_hand_derived_two_cell_network() -> None:
 
 def test_initial_values_follow_flax_initialisers_and_the_seed() -> None:
     space = get_space("nasbench201")
-    network = compile_network(space, NASBENCH201_BEST, NetworkConfig(filters=16), 10)
+    network = build_network(space.plan(NASBENCH201_BEST), NetworkConfig(filters=16), 10)
     first, again, other = (initial_variables(network, (8, 8, 3), seed) for seed in (0, 0, 1))
     own = first["params"]["cell0"]["node0_edge0_nor_conv_3x3"]["Conv_0"]["kernel"]
     assert own.std() == pytest.approx(np.sqrt(2 / (9 * 16)), rel=0.1)
@@ -52,7 +53,7 @@ def test_every_space_gives_networks_of_the_right_shape(name: str) -> None:
     space = get_space(name)
     for seed in range(3):
         genotype = space.sample(np.random.default_rng(seed))
-        network = compile_network(space, genotype, SMALL, 7)
+        network = build_network(space.plan(genotype), SMALL, 7)
         variables = variable_shapes(network, (9, 7, 3))
         images = jax.ShapeDtypeStruct((2, 9, 7, 3), jnp.float32)
         logits, auxiliary = jax.eval_shape(network.apply, variables, images)
@@ -62,7 +63,7 @@ def test_every_space_gives_networks_of_the_right_shape(name: str) -> None:
 
 def test_naonet_compiles_with_auxiliary_head_and_bfloat16() -> None:
     config = NetworkConfig(filters=4, num_cells=1, auxiliary_weight=0.4, dtype="bfloat16")
-    network = compile_network(get_space("nao11"), NAONET, config, 10)
+    network = build_network(get_space("nao11").plan(NAONET), config, 10)
     variables = variable_shapes(network, (32, 32, 3))
     assert "auxiliary" in variables["params"]
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))

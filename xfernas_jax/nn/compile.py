@@ -1,4 +1,4 @@
-"""From a genotype to a Flax module and its initial values."""
+"""From a Flax module to its variables and their initial values."""
 
 import dataclasses
 import itertools
@@ -15,10 +15,7 @@ from flax import traverse_util
 from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
 from xfernas_jax.errors import SpaceError
-from xfernas_jax.nn.builders import build_network
 from xfernas_jax.nn.initializers import HostNormal, Path, recorded
-from xfernas_jax.nn.network import NetworkConfig
-from xfernas_jax.space.base import Genotype, Space
 
 Variables = dict[str, Any]
 
@@ -39,17 +36,6 @@ class Leaf:
     shape: tuple[int, ...]
     dtype: Any
     init: HostNormal | float | None
-
-
-def compile_network(
-    space: Space,
-    genotype: Genotype,
-    config: NetworkConfig,
-    num_classes: int,
-    axis_name: str | None = None,
-) -> nn.Module:
-    """Builds the module of a genotype; nothing is traced or compiled yet."""
-    return build_network(space.plan(genotype), config, num_classes, axis_name)
 
 
 def variable_leaves(network: nn.Module, image_shape: tuple[int, int, int]) -> dict[Path, Leaf]:
