@@ -86,13 +86,9 @@ def _forward(
 
 
 def _backward(
-    axis_name: str | None,
-    x: jax.Array,
-    mean: jax.Array,
-    inverse: jax.Array,
-    scale: jax.Array,
-    g: jax.Array,
+    axis_name: str | None, saved: _Saved, g: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    x, mean, inverse, scale = saved
     centered = x.astype(jnp.float32) - _wide(mean)
     g_sum, g_centered_sum = (_channel_sums(term) for term in (g, g * centered))
     count = x.size // x.shape[-1]
@@ -107,7 +103,7 @@ def _backward(
 
 normalize_batch.defvjp(
     lambda x, scale, bias, epsilon, axis_name: alone(_forward, epsilon, axis_name)(x, scale, bias),
-    lambda epsilon, axis_name, saved, g: alone(_backward, axis_name)(*saved, g[0]),
+    lambda epsilon, axis_name, saved, g: alone(_backward, axis_name)(saved, g[0]),
 )
 
 
