@@ -110,7 +110,6 @@ class LocalExecutor(PoolExecutor):
         super().__init__(spec.find_space(), self._processes, _listen)
 
     def close(self) -> None:
-        """Ends the workers, whatever they are doing."""
         for worker in self._processes:
             if worker.connection is not None:
                 worker.connection.close()  # all of them end meanwhile

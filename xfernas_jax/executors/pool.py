@@ -100,13 +100,11 @@ class PoolExecutor:
         self._num_lost = self._num_lost_idle = 0
 
     def submit(self, job: Job, stop: Stop | None = None) -> None:
-        """Takes an evaluation; it starts now where a worker is free."""
         name = f"evaluation {job.number + 1} ({job.purpose})"
         self._waiting.append(_Task(name, ("evaluate", job, stop), job))
         self._assign()
 
     def next_finished(self, watcher: Watcher) -> tuple[Job, Scored]:
-        """Waits for the next evaluation that finishes; see `Executor`."""
         while not self._finished:
             self._wait(watcher)
         task = self._finished.popleft()
@@ -122,7 +120,6 @@ class PoolExecutor:
         return task.answer
 
     def close(self) -> None:
-        """Ends the workers, whatever they are doing."""
         for worker in self._workers:
             worker.end()
 

@@ -126,7 +126,6 @@ class RayExecutor(PoolExecutor):
         super().__init__(spec.find_space(), self._actors, self._next_told)
 
     def close(self) -> None:
-        """Ends the workers, whatever they are doing."""
         super().close()
         self._at_close()
 
