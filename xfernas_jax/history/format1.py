@@ -43,7 +43,10 @@ def upgrade_spec(value: Any, where: str) -> dict[str, Any]:
     num_classes = fields.integer(task["num_classes"], "num_classes", where)
     metric = ACCURACY if num_classes else SCORE
     task = {**task, "num_classes": num_classes or None, "metric": dataclasses.asdict(metric)}
-    config = _with_recipe(value["config"], _without_neutral)
+    config = _with_recipe(
+        value["config"],
+        lambda part, neutral: {name: part[name] for name in part if name not in neutral},
+    )
     return {**value, "task": task, "config": config, "version": "0.1.0"}
 
 
@@ -89,7 +92,7 @@ def named_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Without them the defaults would name another study, and a search would begin anew.
     """
-    return _with_recipe(dict(config), _with_neutral)
+    return _with_recipe(dict(config), lambda part, neutral: {**neutral, **part})
 
 
 def _after(round_index: int, spec: StudySpec) -> int:
@@ -106,11 +109,3 @@ def _with_recipe(config: Any, change: Any) -> Any:
         return config
     parts = {part: change(recipe[part], values) for part, values in _NEUTRAL.items()}
     return {**config, "recipe": {**recipe, **parts}}
-
-
-def _without_neutral(part: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {field: value for field, value in part.items() if field not in values}
-
-
-def _with_neutral(part: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {**values, **part}

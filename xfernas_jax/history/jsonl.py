@@ -16,13 +16,17 @@ from typing import Any
 
 from xfernas_jax.errors import HistoryError, SpaceError
 from xfernas_jax.files import write_atomically
-from xfernas_jax.history import serialize
+from xfernas_jax.history import fields, serialize
 from xfernas_jax.history.record import Evaluation, StudySpec
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import lookup_space
 
 FORMAT = "xfernas_jax history"
-_HEADER_FIELDS = frozenset({"format", "version", "num_evaluations", "spec", "provenance"})
+_HEADER: Mapping[str, fields.Reader] = {
+    **dict.fromkeys(("version", "num_evaluations"), fields.integer),
+    **dict.fromkeys(("spec", "provenance"), fields.check_object),
+    "format": fields.string,
+}
 _LONGEST_LINE = 8 * 2**20  # bytes; a line of a 600-epoch curve has about 15 kB
 
 File = str | os.PathLike[str]
@@ -144,15 +148,9 @@ def _parse_header(line: bytes, where: str) -> HistoryHeader:
             f"{where}: format version {version!r:.20} is not known, this xfernas_jax reads "
             f"versions 1 to {serialize.VERSION}; update xfernas_jax or export with a matching one."
         )
-    if value.keys() != _HEADER_FIELDS:
-        raise HistoryError(f"{where}: a header has the fields {', '.join(sorted(_HEADER_FIELDS))}.")
-    count, provenance = value["num_evaluations"], value["provenance"]
-    if type(count) is not int or count < 0 or not isinstance(provenance, dict):
-        raise HistoryError(
-            f"{where}: num_evaluations is an integer of at least 0 and provenance an object."
-        )
-    spec = serialize.spec_from_json(value["spec"], where, version)
-    return HistoryHeader(spec, provenance, count)
+    header = fields.read(value, _HEADER, where, "header")
+    spec = serialize.spec_from_json(header["spec"], where, version)
+    return HistoryHeader(spec, header["provenance"], header["num_evaluations"])
 
 
 def _check_member(
