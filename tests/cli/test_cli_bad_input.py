@@ -36,9 +36,6 @@ def written(folder: pathlib.Path) -> list[str]:
     [
         (["serch"], ["serch", "Did you mean search?", "Known: search, collect, train"]),
         (["history", "lst"], ["Did you mean history list"]),
-        (["history", "list", "--seed=1"], ["--seed is for `search`, `collect`, `train`"]),
-        (["train", "--sources=none"], ["--sources is for `search`; `train` does not use it"]),
-        (["--genotype=g.json"], ["--genotype is for `train`; `search` does not use it"]),
         (["history"], ["history list"]),
         (["search", "--budget_evaluations=ten"], ["budget_evaluations", "ten", "--help"]),
         (["search", "--budget_evaluations=0"], ["budget_evaluations", "0"]),

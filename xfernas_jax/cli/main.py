@@ -47,7 +47,8 @@ def _run(words: Sequence[str]) -> None:
         print(told)
         return
     verb = verbs.find(flags.parse([program(), *words])[1:])
-    verbs.check_flags(verb)
+    for line in verbs.unused_flags(verb):
+        say(line)
     if verb.compiles:
         from xfernas_jax.cli.inputs import use_compiled_programs
 

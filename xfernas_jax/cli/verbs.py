@@ -1,4 +1,4 @@
-"""The verbs, and which flags each of them uses: the source of the help and of what is refused."""
+"""The verbs, and which flags each of them uses: the source of the help and of notices."""
 
 import dataclasses
 import importlib
@@ -150,14 +150,18 @@ def groups_of(verb: Verb) -> Iterator[tuple[str, list[str]]]:
             yield title, names
 
 
-def check_flags(verb: Verb) -> None:
-    """Raises `FlagError` for a flag on the command line that the verb does not use."""
+def unused_flags(verb: Verb) -> list[str]:
+    """Returns a line for each flag on the command line that the verb does not use.
+
+    Raises:
+      FlagError: an objective for a verb that trains: its result would be taken for the objective's.
+    """
     used = {name for _, names in groups_of(verb) for name in names}
+    lines = []
     for users in GROUPS.values():
-        for name, verbs in users.items():
-            if name not in used and flags.given(name):
-                shown = ", ".join(f"`{other}`" for other in verbs)
-                raise FlagError(
-                    f"--{name} is for {shown}; `{verb.name or 'search'}` does not use it. Leave it "
-                    "out."
-                )
+        for name in (name for name in users if name not in used and flags.given(name)):
+            shown = ", ".join(f"`{other}`" for other in users[name])
+            lines.append(f"--{name} is for {shown}; `{verb.name or 'search'}` does not use it.")
+            if name == "objective":
+                raise FlagError(f"{lines[-1]} Leave it out.")
+    return lines
