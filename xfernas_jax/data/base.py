@@ -1,7 +1,7 @@
 """An image data set, and how a recipe wants it."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -134,14 +134,10 @@ class DataConfig:
         for name in ("crop_padding", "cutout"):
             if getattr(self, name) < 0:
                 raise RecipeError(f"{name} is a number of pixels. Got {getattr(self, name)}.")
-        for name, known in (
-            ("augment", ("none", "crop", "crop_flip")),
-            ("standardize", ("dataset", "image")),
-        ):
-            if getattr(self, name) not in known:
-                raise RecipeError(
-                    f"{name} is one of {', '.join(known)}. Got {getattr(self, name)!r}."
-                )
+        for name, kind in (("augment", Augment), ("standardize", Standardize)):
+            value, known = getattr(self, name), get_args(kind)
+            if value not in known:
+                raise RecipeError(f"{name} is one of {', '.join(known)}. Got {value!r}.")
 
 
 def _describe(array: ImageRows) -> str:
