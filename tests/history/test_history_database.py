@@ -5,6 +5,7 @@ import os
 import pathlib
 import pwd
 import sqlite3
+import sys
 import tempfile
 
 import pytest
@@ -156,7 +157,7 @@ def test_locked_database_is_one_clear_line(tmp_path, monkeypatch):
 
 
 def test_postgres_without_its_driver_names_the_extra(monkeypatch):
-    monkeypatch.setattr(database.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # as if it were not installed
     with pytest.raises(MissingExtraError, match="make setup EXTRAS=postgres"):
         Storage("postgresql://me@localhost/db")
 

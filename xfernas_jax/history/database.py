@@ -1,7 +1,7 @@
 """Opens the database behind a storage URL and words its errors in one line."""
 
 import contextlib
-import importlib.util
+import importlib
 import json
 import os
 import pathlib
@@ -76,15 +76,11 @@ def _sqlite_url(parsed: URL) -> URL:
 
 def _check_psycopg() -> None:
     try:
-        found = importlib.util.find_spec("psycopg") is not None
-        if found:
-            importlib.import_module("psycopg")  # fails where libpq is missing
-    except ImportError:
-        found = False
-    if not found:
+        importlib.import_module("psycopg")  # fails where libpq is missing, too
+    except ImportError as error:
         raise MissingExtraError(
             "A PostgreSQL storage needs the driver psycopg; run `make setup EXTRAS=postgres`."
-        )
+        ) from error
 
 
 @contextlib.contextmanager
