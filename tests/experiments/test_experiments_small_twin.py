@@ -95,7 +95,7 @@ def test_searches_share_a_record_and_the_command_gives_the_same_bytes_again(
     assert costs["sources"][source]["evaluations"] == 4
     changed = run(*words, "--confirm_seeds=2")
     assert changed.returncode == 2
-    assert "was begun with config.confirm_seeds=1, now it is 2" in changed.stderr
+    assert "confirm_seeds 1 -> 2" in changed.stderr
 
 
 def test_summary_compares_pairs_of_one_seed() -> None:
