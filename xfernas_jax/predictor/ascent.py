@@ -4,7 +4,7 @@ The decoders' log-probabilities are averaged over the members.
 """
 
 import functools
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from jax import Array
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.ensemble import encode, latent_features
 from xfernas_jax.predictor.kernels import Scales, kernel_matrices
-from xfernas_jax.predictor.network import JointNetwork, Params
+from xfernas_jax.predictor.network import JointNetwork, Params, apply
 from xfernas_jax.predictor.padding import capacity
 
 
@@ -145,23 +145,17 @@ def decode(
     length = len(network.mask)
     num_rows, vocabulary = latent.shape[1], len(network.mask[0])
 
-    def begin(p: Params, z: Array) -> Any:
-        return cast(Any, network.apply)({"params": p}, z, method="start_decoding")
-
     def step(carry: tuple, position: Array) -> tuple[tuple, Array]:
         state, previous = carry
-
-        def member(p: Params, s: Any, z: Array) -> tuple:
-            return cast(Any, network.apply)(
-                {"params": p}, s, z, previous, position, method="decode_step"
-            )
-
-        state, logits = jax.vmap(member)(params, state, latent)
+        state, logits = jax.vmap(
+            lambda p, s, z: apply(network, p, "decode_step", s, z, previous, position)
+        )(params, state, latent)
         log_probs = jnp.mean(jax.nn.log_softmax(logits, axis=-1), axis=0)  # [B, V]
         noise = jax.random.gumbel(jax.random.fold_in(key, position), (num_rows, vocabulary))
         token = jnp.argmax(log_probs + temperature * noise, axis=-1).astype(jnp.int32)
         return (state, token), token
 
-    start = (jax.vmap(begin)(params, latent), jnp.zeros(num_rows, jnp.int32))
+    carry = jax.vmap(lambda p, z: apply(network, p, "start_decoding", z))(params, latent)
+    start = (carry, jnp.zeros(num_rows, jnp.int32))
     _, tokens = jax.lax.scan(step, start, jnp.arange(length))
     return tokens.T

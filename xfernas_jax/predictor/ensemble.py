@@ -5,7 +5,7 @@ The ensemble is one network with a block latent: each member has its own z, scor
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 
 from xfernas_jax.predictor.fit_data import TARGET
-from xfernas_jax.predictor.network import JointNetwork, Params
+from xfernas_jax.predictor.network import JointNetwork, Params, apply
 from xfernas_jax.predictor.padding import capacity, in_chunks, pad_rows
 
 _MIN_QUERY = 64
@@ -75,22 +75,14 @@ def task_features(
 
 def encode(network: JointNetwork, params: Params, tokens: Array) -> Array:
     """Returns latents `[E, B, S, D]` of tokens `[B, L]`."""
-
-    def member(p: Params) -> Any:
-        return cast(Any, network.apply)({"params": p}, tokens, method="encode")
-
-    return jax.vmap(member)(params)
+    return jax.vmap(lambda p: apply(network, p, "encode", tokens))(params)
 
 
 def latent_features(
     network: JointNetwork, params: Params, is_source: Array, latent: Array
 ) -> Features:
     """Returns the features of latents `[E, B, S, D]`."""
-
-    def member(p: Params, x: Array) -> Any:
-        return cast(Any, network.apply)({"params": p}, x, is_source, method="features")
-
-    found = [jnp.moveaxis(x, 0, 1) for x in jax.vmap(member)(params, latent)]  # [B, E, ...]
-    scores, z, hidden, costs = found
+    found = jax.vmap(lambda p, x: apply(network, p, "features", x, is_source))(params, latent)
+    scores, z, hidden, costs = (jnp.moveaxis(x, 0, 1) for x in found)  # [B, E, ...]
     rows = len(scores)
     return Features(scores, z.reshape(rows, -1), hidden.reshape(rows, -1), jnp.mean(costs, axis=1))

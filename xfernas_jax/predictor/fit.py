@@ -12,7 +12,7 @@ from jax import Array
 
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.fit_data import FitData
-from xfernas_jax.predictor.network import JointNetwork, Params
+from xfernas_jax.predictor.network import JointNetwork, Params, apply
 
 
 class FitSettings(NamedTuple):
@@ -131,25 +131,25 @@ def _draw_batch(
 def _loss(
     network: JointNetwork, params: Params, settings: FitSettings, data: FitData, batch: _Batch
 ) -> Array:
-    size, apply = len(batch.scores), cast(Any, network.apply)
-    latent = apply({"params": params}, batch.tokens, method="encode")
+    size = len(batch.scores)
+    latent = apply(network, params, "encode", batch.tokens)
     rms = jnp.sqrt(jnp.mean(jnp.square(latent), axis=(1, 2), keepdims=True))
     noise = (2.0 * batch.noise - 1.0).reshape(latent.shape) * np.float32(3.0**0.5)  # variance 1
     latent = latent + settings.latent_noise * jax.lax.stop_gradient(rms) * noise
 
-    embeddings = apply({"params": params}, data.is_source, method="embeddings")
+    embeddings = apply(network, params, "embeddings", data.is_source)
     e = embeddings[batch.task_ids] * batch.keep_embedding[:, None]
-    u, r = apply({"params": params}, latent[:size], e, method="score")
+    u, r = apply(network, params, "score", latent[:size], e)
     has_labels = (data.cumulative_share[-1] > 0.0).astype(jnp.float32)
     labelled = jnp.full(size, has_labels)
     score_loss = _squared_error(u + r, batch.scores, labelled)
     if network.num_costs:
-        costs = apply({"params": params}, latent[:size], method="costs")
+        costs = apply(network, params, "costs", latent[:size])
         known = batch.knows_cost.ravel() * has_labels
         score_loss += _squared_error(costs.ravel(), batch.costs.ravel(), known)
     penalty = jnp.mean(jnp.square(r)) + jnp.mean(jnp.square(embeddings))
 
-    losses = apply({"params": params}, latent, batch.tokens, method="reconstruct")
+    losses = apply(network, params, "reconstruct", latent, batch.tokens)
     weights = jnp.concatenate([labelled, jnp.ones(len(batch.tokens) - size)])
     reconstruction = _weighted_mean(losses, weights)
     fit = settings.score_weight * score_loss + settings.reconstruction_weight * reconstruction

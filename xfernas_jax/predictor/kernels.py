@@ -48,9 +48,5 @@ def kernel_matrices(
         gap = xp.sum(x * x, 1)[:, None] + xp.sum(y * y, 1)[None] - 2.0 * inner
         gap = xp.maximum(gap, 0.0) / (2.0 * square)
         # The small term keeps the gradient finite where both are the same architecture.
-        found += [
-            inner / square,
-            xp.exp(-gap / 0.5),
-            xp.exp(-xp.sqrt(gap + 1e-6) / 0.7),
-        ]
+        found += [inner / square, xp.exp(-gap / 0.5), xp.exp(-xp.sqrt(gap + 1e-6) / 0.7)]
     return xp.stack(found)

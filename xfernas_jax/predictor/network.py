@@ -1,7 +1,7 @@
 """The joint network: encoder, decoder and heads, with initial values drawn by NumPy."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -64,10 +64,8 @@ class JointNetwork(nn.Module):
         """Returns S * D."""
         encoder = ENCODERS[self.encoder_name](self.mask, self.latent_size, self.hidden_size)
         tokens = jnp.ones((1, len(self.mask)), jnp.int32)
-        shape = jax.eval_shape(
-            lambda: encoder.init_with_output(jax.random.key(0), tokens)[0],
-        ).shape
-        return shape[1] * shape[2]
+        latent, _ = jax.eval_shape(encoder.init_with_output, jax.random.key(0), tokens)
+        return latent.shape[1] * latent.shape[2]
 
     def normalize(self, latent: Array) -> Array:
         """Puts any `[..., S, D]` back on the surface where latents lie."""
@@ -108,6 +106,11 @@ class JointNetwork(nn.Module):
         return self.decoder.step(carry, latent, previous, position)
 
 
+def apply(network: JointNetwork, params: Params, method: str, *args: Any) -> Any:
+    """Calls a method of one member."""
+    return cast(Any, network.apply)({"params": params}, *args, method=method)
+
+
 def build_network(
     mask: np.ndarray, config: PredictorConfig, num_tasks: int, num_costs: int = 0
 ) -> JointNetwork:
@@ -124,15 +127,8 @@ def build_network(
     c = config.resolve(len(rows))
     assert c.latent_size is not None
     assert c.hidden_size is not None
-    return JointNetwork(
-        rows,
-        c.encoder,
-        c.latent_size,
-        c.hidden_size,
-        c.task_embedding_size,
-        num_tasks,
-        num_costs,
-    )
+    sizes = (c.latent_size, c.hidden_size, c.task_embedding_size, num_tasks, num_costs)
+    return JointNetwork(rows, c.encoder, *sizes)
 
 
 def draw_params(network: JointNetwork, num_members: int, seed: int) -> Params:
@@ -145,14 +141,12 @@ def draw_params(network: JointNetwork, num_members: int, seed: int) -> Params:
     Returns:
       Parameters with a leading member axis `[E, ...]`, float32.
     """
-    sizes = (1, len(network.mask))
     shapes = jax.eval_shape(
-        lambda: network.init(
-            jax.random.key(0),
-            jnp.ones(sizes, jnp.int32),
-            jnp.zeros(1, jnp.int32),
-            jnp.ones(network.num_tasks),
-        )
+        network.init,
+        jax.random.key(0),
+        jnp.ones((1, len(network.mask)), jnp.int32),
+        jnp.zeros(1, jnp.int32),
+        jnp.ones(network.num_tasks),
     )["params"]
 
     def draw(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
