@@ -18,9 +18,9 @@ from jax import Array
 Mask = tuple[tuple[bool, ...], ...]  # [L, V]; a tuple because a module's fields are hashed
 
 
-def rms_normalize(x: Array, axes: tuple[int, ...] = (-1,)) -> Array:
-    """Scales `x` to a root mean square of 1 over `axes`."""
-    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=axes, keepdims=True) + 1e-12)
+def rms_normalize(x: Array) -> Array:
+    """Scales the last axis to a root mean square of 1."""
+    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-12)
 
 
 def l2_normalize(x: Array) -> Array:
