@@ -20,10 +20,11 @@ def read_genotype(path: str | os.PathLike[str], space: Space) -> Genotype:
       SpaceError: the genotype is of another space.
     """
     path = os.fspath(path)
+    value = _read_json(path)
     try:
-        return space.from_json(_read_json(path))
+        return space.from_json(value)
     except (GenotypeError, SpaceError) as error:
-        raise type(error)(_placed(path, str(error))) from error
+        raise type(error)(f"{path}: {error}") from error
 
 
 def read_space_name(path: str | os.PathLike[str]) -> str:
@@ -38,10 +39,6 @@ def read_space_name(path: str | os.PathLike[str]) -> str:
     if not isinstance(name, str):
         raise GenotypeError(f'{path}: a genotype is a JSON object with "space": NAME.')
     return name
-
-
-def _placed(path: str, message: str) -> str:
-    return message if message.startswith(path) else f"{path}: {message}"
 
 
 def _read_json(path: str) -> Any:
