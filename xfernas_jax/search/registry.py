@@ -45,18 +45,6 @@ class SearchConfig:
 Builder = Callable[[Space, Sequence[TaskHistory], SearchConfig], Optimizer]
 
 
-def _random(space: Space, sources: Sequence[TaskHistory], config: SearchConfig) -> RandomSearch:
-    del space, sources, config
-    return RandomSearch()
-
-
-def _evolution(
-    space: Space, sources: Sequence[TaskHistory], config: SearchConfig
-) -> RegularizedEvolution:
-    del space, sources
-    return RegularizedEvolution(config.population_size, config.tournament_size)
-
-
 def _guided(kind: type[SurrogateSearch], with_sources: bool) -> Builder:
     """Returns the builder of a surrogate-guided optimizer, or of its transfer twin."""
 
@@ -75,8 +63,10 @@ _GUIDED = {"nao": Nao, "bananas": Bananas, "predictor_evolution": PredictorEvolu
 
 OPTIMIZERS: Mapping[str, Builder] = MappingProxyType(
     {
-        "random": _random,
-        "evolution": _evolution,
+        "random": lambda space, sources, config: RandomSearch(),
+        "evolution": lambda space, sources, config: RegularizedEvolution(
+            config.population_size, config.tournament_size
+        ),
         **{name: _guided(kind, False) for name, kind in _GUIDED.items()},
         **{f"xfer_{name}": _guided(kind, True) for name, kind in _GUIDED.items()},
     }
