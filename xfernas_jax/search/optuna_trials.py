@@ -104,10 +104,8 @@ def source_histories(
             for trial in source.trials
             if (genotype := assignment(space, trial)) is not None and trial.value is not None
         ]
-        history = scored_history(space, source.name, pairs)
-        if history is not None:
-            histories.append(history)
-    return tuple(histories)
+        histories.append(scored_history(space, source.name, pairs))
+    return tuple(history for history in histories if history is not None)
 
 
 def likely_parameters(
