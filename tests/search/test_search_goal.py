@@ -18,7 +18,6 @@ from xfernas_jax.history.sources import Source
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.search.base import suggest
-from xfernas_jax.search.outcome import incumbent_curve
 from xfernas_jax.search.plan import SearchPlan
 from xfernas_jax.search.registry import SearchConfig, make_optimizer
 from xfernas_jax.search.seen import Seen
@@ -58,7 +57,7 @@ def test_the_best_keep_every_limit_and_have_every_cost() -> None:
         priced(CELLS[4], 0.75, latency_ms=0.1, flops=0.1),
     ]
     assert goal.best(found, 5) == [found[4], found[2]]
-    assert incumbent_curve(found, goal) == (None, None, 0.7, 0.7, 0.75)
+    assert goal.incumbents(found) == (None, None, 0.7, 0.7, 0.75)
     assert Goal().best(found, 2) == [found[3], found[0]]
 
 

@@ -25,7 +25,7 @@ from xfernas_jax.history.metric import SCORE
 from xfernas_jax.history.record import Job, Result
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
-from xfernas_jax.search.outcome import incumbent_curve, selection_bias
+from xfernas_jax.search.outcome import selection_bias
 from xfernas_jax.search.plan import SearchPlan
 from xfernas_jax.search.registry import OPTIMIZERS, SearchConfig, make_optimizer
 from xfernas_jax.search.seen import Seen, Suggestion
@@ -67,9 +67,9 @@ def test_the_incumbent_never_gets_worse_and_may_be_missing() -> None:
     cells = distinct_cells(4)
     failed = Result("failed", failure="diverged")
     found = [evaluated(c, r) for c, r in zip(cells, [failed, 0.2, 0.5, 0.4], strict=True)]
-    assert incumbent_curve(found, Goal()) == (None, 0.2, 0.5, 0.5)
+    assert Goal().incumbents(found) == (None, 0.2, 0.5, 0.5)
     loss = dataclasses.replace(SCORE, name="loss", maximize=False)
-    assert incumbent_curve(found, Goal(metric=loss)) == (None, 0.2, 0.2, 0.2)
+    assert Goal(metric=loss).incumbents(found) == (None, 0.2, 0.2, 0.2)
 
 
 def test_unknown_optimizer_is_refused_by_name() -> None:

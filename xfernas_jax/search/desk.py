@@ -2,14 +2,14 @@
 
 import dataclasses
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from xfernas_jax.errors import UserError
 from xfernas_jax.evaluate.base import Stop
 from xfernas_jax.executors.base import Executor, Watcher
 from xfernas_jax.history.record import Evaluation, Job, Purpose, Record
-from xfernas_jax.space.base import Genotype, Space
+from xfernas_jax.space.base import Space
 
 _MAX_BROKEN = 3  # in a row and without a value, before a search is given up
 
@@ -129,6 +129,17 @@ class Desk:
                 "--programs or --devices_per_evaluation."
             )
 
+    def append_among(
+        self, evaluation: Evaluation, variables: Any, best: Sequence[Evaluation]
+    ) -> None:
+        """Records an evaluation; where it is among the best, keeps the variables of these alone."""
+        if evaluation not in best:
+            self.append(evaluation)
+            return
+        self.keep(evaluation, variables)
+        self.append(evaluation)
+        self.keep_only(best)
+
     def keep_only(self, evaluations: Iterable[Evaluation]) -> None:
         """Forgets the variables of all others."""
         if self._keeper is not None:
@@ -149,11 +160,6 @@ def variables_name(evaluation: Evaluation) -> str:
     return f"{evaluation.key}-{evaluation.seed}"
 
 
-def training_seed(space: Space, genotype: Genotype, seed: int) -> int:
-    """Returns the seed of an architecture's training; equal networks get an equal one."""
-    return key_seed(space.key(genotype), seed)
-
-
 def key_seed(key: str, seed: int) -> int:
-    """Returns the seed of the training of a network of this key; see `training_seed`."""
+    """Returns the seed of an architecture's training; equal networks get an equal one."""
     return zlib.crc32(f"{seed}/{key}".encode()) >> 1

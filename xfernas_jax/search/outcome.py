@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.space.base import Genotype
 
@@ -40,7 +39,7 @@ class Outcome:
       costs: of its tested training that are recorded, parameters included, by name.
       front: evaluations of the search that no other one beats in both, with a Pareto goal.
       finalists: with the values of all their trainings; none where nothing was confirmed.
-      incumbent_curve: see the function of that name.
+      incumbent_curve: the best admitted value after each evaluation, see `Goal.incumbents`.
       num_evaluations: of the search, confirmations left out.
       num_confirmations: trainings of the finalists.
       seconds: of all trainings together.
@@ -96,8 +95,3 @@ def _expected_maximum(count: int) -> float:
     x = np.linspace(0.0, 8.0, 4001)
     below = np.array([0.5 * math.erfc(-value / math.sqrt(2.0)) for value in x])
     return float(np.trapezoid(1.0 - below**count - (1.0 - below) ** count, x))
-
-
-def incumbent_curve(evaluations: Sequence[Evaluation], goal: Goal) -> tuple[float | None, ...]:
-    """Returns the best admitted value after each evaluation; None while there is none."""
-    return goal.incumbents(evaluations)

@@ -11,7 +11,7 @@ from xfernas_jax.history.record import Evaluation
 from xfernas_jax.search.base import Optimizer
 from xfernas_jax.search.desk import Desk, variables_name
 from xfernas_jax.search.early_stop import EarlyStop
-from xfernas_jax.search.outcome import Outcome, incumbent_curve
+from xfernas_jax.search.outcome import Outcome
 from xfernas_jax.search.phases.confirm import Confirmed, choose_finalists, confirm, test
 from xfernas_jax.search.phases.explore import explore
 from xfernas_jax.search.phases.resume import resume
@@ -56,13 +56,11 @@ class Search:
         if not chosen:
             return None
         if not plan.confirm_seeds:
-            return self._unconfirmed(goal.best(seen.evaluations, 1)[0], done)
+            (best,) = goal.best(seen.evaluations, 1)
+            assert best.value is not None
+            return self._outcome(best, best.value, None, done, Confirmed((), ()))
         confirmed = confirm(self.desk, chosen, plan.confirm_seeds, goal.metric, seen.evaluations)
         return self._confirmed(confirmed, done, chosen)
-
-    def _unconfirmed(self, best: Evaluation, done: Sequence[Evaluation]) -> Outcome:
-        assert best.value is not None
-        return self._outcome(best, best.value, None, done, Confirmed((), ()))
 
     def _confirmed(
         self, confirmed: Confirmed, done: Sequence[Evaluation], chosen: Sequence[Evaluation]
@@ -87,7 +85,7 @@ class Search:
             genotype=best.genotype,
             value=value,
             test=tested,
-            incumbent_curve=incumbent_curve(done, goal),
+            incumbent_curve=goal.incumbents(done),
             num_evaluations=len(done),
             num_confirmations=len(confirmations),
             seconds=sum(e.seconds for e in (*done, *confirmations)),

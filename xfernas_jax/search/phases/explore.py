@@ -48,7 +48,8 @@ def explore(
             if ask is None:
                 break
             asked.update(ask.numbers)
-            stop = _stopper(early_stop, start, ask, plan)
+            shown = [*start.evaluations, *ask.seen]
+            stop = early_stop and early_stop.stopper(shown, plan.num_finalists)
             jobs = _jobs(optimizer, desk, plan, start, ask, done)
             is_exhausted = jobs is None
             for job in jobs or ():
@@ -58,12 +59,7 @@ def explore(
         evaluation, variables = desk.next()
         done.append(evaluation)
         best = start.goal.best(sorted(done, key=lambda e: e.number), plan.num_finalists)
-        is_best = evaluation in best
-        if is_best:
-            desk.keep(evaluation, variables)
-        desk.append(evaluation)
-        if is_best:
-            desk.keep_only(best)
+        desk.append_among(evaluation, variables, best)
 
 
 def _jobs(
@@ -93,9 +89,3 @@ def _jobs(
         )
         for number, (key, suggestion) in zip(ask.numbers, new, strict=False)
     ]
-
-
-def _stopper(early_stop: EarlyStop | None, start: Seen, ask: Ask, plan: SearchPlan):
-    if early_stop is None:
-        return None
-    return early_stop.stopper([*start.evaluations, *ask.seen], plan.num_finalists)

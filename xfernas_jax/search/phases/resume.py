@@ -46,11 +46,5 @@ def resume(
         evaluation = dataclasses.replace(evaluation, result=result)
         if evaluation.status != "broken":
             merged[evaluation.number] = evaluation
-        best = goal.best(merged.values(), num_finalists)
-        is_best = evaluation in best
-        if is_best:
-            desk.keep(evaluation, variables)
-        desk.append(evaluation)
-        if is_best:
-            desk.keep_only(best)
+        desk.append_among(evaluation, variables, goal.best(merged.values(), num_finalists))
     return list(merged.values())
