@@ -40,9 +40,8 @@ class BatchNorm(nn.Module):
         scale = self.param("scale", nn.initializers.ones, channels)
         bias = self.param("bias", nn.initializers.zeros, channels)
         if self.use_running_average:
-            return _affine(x, mean.value, lax.rsqrt(var.value + self.epsilon), scale, bias).astype(
-                self.dtype
-            )
+            inverse = lax.rsqrt(var.value + self.epsilon)
+            return _affine(x, mean.value, inverse, scale, bias).astype(self.dtype)
         axis_name = None if self.is_initializing() else self.axis_name
         results: Any = normalize_batch(x, scale, bias, self.epsilon, axis_name)
         y, new_mean, new_var = results

@@ -96,14 +96,8 @@ class DepthwiseConv(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (self.size, self.size, 1, x.shape[-1])
         kernel = self.param("kernel", conv_init, shape)
-        dtype = self.context.dtype
-        return depthwise_conv(
-            x.astype(dtype),
-            kernel.astype(dtype),
-            self.stride,
-            self.dilation,
-            self.context.depthwise,
-        )
+        x, kernel = x.astype(self.context.dtype), kernel.astype(self.context.dtype)
+        return depthwise_conv(x, kernel, self.stride, self.dilation, self.context.depthwise)
 
 
 class SepConv(nn.Module):
@@ -159,12 +153,10 @@ class FactorizedReduction(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         x = nn.relu(x)
         shifted = jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))[:, 1:, 1:]
+        less = self.filters // 2
         halves = [
             Conv(width, (1, 1), (2, 2), self.context.dtype)(image)
-            for image, width in (
-                (x, self.filters - self.filters // 2),
-                (shifted, self.filters // 2),
-            )
+            for image, width in ((x, self.filters - less), (shifted, less))
             if width
         ]
         return batch_norm(self.context)(jnp.concatenate(halves, axis=-1))
