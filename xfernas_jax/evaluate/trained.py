@@ -189,7 +189,7 @@ class TrainedEvaluator:
             program.enter(program.initial_variables(seed) if variables is None else variables),
             self._valid,
             seed,
-            None if on_epoch is None else lambda r: on_epoch(r.epoch, r.value),
+            on_epoch,
             checkpointer,
             stop,
             interrupt,
@@ -271,8 +271,7 @@ class TrainedEvaluator:
             return trainer
 
     def _build_trainer(self, network: nn.Module) -> Trainer:
-        config = self._recipe.train
-        data, scale = self._recipe.data, self._normalizer
+        config, data, scale = self._recipe.train, self._recipe.data, self._normalizer
 
         def apply(
             variables: Any,
@@ -299,7 +298,6 @@ class TrainedEvaluator:
         def augment(images: jax.Array, key: jax.Array, positions: jax.Array) -> jax.Array:
             return augment_batch(normalize(images, scale), key, positions, data)
 
-        num_train = len(self._dataset.train)
         return Trainer(
             TaskFunctions(
                 apply,
@@ -311,7 +309,7 @@ class TrainedEvaluator:
             ),
             config,
             self._train,
-            lambda seed, epoch: epoch_indices(num_train, config.batch_size, seed, epoch),
+            functools.partial(epoch_indices, len(self._dataset.train), config.batch_size),
             eval_indices,
             self._devices,
         )

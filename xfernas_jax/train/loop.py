@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -16,7 +15,6 @@ from xfernas_jax.train.config import TrainConfig
 from xfernas_jax.train.feed import Batch, Feed, StreamedFeed
 from xfernas_jax.train.parallel import (
     AXIS,
-    check_divides,
     compile_step,
     parallel,
     replicate,
@@ -31,16 +29,6 @@ EpochTable = Callable[[int, int], np.ndarray]  # (seed, epoch) -> [steps, B] int
 Stop = Callable[[Sequence[float]], bool]  # values so far -> whether to stop now
 Interrupt = Callable[[int], bool]  # steps done -> whether to save and leave before the next one
 EvalTables = tuple[np.ndarray, np.ndarray]  # [steps, B] int32 indices, [steps, B] bool counted
-
-
-@dataclasses.dataclass(frozen=True)
-class EpochReport:
-    """What an epoch gave: number from 1, mean loss in nats, metric's value, seconds so far."""
-
-    epoch: int
-    loss: float
-    value: float
-    seconds: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,13 +85,8 @@ class Trainer:
           train: the training part; the parts that are evaluated are fed in the same way.
           epoch_table: indices of an epoch's batches by (seed, epoch).
           eval_tables: indices and mask that cover `num_examples` in batches of `batch_size`.
-          devices: that share each batch.
-
-        Raises:
-          DeviceError: when the devices do not divide a batch size.
+          devices: that share each batch; they divide the batch sizes.
         """
-        check_divides(config.batch_size, devices, "train.batch_size")
-        check_divides(config.eval_batch_size, devices, "train.eval_batch_size")
         self._config, self._devices = config, tuple(devices)
         self._metric, self._zeros = task.metric, task.metric.zeros(task.num_classes)
         self._epoch_table, self._eval_tables = epoch_table, eval_tables
@@ -145,7 +128,7 @@ class Trainer:
         variables: PyTree,
         valid: Feed,
         seed: int,
-        on_epoch: Callable[[EpochReport], None] | None = None,
+        on_epoch: Callable[[int, float], None] | None = None,
         checkpointer: Checkpointer | None = None,
         stop: Stop | None = None,
         interrupt: Interrupt | None = None,
@@ -156,7 +139,7 @@ class Trainer:
           variables: `params` and `batch_stats`; not changed.
           valid: the part whose values make the learning curve.
           seed: of batches and augmentation.
-          on_epoch: called after every epoch.
+          on_epoch: called after every epoch with its number from 1 and the metric's value.
           checkpointer: saves after epochs that are due; training goes on from the latest state.
           stop: asked after every epoch but the last, also about a curve that was restored. A
             stopped training has a shorter curve, and its state is saved.
@@ -167,7 +150,6 @@ class Trainer:
           TrainingDivergedError: when an epoch's loss, or the metric after it, is not finite.
           TrainingInterruptedError: `interrupt` said so.
         """
-        start = time.monotonic()
         self.compile(variables, valid)
         state = initial_state(variables["params"], variables["batch_stats"], self._optimizer)
         losses: list[float] = []
@@ -199,7 +181,7 @@ class Trainer:
             if checkpointer is not None and checkpointer.is_due(epoch + 1, is_last=stopped):
                 checkpointer.save(unreplicate(state), {"losses": losses, "curve": curve})
             if on_epoch is not None:
-                on_epoch(EpochReport(epoch + 1, loss, value, time.monotonic() - start))
+                on_epoch(epoch + 1, value)
         return TrainResult(unreplicate(state.variables), tuple(curve), tuple(losses))
 
     def evaluate(self, variables: PyTree, part: Feed) -> float:
