@@ -14,6 +14,10 @@ from xfernas_jax.history.metric import ACCURACY, Metric
 from xfernas_jax.registry import Registry, by_name
 from xfernas_jax.types import PyTree
 
+Logits = Float[Array, "batch classes"]
+Labels = Int[Array, " batch"]
+Counted = Bool[Array, " batch"]
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainedMetric(Metric):
@@ -45,19 +49,13 @@ class TrainedMetric(Metric):
         return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
 
 
-def num_correct(
-    logits: Float[Array, "batch classes"],
-    labels: Int[Array, " batch"],
-    counted: Bool[Array, " batch"],
-) -> Int[Array, ""]:
+def num_correct(logits: Logits, labels: Labels, counted: Counted) -> Int[Array, ""]:
     """Counts the examples among `counted` whose largest logit is their label's."""
     return jnp.sum((jnp.argmax(logits, axis=-1) == labels) & counted)
 
 
 def class_counts(
-    logits: Float[Array, "batch classes"],
-    labels: Int[Array, " batch"],
-    counted: Bool[Array, " batch"],
+    logits: Logits, labels: Labels, counted: Counted
 ) -> dict[str, Int[Array, " classes"]]:
     """Counts by class the examples that are right, of a label, and predicted to be of it."""
     num_classes, predicted = logits.shape[-1], jnp.argmax(logits, axis=-1)
@@ -72,11 +70,7 @@ def class_counts(
     }
 
 
-def total_cross_entropy(
-    logits: Float[Array, "batch classes"],
-    labels: Int[Array, " batch"],
-    counted: Bool[Array, " batch"],
-) -> Float[Array, ""]:
+def total_cross_entropy(logits: Logits, labels: Labels, counted: Counted) -> Float[Array, ""]:
     """Adds the cross-entropies in nats."""
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     return jnp.sum(jnp.where(counted, losses, 0.0))

@@ -112,9 +112,7 @@ def eval_step(
     labels: Int[Array, " N"],
     table: Int[Array, "steps local"],
     counted: Bool[Array, "steps local"],
-    *,
-    task: TaskFunctions,
-    axis_name: str,
+    **options: Any,
 ) -> tuple[PyTree, Int[Array, ""]]:
     """Adds what the metric sums over one batch of the set, over all devices.
 
@@ -126,17 +124,14 @@ def eval_step(
       labels: its labels.
       table: indices of this device's examples in each step; padded rows repeat an index.
       counted: False at padding.
-      task: network and data functions, and the metric.
-      axis_name: of the devices.
+      **options: task (network and data functions, and the metric) and axis_name of the devices.
 
     Returns:
       The new sums and the next step.
     """
     rows = lax.dynamic_index_in_dim(table, step, keepdims=False)
     shown = lax.dynamic_index_in_dim(counted, step, keepdims=False)
-    return eval_on_batch(
-        sums, step, variables, images[rows], labels[rows], shown, task=task, axis_name=axis_name
-    )
+    return eval_on_batch(sums, step, variables, images[rows], labels[rows], shown, **options)
 
 
 def eval_on_batch(
