@@ -78,7 +78,8 @@ def layout_cell(graph: CellGraph) -> Layout:
     boxes_in_row: dict[int, int] = {}
     for index, edges in enumerate(graph.nodes, start=graph.num_inputs):
         drawn = [edge for edge in edges if edge.op != NONE]
-        row = 2 + max([builder.row_of_source(edge.source) for edge in drawn], default=0)
+        above = (builder.parts[builder.sources[edge.source]] for edge in drawn)
+        row = 2 + max([part.row for part in above], default=0)
         while boxes_in_row.get(row, 0) and boxes_in_row[row] + len(drawn) > _MAX_BOXES:
             row += 2
         boxes_in_row[row] = boxes_in_row.get(row, 0) + max(len(drawn), 1)
@@ -112,9 +113,6 @@ class _Builder:
 
     def add_source(self, part: Part) -> None:
         self.sources.append(self.add(part))
-
-    def row_of_source(self, source: int) -> int:
-        return self.parts[self.sources[source]].row
 
     def connect(self, source: int, target: int) -> None:
         """Draws a wire down to `target`; wires of one source share their passages."""
