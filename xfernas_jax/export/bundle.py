@@ -9,7 +9,6 @@ model_card.md     see `card.py`
 """
 
 import dataclasses
-import io
 import os
 import pathlib
 import secrets
@@ -134,12 +133,13 @@ def _write_files(folder: pathlib.Path, bundle: Bundle) -> None:
     arrays = flat_arrays(bundle.variables)
     write_genotype(folder / "genotype.json", bundle.space, bundle.genotype)
     VariablesStore(folder).save("variables", bundle.variables)
-    (folder / "variables.npz").write_bytes(_npz(arrays))
+    np.savez_compressed(folder / "variables.npz", allow_pickle=False, **arrays)
     image_shape = bundle.card.input_shape
     (folder / "model.stablehlo").write_bytes(export_program(bundle.infer, arrays, image_shape))
-    test = {"images": bundle.test.images, "labels": bundle.test.labels}
-    (folder / "test.npz").write_bytes(_npz(test))
-    measure = bundle.measure
+    test, measure = bundle.test, bundle.measure
+    np.savez_compressed(
+        folder / "test.npz", allow_pickle=False, images=test.images, labels=test.labels
+    )
     (folder / "reload.py").write_text(RELOAD.format(name=measure.name, code=measure.code))
     (folder / "model_card.md").write_text(bundle.card.text())
 
@@ -168,9 +168,3 @@ def _check(folder: pathlib.Path, bundle: Bundle) -> float:
             "nothing was exported. Was the study made with other data or another version?"
         )
     return value
-
-
-def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
-    stream = io.BytesIO()
-    np.savez_compressed(stream, allow_pickle=False, **dict(arrays))
-    return stream.getvalue()
