@@ -23,6 +23,7 @@ QUICK_SEARCH = [
     "--sources=none",
     "--budget_evaluations=3",
     "--batch_size=3",
+    "--schedule=rounds",
     "--confirm_seeds=1",
     "--set=train.epochs=2",
     "--set=data.train_examples=128",

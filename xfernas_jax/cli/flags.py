@@ -67,10 +67,11 @@ BUDGET = flags.DEFINE_integer(
 )
 SCHEDULE = flags.DEFINE_string(
     "schedule",
-    "rounds",
+    None,
     "When the optimizer is asked: rounds (for a batch, once the last one is in; results are the "
     "same bits with any number of workers), async (for one architecture whenever a worker is "
-    "free), or module:NAME of your own.",
+    "free: the budget is spent in half to two thirds of the time), or module:NAME of your own; by "
+    "default rounds with one worker, async with several.",
 )
 BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 4, "Architectures that are suggested at once, in rounds.", lower_bound=1

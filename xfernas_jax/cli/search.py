@@ -56,8 +56,18 @@ class _Asked:
     @property
     def at_once(self) -> int:
         """Evaluations that there are to run at the same time."""
-        is_in_rounds = self.plan.schedule == "rounds"
+        is_in_rounds = flags.SCHEDULE.value == "rounds"
         return self.plan.batch_size if is_in_rounds else self.plan.budget_evaluations
+
+    def on(self, executor: Executor) -> "_Asked":
+        """Returns the same with a schedule for the executor's workers, unless flags name one."""
+        if flags.SCHEDULE.value or executor.num_workers == 1:
+            return self
+        console.print(
+            f"{executor.num_workers} workers: none waits for another (--schedule=async); "
+            "--schedule=rounds gives the same bits with any number of them."
+        )
+        return dataclasses.replace(self, plan=dataclasses.replace(self.plan, schedule="async"))
 
 
 def search() -> None:
@@ -84,7 +94,7 @@ def search() -> None:
             console.print("This study is finished; nothing is trained or tested again.")
         else:
             record = storage.record(spec.name)
-            found = _run(asked, learned, optimizer, executor, record, event_files)
+            found = _run(asked.on(executor), learned, optimizer, executor, record, event_files)
             result = {**found, "devices_per_evaluation": num_devices}
             record.set_result(result)
     outcome.hand_over(space, result, spec.task.metric)
@@ -98,7 +108,7 @@ def _asked() -> _Asked:
         flags.BATCH_SIZE.value,
         flags.SEED.value,
         scored.confirm_seeds,
-        schedule=flags.SCHEDULE.value,
+        schedule=flags.SCHEDULE.value or "rounds",
         reads_test=scored.is_trained,
     )
     # A mistake shows before anything is written.
