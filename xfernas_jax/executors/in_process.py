@@ -16,6 +16,8 @@ from xfernas_jax.space.base import Genotype
 class InProcessExecutor:
     """Runs evaluations in this process in the order of their submission; see `Executor`."""
 
+    num_workers = 1
+
     def __init__(
         self, evaluator: Evaluator, prepare: Callable[[Genotype], None] | None = None
     ) -> None:
@@ -28,7 +30,7 @@ class InProcessExecutor:
             it nothing is compiled ahead.
         """
         self._evaluator, self._prepare = evaluator, prepare
-        self.space, self.num_workers = evaluator.space, 1
+        self.space = evaluator.space
         self._waiting: collections.deque[tuple[Job, Stop | None]] = collections.deque()
         self._thread = ThreadPoolExecutor(1, "compile_ahead")
 
