@@ -12,11 +12,15 @@ import re
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "BUILD.md", *ROOT.glob("docs/**/*.md")])
+
+ALWAYS_RUN = {"README.md", "docs/EXTENDING.md"}
+"""Documents whose blocks `make test` runs; those of the others `make test-all` runs too."""
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: .+ -->\s*$")
@@ -56,6 +60,14 @@ def checkout(folder: pathlib.Path, source_fits: pathlib.Path) -> pathlib.Path:
     return folder
 
 
+def _case(file: pathlib.Path) -> Any:
+    name = str(file.relative_to(ROOT))
+    repeats = pytest.mark.repeat(
+        "cli/test_cli_help.py::test_documented_commands_use_flags_of_their_verbs"
+    )
+    return pytest.param(file, id=name, marks=[] if name in ALWAYS_RUN else [repeats])
+
+
 def run_block(block: Block, folder: pathlib.Path) -> None:
     file = _FILE.match(block.text)
     if block.language == "python" and file:
@@ -85,7 +97,7 @@ def source_fits(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 @pytest.mark.skipif(
     pathlib.Path(sys.prefix) != ROOT / ".venv", reason="runs under `make test`, in .venv"
 )
-@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
+@pytest.mark.parametrize("file", [_case(file) for file in DOCUMENTS])
 def test_every_block_runs(
     file: pathlib.Path, tmp_path: pathlib.Path, source_fits: pathlib.Path
 ) -> None:

@@ -112,6 +112,9 @@ def test_two_processes_train_the_bits_of_one_with_two_devices_and_the_first_writ
     assert_equal(pair.folders[0], one_process(start_process, tmp_path))
 
 
+@pytest.mark.repeat(
+    "cli/test_cli_hosts.py::test_two_processes_train_the_bits_of_one_with_two_devices_and_the_first_writes"
+)
 @pytest.mark.slow
 def test_a_lost_process_ends_the_other_and_all_go_on_when_started_again(
     start_pair: Callable[..., Pair],

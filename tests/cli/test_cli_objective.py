@@ -103,6 +103,7 @@ def test_finalists_are_scored_again_where_the_objective_takes_a_seed(
     assert f"too: at most {result['selection_bias']:.6g} too good" in done.out
 
 
+@pytest.mark.slow
 def test_a_second_objective_learns_from_the_study_of_the_first(
     run_command: Callable, tmp_path: pathlib.Path
 ) -> None:

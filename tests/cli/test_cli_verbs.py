@@ -252,6 +252,7 @@ def test_a_training_broken_by_signals_ends_with_the_bits_of_an_unbroken_one(
     jax.tree.map(np.testing.assert_array_equal, first, second)
 
 
+@pytest.mark.slow
 def test_a_last_training_uses_the_validation_images_and_reports_none(
     run_command: Callable, tmp_path: pathlib.Path
 ) -> None:

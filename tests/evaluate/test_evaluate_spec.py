@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import jax
+import pytest
 
 from xfernas_jax.evaluate.base import Evaluator
 from xfernas_jax.evaluate.recipes import get_recipe
@@ -48,6 +49,7 @@ def test_the_task_holds_the_metric_and_accuracy_is_the_default() -> None:
     assert other.recipe == TRAINED.build(Runtime(), dataset=dataset).recipe
 
 
+@pytest.mark.slow
 def test_a_metric_changes_what_is_measured_and_not_what_is_trained() -> None:
     dataset, results, identities = TRAINED.load(), {}, set()
     for name in METRICS:

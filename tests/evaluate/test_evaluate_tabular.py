@@ -202,6 +202,7 @@ def test_every_optimizer_searches_a_table_to_its_last_row(
     assert not suggest(optimizer, seen, 0, 4, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["transnas_micro", "nasbench201", "nasbench_graph"])
 def test_published_tables_pass_their_checks(name: str, shared_dir: pathlib.Path) -> None:
     table = load_table(shared_dir / "benchmarks", name)

@@ -284,6 +284,9 @@ def test_an_experiment_takes_optimizers_of_a_module(tmp_path: pathlib.Path) -> N
     assert units == {path: path.stat().st_mtime_ns for path in (out / "units").rglob("*.json")}
 
 
+@pytest.mark.repeat(
+    "experiments/test_experiments_tabular_search.py::test_results_are_the_same_bytes_for_any_number_of_jobs_and_after_a_stop"
+)
 @pytest.mark.slow
 def test_the_worst_case_takes_optimizers_of_a_module(tmp_path: pathlib.Path) -> None:
     write_topology_table(tmp_path)

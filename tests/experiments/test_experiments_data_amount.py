@@ -37,6 +37,9 @@ def check_picture(file: pathlib.Path, height: int) -> None:
     assert xml.etree.ElementTree.parse(file.with_suffix(".svg")).getroot().tag.endswith("svg")
 
 
+@pytest.mark.repeat(
+    "experiments/test_experiments_tabular_search.py::test_results_are_the_same_bytes_for_any_number_of_jobs_and_after_a_stop"
+)
 @pytest.mark.slow
 def test_amounts_are_measured_once_and_give_the_same_bytes(tmp_path: pathlib.Path) -> None:
     write_topology_table(tmp_path)

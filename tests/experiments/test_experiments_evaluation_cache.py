@@ -157,6 +157,7 @@ def test_two_writers_agree_on_the_first_record(tmp_path: pathlib.Path) -> None:
     assert late.seconds == first.seconds
 
 
+@pytest.mark.slow
 def test_a_kill_loses_only_what_ran(tmp_path: pathlib.Path) -> None:
     code = f"""
         import sys; sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r})

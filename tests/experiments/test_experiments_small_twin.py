@@ -41,6 +41,9 @@ def run(*words: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.repeat(
+    "experiments/test_experiments_tabular_search.py::test_results_are_the_same_bytes_for_any_number_of_jobs_and_after_a_stop"
+)
 @pytest.mark.slow
 def test_searches_share_a_record_and_the_command_gives_the_same_bytes_again(
     tmp_path: pathlib.Path,

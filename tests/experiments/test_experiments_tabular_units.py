@@ -56,6 +56,7 @@ def test_fewer_sources_are_a_subset_of_more_with_the_same_histories(table: Table
     assert len(chosen) > 1  # drawn by seed; all ten alike by chance: under 1 in a million
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"num_sources": 0}, {"source_evaluations": 0}])
 def test_a_transfer_optimizer_with_no_source_data_is_its_twin(
     changes: dict[str, int], table: Table, tmp_path: pathlib.Path

@@ -70,6 +70,7 @@ def predictions(rows: list[dict[str, Any]]) -> list[float]:
     return [math.nan if row["predicted"] is None else row["predicted"] for row in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SEARCHES)
 def test_a_search_explores_what_0_1_0_explored(name: str) -> None:
     found, wanted = explored(run(name)[0]), explored(golden(name)["evaluations"])

@@ -282,6 +282,7 @@ def test_only_new_evaluations_are_parsed(open_storage, monkeypatch):
     assert len(parsed) == 1
 
 
+@pytest.mark.slow
 def test_a_long_record_makes_neither_reading_nor_recording_ask_for_more(open_storage):
     writer, reader = open_storage(), open_storage()
     writer.create_or_open(make_spec())

@@ -79,6 +79,7 @@ def sandbox_as_current_folder() -> Iterator[pathlib.Path]:
         yield work
 
 
+@pytest.mark.slow
 @cases(60)
 @given(
     st.sampled_from(sorted(REFUSED)),

@@ -142,6 +142,7 @@ def test_damaged_bytes_are_read_right_or_refused(
         check_read(file, empty)
 
 
+@pytest.mark.slow
 @cases(40)
 @given(changed_rows())
 def test_import_answers_a_changed_history_in_one_line(
@@ -184,6 +185,7 @@ def test_a_file_of_any_name_is_imported_and_named(
     assert name in done.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("studies", ["x", [1], 7, {"mnist": "2"}, {"mnist": None}])
 def test_a_search_whose_recorded_sources_are_damaged_is_refused(
     command: Callable, studies: Any, tmp_path: pathlib.Path
@@ -218,6 +220,7 @@ def stored_values(file: pathlib.Path) -> list[tuple[str, int, Any]]:
     return found
 
 
+@pytest.mark.slow
 @cases(60)
 @given(st.data())
 def test_a_changed_record_is_read_or_refused(recorded: pathlib.Path, data: st.DataObject) -> None:

@@ -37,6 +37,7 @@ def test_flops_of_a_convolution_are_two_for_each_multiply_add_inside_the_image()
     assert first == 2 * taps * filters * filters * CONFIG.num_cells
 
 
+@pytest.mark.slow
 def test_flops_grow_with_the_image_and_do_not_depend_on_how_they_are_computed() -> None:
     assert flops(NASBENCH201_BEST, (16, 16, 1)) > 3.5 * flops(NASBENCH201_BEST)
     nao = get_space("nao5")

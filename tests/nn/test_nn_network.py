@@ -48,6 +48,7 @@ def test_initial_values_follow_flax_initialisers_and_the_seed() -> None:
     assert not same.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nao5", "nao11", "nasnet", "nasbench201"])
 def test_every_space_gives_networks_of_the_right_shape(name: str) -> None:
     space = get_space(name)

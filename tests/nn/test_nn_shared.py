@@ -105,6 +105,7 @@ def test_a_second_network_traces_and_compiles_nothing() -> None:
     assert events  # the listener hears compilations
 
 
+@pytest.mark.slow
 def test_unused_parts_do_not_change_a_training() -> None:
     recipe = get_recipe("cpu", ["train.epochs=2", "network.filters=4", "data.train_examples=256"])
     dataset = load_dataset("digits", recipe.data)

@@ -64,6 +64,7 @@ def assert_equal_steps(first: Program, other: Program) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("space", "remat"), [("nasbench201", True), ("nao5", False)])
 def test_a_scanned_network_is_the_unrolled_one_with_every_random_part_on(
     space: str, remat: bool
@@ -74,6 +75,7 @@ def test_a_scanned_network_is_the_unrolled_one_with_every_random_part_on(
     assert_equal_steps(program(space, config), scanned)
 
 
+@pytest.mark.slow
 def test_rematerialised_cells_are_the_same_function() -> None:
     config = dataclasses.replace(CONFIG, num_cells=1, **RANDOM)
     assert_equal_steps(
@@ -93,6 +95,7 @@ def test_variables_enter_the_scanned_network_and_leave_it_unchanged(space: str) 
     jax.tree.map(np.testing.assert_array_equal, left, variables)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("space", SPACES)
 def test_more_cells_do_not_lengthen_a_scanned_program(space: str) -> None:
     def num_lines(num_cells: int, scan: bool) -> int:

@@ -16,6 +16,7 @@ from xfernas_jax.predictor.explain import (
 from xfernas_jax.predictor.head import HeadSurrogate
 from xfernas_jax.predictor.joint import JointSurrogate
 from xfernas_jax.search.nao import Nao
+from xfernas_jax.search.seen import Seen
 from xfernas_jax.space import get_space
 
 SPACE = get_space("nasbench201")
@@ -64,12 +65,12 @@ def test_relations_are_repeatable_and_survive_json(kind: type) -> None:
 @pytest.mark.parametrize("kind", SURROGATES)
 def test_without_sources_there_are_no_relations(kind: type) -> None:
     assert kind(SPACE, (), QUICK).relations(TARGET) is None
-    assert Nao(SPACE, kind(SPACE, (), QUICK)).relations() is None
+    assert Nao(SPACE, kind(SPACE, (), QUICK)).relations(Seen(SPACE)) is None
 
 
 def test_a_search_tells_what_its_surrogate_tells() -> None:
     surrogate = HeadSurrogate(SPACE, SOURCES, QUICK)
-    assert Nao(SPACE, surrogate, SOURCES).relations() == surrogate.relations(EMPTY)
+    assert Nao(SPACE, surrogate, SOURCES).relations(Seen(SPACE)) == surrogate.relations(EMPTY)
 
 
 def test_similarity_is_spearmans_and_weights_are_in_spreads() -> None:

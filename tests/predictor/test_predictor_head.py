@@ -133,6 +133,7 @@ def test_transfer_ranks_better_than_no_transfer_with_few_observations() -> None:
     assert found[0] > found[1] + 0.1
 
 
+@pytest.mark.slow
 def test_samples_scatter_around_the_prediction_less_where_it_was_observed() -> None:
     target = history(20, 8)
     posterior = HeadSurrogate(SPACE, SOURCES, QUICK).condition(target)

@@ -88,6 +88,7 @@ def test_a_node_stands_below_all_that_it_reads() -> None:
     assert layout.num_rows == 7
 
 
+@pytest.mark.slow
 def test_texts_stay_in_their_boxes() -> None:
     from matplotlib.patches import FancyBboxPatch
 

@@ -123,6 +123,7 @@ def run(name: str, goal: Goal, budget: int, seed: int = 0, known: bool = False) 
     return list(driven(optimizer, seen, score, [4] * (budget // 4), seed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COST_NAMES)
 def test_what_is_known_to_exceed_a_limit_is_not_suggested(name: str) -> None:
     goal = Goal((("price", LIMIT),))
@@ -130,6 +131,7 @@ def test_what_is_known_to_exceed_a_limit_is_not_suggested(name: str) -> None:
     assert [e for e in found if price(e.genotype) > LIMIT] == []
 
 
+@pytest.mark.slow
 def test_sources_teach_costs_up_to_their_unit() -> None:
     rng = np.random.default_rng(0)
     by_chance = np.mean([price(SPACE.sample(rng)) <= LIMIT for _ in range(2000)])
@@ -149,6 +151,7 @@ def area(found: Sequence[Evaluation]) -> float:
     return float(np.mean([inside.any() for inside in corners]))
 
 
+@pytest.mark.slow
 def test_a_pareto_search_spreads_over_costs_and_beats_random_search_over_seeds() -> None:
     goal = Goal(pareto="price")
     mine, random, alone = [], [], []
@@ -163,6 +166,7 @@ def test_a_pareto_search_spreads_over_costs_and_beats_random_search_over_seeds()
     assert np.mean(mine) > np.mean(alone)  # which looks for the most accurate only
 
 
+@pytest.mark.slow
 def test_a_limit_that_nothing_keeps_ends_the_search_soon() -> None:
     goal, calls = Goal((("price", 0.5),)), []
 
@@ -216,6 +220,7 @@ def whole_search(record: MemoryRecord, goal: Goal, limit: int = 1000) -> Any:
     return search("xfer_nao", toy, record, plan, sources=SOURCES, config=CONFIG, goal=goal)
 
 
+@pytest.mark.slow
 def test_the_winner_keeps_the_limit_and_costs_are_recorded() -> None:
     outcome = whole_search(MemoryRecord(), Goal((("price", LIMIT),)))
     assert price(outcome.genotype) <= LIMIT
@@ -224,6 +229,7 @@ def test_the_winner_keeps_the_limit_and_costs_are_recorded() -> None:
     assert whole_search(MemoryRecord(), Goal((("price", 1e-3),))) is None
 
 
+@pytest.mark.slow
 def test_a_stopped_pareto_search_goes_on_to_the_same_front() -> None:
     goal, broken = Goal(pareto="price"), MemoryRecord()
     whole = whole_search(MemoryRecord(), goal)

@@ -50,6 +50,7 @@ def small_search(name: Any, toy: Toy, record: MemoryRecord, plan: SearchPlan = P
     return search(name, toy, record, plan, sources=SOURCES, config=SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_a_search_stopped_anywhere_goes_on_as_if_unbroken(name: str) -> None:
     record, broken = MemoryRecord(), MemoryRecord()
@@ -312,6 +313,7 @@ def test_an_earlier_study_s_best_may_win_and_is_not_evaluated_again() -> None:
     assert SPACE.key(best) not in {e.key for e in explored(record)}
 
 
+@pytest.mark.slow
 def test_the_bias_of_the_best_mean_is_that_of_the_largest_of_normals() -> None:
     rng = np.random.default_rng(0)
     draws = rng.normal(size=(4000, 3, 4))  # equal finalists, four trainings each

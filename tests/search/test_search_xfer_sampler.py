@@ -94,6 +94,7 @@ def quantiles(study: optuna.Study, worth: np.ndarray) -> list[float]:
     return [float((everything < trial.value - 1e-9).mean()) for trial in study.trials]
 
 
+@pytest.mark.slow
 def test_the_first_suggestions_are_better_than_random_ones_with_related_sources() -> None:
     # Random: the mean of 10 uniform quantiles is above 0.8 with a probability of about 1e-3
     # (standard deviation 0.29 / sqrt(10) = 0.09).
@@ -108,6 +109,7 @@ def test_the_first_suggestions_are_better_than_random_ones_with_related_sources(
     assert np.mean(best_of_three) > 0.9
 
 
+@pytest.mark.slow
 def test_sources_that_say_the_opposite_do_not_break_the_search() -> None:
     # The best of 15 random combinations lies at 15/16 in the mean.
     best = []
@@ -118,6 +120,7 @@ def test_sources_that_say_the_opposite_do_not_break_the_search() -> None:
     assert np.mean(best) > 15 / 16
 
 
+@pytest.mark.slow
 def test_minimizing_mirrors_maximizing() -> None:
     worth = weights(3)
     up = search(storage_with((worth, 1.0)), worth, 8)
@@ -128,6 +131,7 @@ def test_minimizing_mirrors_maximizing() -> None:
     assert suggested(mixed) == suggested(up)
 
 
+@pytest.mark.slow
 def test_a_resumed_study_suggests_what_an_unbroken_one_does() -> None:
     worth = weights(4)
     whole = suggested(search(storage_with((worth, 1.0)), worth, 9))

@@ -23,6 +23,7 @@ QUICK = SearchConfig(
 )
 
 
+@pytest.mark.slow
 class TestXferSampler(
     pytest_samplers.BasicSamplerTestCase,
     pytest_samplers.RelativeSamplerTestCase,

@@ -75,6 +75,7 @@ def graphs(draw: st.DrawFn, ends: Sequence[str] = ("last", "concat_unused")) -> 
     return first, tuple(nodes), draw(st.sampled_from(ends))
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(plain=graphs())
 def test_pruning_keeps_the_output_exactly(plain: Plain) -> None:

@@ -57,6 +57,7 @@ def _optimizer(request: pytest.FixtureRequest) -> None:
     request.instance.name = request.param
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_optimizer")
 class TestOptimizers(OptimizerContract):
     space, name = SPACE, ""

@@ -5,6 +5,8 @@ import sys
 
 PROGRAM = """
 import sys, jax, jax.monitoring
+import pytest
+
 from xfernas_jax.train.compile_cache import use_compile_cache
 use_compile_cache(sys.argv[1], float(sys.argv[2]))
 hits = []
@@ -36,6 +38,7 @@ def programs_in(folder: pathlib.Path) -> list[pathlib.Path]:
     return list(folder.glob("*-cache"))
 
 
+@pytest.mark.slow
 def test_processes_that_share_a_small_folder_stay_within_its_bound(tmp_path: pathlib.Path) -> None:
     for name in ("old-cache", "of_another_kind"):
         (tmp_path / name).write_bytes(bytes(2**13))
@@ -49,6 +52,7 @@ def test_processes_that_share_a_small_folder_stay_within_its_bound(tmp_path: pat
     assert 0 < sum(sizes) <= SMALL * 2**30 + 2 * max(sizes)
 
 
+@pytest.mark.slow
 def test_programs_are_found_again_and_damaged_ones_compile_anew(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "new" / "cache"
     assert outcome(start(folder, WHOLE, 6), 6) == 0
@@ -60,6 +64,7 @@ def test_programs_are_found_again_and_damaged_ones_compile_anew(tmp_path: pathli
     assert outcome(start(folder, 0, 6), 6) == 0
 
 
+@pytest.mark.slow
 def test_a_folder_that_the_user_named_is_used_and_keeps_what_it_holds(
     tmp_path: pathlib.Path,
 ) -> None:

@@ -14,6 +14,7 @@ CHANGES = ["train.epochs=2", "data.train_examples=200", "network.filters=4"]
 CHANGES += ["data.augment=crop_flip", "data.crop_padding=1", "network.num_cells=1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("num_devices", "standardize"), [(1, "image"), (4, "dataset")])
 def test_a_streamed_training_is_bit_for_bit_the_resident_one(
     num_devices: int, standardize: str

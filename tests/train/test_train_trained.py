@@ -34,6 +34,7 @@ def benchmark(changes: list[str], num_devices: int = 1, **options: Any) -> Train
     return TrainedEvaluator(SPACE, dataset, recipe, jax.devices()[:num_devices], **options)
 
 
+@pytest.mark.slow
 def test_training_learns_and_is_bit_identical_for_the_same_seed() -> None:
     bench = benchmark(["train.epochs=6", "data.train_examples=1000"])
     first = bench.train(NASBENCH201_BEST, seed=3)
@@ -187,6 +188,7 @@ class CutOffError(Exception):
     """Stands for the death of a process."""
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_is_cut_off_goes_on_from_its_checkpoint(
     tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:

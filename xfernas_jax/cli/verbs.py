@@ -61,6 +61,8 @@ _RUNTIME = {
     for name in flag_names(Runtime)
 }
 
+_HOSTS = "One training by many hosts"
+
 GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "What is learned": {
         "dataset": (*_LEARNS, *_EXPORT),
@@ -104,7 +106,7 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "devices_per_evaluation": _EVALUATES,
         "compile_ahead": _EVALUATES,
     },
-    "One training by many hosts": {
+    _HOSTS: {
         "coordinator_address": _TRAIN,
         "num_processes": _TRAIN,
         "process_id": _TRAIN,
@@ -154,7 +156,7 @@ def unused_flags(verb: Verb) -> list[str]:
     """Returns a line for each flag on the command line that the verb does not use.
 
     Raises:
-      FlagError: an objective for a verb that trains: its result would be taken for the objective's.
+      FlagError: one that a result would be taken for: an objective, or hosts that share a training.
     """
     used = {name for _, names in groups_of(verb) for name in names}
     lines = []
@@ -162,6 +164,6 @@ def unused_flags(verb: Verb) -> list[str]:
         for name in (name for name in users if name not in used and flags.given(name)):
             shown = ", ".join(f"`{other}`" for other in users[name])
             lines.append(f"--{name} is for {shown}; `{verb.name or 'search'}` does not use it.")
-            if name == "objective":
+            if name == "objective" or name in GROUPS[_HOSTS]:
                 raise FlagError(f"{lines[-1]} Leave it out.")
     return lines
