@@ -17,7 +17,7 @@ def command(run_command: Callable[..., Done]) -> Callable[..., Done]:
         assert done.err.startswith("run.py: "), done.err
         mistakes = [line for line in done.err.splitlines() if not line.endswith("not use it.")]
         assert len(mistakes) == 1, done.err
-        assert done.err.rstrip("\n").isprintable(), ascii(done.err)
+        assert all(line.isprintable() for line in done.err.split("\n")), ascii(done.err)
         return done
 
     return call

@@ -3,10 +3,10 @@ import pathlib
 import subprocess
 import sys
 
-PROGRAM = """
-import sys, jax, jax.monitoring
 import pytest
 
+PROGRAM = """
+import sys, jax, jax.monitoring
 from xfernas_jax.train.compile_cache import use_compile_cache
 use_compile_cache(sys.argv[1], float(sys.argv[2]))
 hits = []
