@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
+import matplotlib.font_manager  # noqa: F401  (it makes its folders, before a case forbids that)
 import numpy as np
 import pytest
 from absl import flags as absl_flags

@@ -123,6 +123,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         return file
 
 
+@pytest.mark.slow
 @cases(250)
 @given(changed_rows())
 def test_a_changed_history_is_read_right_or_refused(empty: pathlib.Path, text: str) -> None:
@@ -131,6 +132,7 @@ def test_a_changed_history_is_read_right_or_refused(empty: pathlib.Path, text: s
         check_read(work / "changed.jsonl", empty)
 
 
+@pytest.mark.slow
 @cases(80)
 @given(damaged("".join(f"{json.dumps(row)}\n" for row in ROWS).encode()), st.booleans())
 def test_damaged_bytes_are_read_right_or_refused(
