@@ -82,7 +82,8 @@ def run_block(block: Block, folder: pathlib.Path) -> None:
         capture_output=True,
         text=True,
         timeout=600,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        # The make that runs the tests hands its ARGS on to each make below it.
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "MAKEFLAGS": ""},
     )
     assert done.returncode == 0, f"{block.text}\n{done.stdout}\n{done.stderr}"
 

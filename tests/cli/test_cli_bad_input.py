@@ -195,6 +195,7 @@ def test_a_storage_that_is_no_database_is_refused_and_stays(
     assert file.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_another_configuration_on_an_existing_study_is_refused(
     run_command: Callable, tmp_path: pathlib.Path
 ) -> None:

@@ -159,6 +159,7 @@ def test_a_mistake_of_one_process_is_told_by_both(
         assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_no_cluster_is_one_line(
     start_process: Callable[..., subprocess.Popen], tmp_path: pathlib.Path
 ) -> None:

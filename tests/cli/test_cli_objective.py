@@ -26,6 +26,7 @@ def words(command: str, function: str, work: pathlib.Path, *more: str) -> list[s
     return [command, objective, SPACE, f"--workdir={work}", "--study=mine", *more]
 
 
+@pytest.mark.slow
 def test_a_search_by_an_objective_prints_scores_and_no_percent(
     run_command: Callable, tmp_path: pathlib.Path
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_second_objective_learns_from_the_study_of_the_first(
     assert result["best_genotype"]["space"] == "four_letters"
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_goes_on(run_command: Callable, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("OBJECTIVE_CALLS", str(tmp_path / "calls"))
     flags = ["--optimizer=evolution", "--budget_evaluations=8"]

@@ -103,6 +103,7 @@ def test_a_named_study_goes_to_a_named_folder_with_the_cost_of_its_sources(
     assert cost["source gone"]["device_seconds"] == ""
 
 
+@pytest.mark.slow
 def test_only_the_sections_that_are_named_are_written(
     run_command: Callable, work: pathlib.Path
 ) -> None:

@@ -144,6 +144,7 @@ def compilations() -> Iterator[list[str]]:
     jax.monitoring.unregister_event_duration_listener(note)
 
 
+@pytest.mark.slow
 def test_compiling_ahead_changes_no_bit_and_compiles_each_program_once(
     dataset: Any, compilations: list[str]
 ) -> None:

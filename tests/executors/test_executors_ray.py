@@ -116,7 +116,9 @@ def test_an_actor_that_dies_is_replaced_and_its_evaluation_goes_on_where_it_was(
     check_same(broken, whole)
     assert watch.started_numbers == [6, 6]
     epochs = [epoch for _, epoch in watch.epochs]
-    (again,) = (i for i in range(1, len(epochs)) if epochs[i] != epochs[i - 1] + 1)
+    breaks = [i for i in range(1, len(epochs)) if epochs[i] != epochs[i - 1] + 1]
+    # What the lost actor told last, and where the next one goes on, may fit without a gap.
+    (again,) = breaks or [epochs.index(6)]
     assert epochs[again] >= 4  # the checkpoint of epoch 4 was done before that of 5 began
     assert epochs[again:] == list(range(epochs[again], 16))
     assert "died over evaluation 7 (search) with the reason that its worker process has" in (

@@ -163,6 +163,7 @@ def test_the_target_is_learned_from(table: Table, kind: str) -> None:
     assert np.mean(ranks) < 30.0  # random: 50 +- 6.5
 
 
+@pytest.mark.slow
 @every_baseline
 def test_the_target_overrules_sources_that_are_wrong(table: Table, kind: str) -> None:
     ranks = []

@@ -75,6 +75,7 @@ def test_a_database_that_was_used_before_is_refused(tmp_path: pathlib.Path) -> N
         BareStudy(url, SPACE)
 
 
+@pytest.mark.slow
 def test_windows_that_do_not_fit_are_refused() -> None:
     done = run_script("--evaluations=10")
     assert done.returncode == 2

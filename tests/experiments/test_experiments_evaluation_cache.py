@@ -178,6 +178,7 @@ def test_a_kill_loses_only_what_ran(tmp_path: pathlib.Path) -> None:
     assert inner.count == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [(0, 0), (0, 1)])
 def test_arms_of_one_seed_share_trainings_and_find_what_they_find_alone(
     tmp_path: pathlib.Path, seeds: tuple[int, int]

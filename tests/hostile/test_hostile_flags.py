@@ -123,6 +123,7 @@ def test_a_recipe_value_is_set_or_refused(field: str, text: str, name: str) -> N
             )
 
 
+@pytest.mark.slow
 @cases(40)
 @given(st.one_of(st.sampled_from(STORAGES), words.map("sqlite:///{}".format), words))
 @example("sqlite:///~nobody_here/x.db")

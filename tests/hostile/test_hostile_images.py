@@ -108,6 +108,7 @@ _HEADER_SHAPES = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @cases(150)
 @given(
     st.sampled_from(_DESCRS),

@@ -91,6 +91,7 @@ def test_values_enter_and_leave_unchanged_and_start_alike(cell: TopologyCell) ->
     )
 
 
+@pytest.mark.slow
 def test_a_second_network_traces_and_compiles_nothing() -> None:
     recipe = get_recipe("cpu", ["train.epochs=1", "network.filters=4", "data.train_examples=128"])
     benchmark = TrainedEvaluator(SPACE, load_dataset("digits", recipe.data), recipe)

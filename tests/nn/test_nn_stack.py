@@ -109,6 +109,7 @@ def test_more_cells_do_not_lengthen_a_scanned_program(space: str) -> None:
     assert num_lines(12, scan=False) > 1.5 * num_lines(6, scan=False)
 
 
+@pytest.mark.slow
 def test_a_remat_step_keeps_less_memory() -> None:
     def temporary_bytes(remat: bool) -> int:
         config = dataclasses.replace(CONFIG, num_cells=6, scan_cells=True, remat=remat)

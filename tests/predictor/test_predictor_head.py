@@ -217,6 +217,7 @@ def test_bad_numbers_of_architectures_are_an_error(numbers: ArchitectureNumbers)
         HeadSurrogate(SPACE, (), QUICK, numbers).condition(EMPTY)
 
 
+@pytest.mark.slow
 def test_numbers_of_tasks_draw_the_first_prediction_to_the_like_source() -> None:
     numbers = [(0.0, 10.0), (0.1, 10.0), (5.0, 10.0)]
     rng = np.random.default_rng(0)

@@ -40,6 +40,7 @@ def _forget_fits() -> None:
     cache.clear_memory()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", sorted(ENCODERS))
 def test_the_residual_of_a_zero_task_embedding_is_exactly_zero(encoder: str) -> None:
     config = dataclasses.replace(QUICK, encoder=encoder)

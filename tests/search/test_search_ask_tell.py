@@ -72,6 +72,7 @@ def test_a_source_tells_what_to_ask_first() -> None:
     assert score(first) >= -2
 
 
+@pytest.mark.slow
 def test_recorded_studies_are_sources_of_their_own_space_alone() -> None:
     found = histories_of(get_space("nasbench201"), list(bundled_histories()))
     assert [len(history.scores) for history in found] == [200] * 4

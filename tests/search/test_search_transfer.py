@@ -74,6 +74,7 @@ def test_transfer_beats_random_search_and_its_twin_over_seeds() -> None:
     assert found["xfer_nao"].mean() < 0.5 * found["random"].mean(), found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["nao", "bananas"])
 def test_sources_that_are_unrelated_to_one_another_start_a_search_as_none_do(
     optimizer: str,

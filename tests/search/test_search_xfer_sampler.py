@@ -253,6 +253,7 @@ def test_threads_share_a_sampler() -> None:
     assert all(trial.state == TrialState.COMPLETE for trial in study.trials)
 
 
+@pytest.mark.slow
 def test_other_parameters_and_conditional_ones_are_suggested_beside() -> None:
     worth = weights(11)
 
@@ -279,6 +280,7 @@ def test_a_pickled_sampler_suggests_the_same() -> None:
     assert suggested(search(None, worth, 6, again)) == expected
 
 
+@pytest.mark.slow
 def test_a_database_keeps_what_a_search_needs(tmp_path) -> None:
     worth = weights(13)
     url = f"sqlite:///{tmp_path}/optuna.db"

@@ -167,6 +167,7 @@ def test_tied_nodes_with_readers_of_their_own_are_put_in_order(readers: tuple[in
     assert canonical_graph(CellGraph(2, tuple(nodes), "concat_unused")) != own
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_key_survives_any_walk_of_swaps_and_renumberings(data: st.DataObject) -> None:
     space = SPACES["nao11"]

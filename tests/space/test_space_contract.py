@@ -108,6 +108,7 @@ def test_json_of_another_space_is_refused_by_name(name: str) -> None:
         CASES[name].from_json(value)
 
 
+@pytest.mark.slow
 @every_space
 @given(value=json_values)
 def test_any_json_value_is_refused_cleanly(name: str, value: object) -> None:
@@ -116,6 +117,7 @@ def test_any_json_value_is_refused_cleanly(name: str, value: object) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @every_space
 @settings(max_examples=200)
 @given(data=st.data(), junk=json_values)

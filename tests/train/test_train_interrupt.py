@@ -21,6 +21,7 @@ CHANGES = ["train.epochs=3", "data.train_examples=128", "train.batch_size=32"]  
 CHANGES += ["network.filters=4", "network.num_cells=1", "network.dropout_keep=0.8"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("residence", ["device", "stream"])
 def test_an_interrupted_training_ends_with_the_bits_of_an_unbroken_one(
     residence: Residence, tmp_path: pathlib.Path

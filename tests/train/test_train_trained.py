@@ -45,6 +45,7 @@ def test_training_learns_and_is_bit_identical_for_the_same_seed() -> None:
     assert bench.evaluate(job(NASBENCH201_BEST, 4)).result.curve != first.curve
 
 
+@pytest.mark.slow
 def test_four_devices_give_the_result_of_one_with_every_random_part_on() -> None:
     changes = [
         "data.augment=crop_flip",
@@ -64,6 +65,7 @@ def test_four_devices_give_the_result_of_one_with_every_random_part_on() -> None
     )
 
 
+@pytest.mark.slow
 def test_scanned_cells_train_to_the_same_variables_under_their_own_names() -> None:
     unrolled, scanned = (
         benchmark(changes, programs="own") for changes in ([], ["network.scan_cells=true"])
@@ -78,6 +80,7 @@ def test_scanned_cells_train_to_the_same_variables_under_their_own_names() -> No
     )
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_float32_parameters_to_nearly_the_same_losses() -> None:
     wide = benchmark([]).train(LIGHT, seed=0)
     narrow = benchmark(["network.dtype=bfloat16"]).train(LIGHT, seed=0)
@@ -114,6 +117,7 @@ def test_architectures_are_not_compared_on_images_that_were_trained_on() -> None
         bench.evaluate(job())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adamw", "optax:adabelief"])
 def test_other_optax_optimizers_train(optimizer: str) -> None:
     changes = [f"train.optimizer={optimizer}", "train.learning_rate=0.02", "train.epochs=4"]
@@ -127,6 +131,7 @@ def test_what_is_no_optimizer_is_refused(name: str) -> None:
         benchmark([f"train.optimizer={name}"]).train(LIGHT, seed=0)
 
 
+@pytest.mark.slow
 def test_devices_stay_equal_without_synchronised_batch_norm() -> None:
     apart = benchmark(["train.sync_batch_norm=false"], 4).train(LIGHT, seed=0)
     together = benchmark([], 4).train(LIGHT, seed=0)
@@ -147,6 +152,7 @@ def test_a_recipe_without_a_reduction_is_refused_where_genotypes_hold_one() -> N
 FIVE = ["train.epochs=5", "network.dropout_keep=0.8"]
 
 
+@pytest.mark.slow
 def test_a_stopped_training_is_the_beginning_of_the_unbroken_one_and_goes_on_as_it(
     tmp_path: pathlib.Path,
 ) -> None:
