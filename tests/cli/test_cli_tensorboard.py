@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false
 """Event files, read back by TensorBoard's own reader."""
 
 import json

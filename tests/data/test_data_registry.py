@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false
 import subprocess
 import sys
 import types

@@ -1,3 +1,4 @@
+# pyright: reportInvalidTypeForm=false
 """TFDS sets, with metadata written by the tests and `tfds.testing.mock_data`: no network."""
 
 import shutil

@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false
 import dataclasses
 import os
 import pathlib

@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false
 import itertools
 from collections.abc import Callable
 from typing import Any

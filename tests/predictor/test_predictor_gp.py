@@ -1,3 +1,4 @@
+# pyright: reportReturnType=false
 """The one Gaussian process, against dense textbook formulas."""
 
 import numpy as np

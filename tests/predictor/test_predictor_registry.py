@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false
 """Surrogates by name, and of a user's own."""
 
 import pathlib

@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false
 """The network fitted on sources: what decides it, when it is fitted again, what it compiles."""
 
 import dataclasses

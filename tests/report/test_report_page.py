@@ -1,3 +1,4 @@
+# pyright: reportGeneralTypeIssues=false
 import dataclasses
 import html.parser
 import json

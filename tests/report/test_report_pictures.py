@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false, reportCallIssue=false
 """The pictures show what their tables hold, and the tables what was recorded."""
 
 import csv

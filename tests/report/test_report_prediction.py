@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false
 from collections.abc import Sequence
 
 import numpy as np

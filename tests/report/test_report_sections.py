@@ -1,3 +1,4 @@
+# pyright: reportGeneralTypeIssues=false
 """The list of sections, one of a user's own, and the finalists."""
 
 import dataclasses

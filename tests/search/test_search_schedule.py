@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false
 """Rounds and async: when they ask, and what they promise."""
 
 import pytest

@@ -1,3 +1,4 @@
+# pyright: reportCallIssue=false, reportOperatorIssue=false
 """Whole searches on a toy: resuming, confirming, testing, breaking."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# pyright: reportPossiblyUnboundVariable=false
 import itertools
 import pickle
 import warnings
