@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from executor_cases import CELLS, OWN, Record, job, quick_spec, timeless
 from ray_cases import (
+    HANG_SECONDS,
     NEEDS_RAY,
     check_none_left,
     kill_running,
@@ -130,7 +131,7 @@ def test_a_search_that_is_killed_takes_its_ray_with_it(tmp_path: pathlib.Path) -
     mark = uuid.uuid4().hex
     words = ["--executor=ray", f"--workdir={tmp_path}", "--set=train.epochs=100000"]
     process = start_search(*words, cores=os.sched_getaffinity(0), mark=mark)
-    end = time.monotonic() + 120
+    end = time.monotonic() + HANG_SECONDS
     while not any("EvaluationActor" in name for name in marked(mark)) and time.monotonic() < end:
         assert process.poll() is None
         time.sleep(0.2)
