@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -174,3 +175,16 @@ def test_documented_commands_use_flags_of_their_verbs(command: str) -> None:
 
 def test_documents_hold_commands() -> None:
     assert len(documented()) > 20
+
+
+def test_a_reader_that_has_enough_ends_the_command_without_a_word() -> None:
+    words = [sys.executable, "-m", "xfernas_jax", "--helpfull"]
+    reading, writing = os.pipe()
+    os.close(reading)  # as `| true` does
+    try:
+        done = subprocess.run(
+            words, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")

@@ -29,6 +29,7 @@ def guarded(words: Sequence[str]) -> int:
     """Runs a command line; a mistake of the user's is one line and code 2."""
     try:
         _run(words)
+        sys.stdout.flush()
     except UserError as error:
         say(one_line(str(error)))
         return 2
@@ -38,6 +39,9 @@ def guarded(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         say("stopped; the same command goes on from here.")
         return 130
+    except BrokenPipeError:  # who read our output, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     return 0
 
 
