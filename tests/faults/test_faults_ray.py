@@ -1,5 +1,6 @@
 # pyright: reportAttributeAccessIssue=false
 import dataclasses
+import importlib
 import os
 import pathlib
 import re
@@ -36,9 +37,9 @@ def cluster() -> Iterator[Any]:
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # keeps to 127.0.0.1
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        from ray.cluster_utils import Cluster
-
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        cluster = importlib.import_module("ray.cluster_utils").Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 0}
+        )
         ray_cluster.connect(cluster.address)
         yield cluster
         ray_cluster.disconnect()
