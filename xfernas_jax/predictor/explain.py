@@ -9,6 +9,7 @@ import numpy as np
 
 from xfernas_jax.errors import HistoryError
 from xfernas_jax.predictor.base import TaskHistory
+from xfernas_jax.predictor.scaling import average_ranks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,9 +134,7 @@ def mix_of_sources(embeddings: np.ndarray, target: int, is_source: np.ndarray) -
 
 def _rank_correlations(scores: np.ndarray) -> np.ndarray:
     """Returns Spearman's correlations `[T, T]` of columns; 0 beside a constant one."""
-    from scipy.stats import rankdata  # takes long to import, and who reads relations needs none
-
-    ranks = rankdata(scores, axis=0)
+    ranks = np.stack([average_ranks(column) for column in scores.T], axis=1)
     ranks -= ranks.mean(0)
     norms = np.sqrt(np.square(ranks).sum(0))
     unit = ranks / np.where(norms > 0.0, norms, 1.0)

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import rankdata
 
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.gp import GaussianProcess, Settings
-from xfernas_jax.predictor.scaling import rank_to_normal
+from xfernas_jax.predictor.scaling import average_ranks, rank_to_normal
 
 _MAX_ROWS = 400  # of a source; more tell no more about relatedness
 _NOISES = (0.03, 0.1, 0.3, 1.0, 3.0)
@@ -48,7 +47,7 @@ def similarity(target: TaskHistory, sources: Sequence[TaskHistory]) -> np.ndarra
 
 def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
     """Returns Spearman's correlation; 0 where one of the two is constant."""
-    ranks = rankdata(np.stack([first, second]), axis=1)
+    ranks = np.stack([average_ranks(first), average_ranks(second)])
     ranks -= ranks.mean(1, keepdims=True)
     norms = np.sqrt(np.square(ranks).sum(1))
     return float(ranks[0] @ ranks[1] / np.prod(norms)) if norms.all() else 0.0

@@ -2,7 +2,15 @@
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import rankdata
+
+
+def average_ranks(values: np.ndarray) -> np.ndarray:
+    """Returns the ranks from 1 of `[N]` values; equal values share their mean rank.
+
+    As `scipy.stats.rankdata` has them; importing `scipy.stats` takes .7 s of every command.
+    """
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
 def rank_to_normal(scores: np.ndarray) -> np.ndarray:
@@ -19,7 +27,7 @@ def rank_to_normal(scores: np.ndarray) -> np.ndarray:
     """
     if scores.size == 0:
         return np.zeros(0, np.float32)
-    return ndtri((rankdata(scores) - 0.5) / scores.size).astype(np.float32)
+    return ndtri((average_ranks(scores) - 0.5) / scores.size).astype(np.float32)
 
 
 def standardize_clipped(scores: np.ndarray) -> np.ndarray:
