@@ -1,12 +1,15 @@
 """What an evaluator is built from: names and values that can be pickled, here or in a worker."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from xfernas_jax.data.base import ImageDataset
 from xfernas_jax.data.registry import load_dataset
+from xfernas_jax.data.split import apply_config
 from xfernas_jax.evaluate.base import Evaluator
+from xfernas_jax.evaluate.fidelities import Fidelities
 from xfernas_jax.evaluate.objective import ObjectiveEvaluator
 from xfernas_jax.evaluate.recipes import Recipe
 from xfernas_jax.evaluate.runtime import Runtime
@@ -52,6 +55,7 @@ class TrainedSpec:
       recipe: network size, data handling and training.
       metric: a name for `find_metric`.
       costs: names for `find_cost`, recorded of each network beside its parameters.
+      final: recipe of the jobs of the purpose "final"; None where there are none.
     """
 
     space: str
@@ -60,25 +64,40 @@ class TrainedSpec:
     recipe: Recipe
     metric: str = "accuracy"
     costs: tuple[str, ...] = ()
+    final: Recipe | None = None
 
     def find_space(self) -> Space:
         return get_space(self.space)
 
     def load(self) -> ImageDataset:
-        """Loads the data as the recipe wants it."""
-        return load_dataset(self.dataset, self.recipe.data, self.data_dir)
+        """Loads the data as the recipe wants it; where there is a final one, as that does."""
+        return load_dataset(self.dataset, (self.final or self.recipe).data, self.data_dir)
 
     def build(
         self,
         runtime: Runtime,
         devices: Sequence[Device] | None = None,
         dataset: ImageDataset | None = None,
-    ) -> TrainedEvaluator:
+    ) -> TrainedEvaluator | Fidelities:
         """Builds as `EvaluatorSpec.build` says; `dataset` is what `load` gave, if it was called."""
+        whole = self.load() if dataset is None else dataset
+        if self.final is None:
+            return self._trained(self.recipe, runtime, devices, whole)
+        final = functools.partial(self._trained, self.final, runtime, devices, whole)
+        part = apply_config(whole, self.recipe.data)
+        return Fidelities(self._trained(self.recipe, runtime, devices, part), final)
+
+    def _trained(
+        self,
+        recipe: Recipe,
+        runtime: Runtime,
+        devices: Sequence[Device] | None,
+        dataset: ImageDataset,
+    ) -> TrainedEvaluator:
         return TrainedEvaluator(
             self.find_space(),
-            self.load() if dataset is None else dataset,
-            _applied(runtime, self.recipe),
+            dataset,
+            _applied(runtime, recipe),
             devices,
             runtime.programs,
             runtime.residence,

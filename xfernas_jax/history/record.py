@@ -10,7 +10,7 @@ from xfernas_jax.history.metric import ACCURACY, Metric
 from xfernas_jax.space.base import Genotype
 
 Status = Literal["complete", "failed", "stopped", "broken"]
-Purpose = Literal["search", "collect", "confirm", "resume", "test"]
+Purpose = Literal["search", "collect", "confirm", "resume", "test", "final"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +46,12 @@ class Job:
       key: `Space.key` of it, equal for equal networks.
       seed: of its training: initial values, batches and augmentation.
       purpose: "confirm" repeats a finalist's training, "resume" lets a stopped one of the same
-        seed go on, "test" repeats a training whose variables were not kept.
+        seed go on, "test" repeats a training whose variables were not kept, "final" trains what
+        is handed over, by the study's final recipe.
       after: how many evaluations of its search the optimizer had seen when it suggested this.
       predicted: what the optimizer expected, in its own unit; None where it does not predict.
+      limit_seconds: wall time of the training, compilation included, which gets as many epochs of
+        its recipe as fit; None for all of them.
     """
 
     number: int
@@ -58,6 +61,7 @@ class Job:
     purpose: Purpose = "search"
     after: int = 0
     predicted: float | None = None
+    limit_seconds: float | None = None
 
     def __post_init__(self) -> None:
         _check_known("purpose", self.purpose, get_args(Purpose))
@@ -65,6 +69,9 @@ class Job:
             raise HistoryError(f"number and after are not negative. Got {self}.")
         if self.predicted is not None and not math.isfinite(self.predicted):
             raise HistoryError(f"predicted is finite or absent. Got {self.predicted!r}.")
+        limit = self.limit_seconds
+        if limit is not None and not (math.isfinite(limit) and limit >= 0.0):
+            raise HistoryError(f"limit_seconds is finite and not negative, or absent. Got {limit}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +126,8 @@ class Evaluation:
     Attributes:
       job: what was asked.
       result: what came out.
-      recipe: fingerprint of everything that changes the expected value.
+      recipe: fingerprint of the study's recipe, of everything that changes the expected value; what
+        the purpose "final" trains by is in the study's configuration.
     """
 
     job: Job

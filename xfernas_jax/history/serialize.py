@@ -41,7 +41,7 @@ _JOB: Mapping[str, fields.Reader] = {
     "genotype": fields.check_object,
     **dict.fromkeys(("number", "seed", "after"), fields.integer),
     "purpose": fields.one_of(*get_args(Purpose)),
-    "predicted": fields.optional(fields.number),
+    **dict.fromkeys(("predicted", "limit_seconds"), fields.optional(fields.number)),
 }
 _RESULT: Mapping[str, fields.Reader] = {
     "status": fields.one_of(*get_args(Status)),
@@ -172,6 +172,7 @@ def evaluation_to_json(space: Space, evaluation: Evaluation) -> dict[str, Any]:
     The key is left out: who reads makes it from the genotype.
     """
     job, result = evaluation.job, evaluation.result
+    limit = {} if job.limit_seconds is None else {"limit_seconds": float(job.limit_seconds)}
     return {
         "number": int(job.number),
         "genotype": space.to_json(job.genotype),
@@ -188,6 +189,7 @@ def evaluation_to_json(space: Space, evaluation: Evaluation) -> dict[str, Any]:
         "versions": dict(result.versions),
         "runtime": result.runtime,
         "recipe": evaluation.recipe,
+        **limit,
     }
 
 
@@ -207,7 +209,8 @@ def evaluation_from_json(space: Space, spec: StudySpec, value: Any, where: str) 
     if format1.is_evaluation(value):
         value = format1.upgrade_evaluation(value, spec, where)
     try:
-        read = fields.read(value, _EVALUATION, where, "evaluation")
+        fields.check_object(value, "evaluation", where)
+        read = fields.read({"limit_seconds": None, **value}, _EVALUATION, where, "evaluation")
         genotype = space.from_json(read["genotype"])
         job = {**{name: read[name] for name in _JOB}, "genotype": genotype}
         result = Result(**{name: read[name] for name in _RESULT})

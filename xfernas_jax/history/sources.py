@@ -47,7 +47,7 @@ class Source:
       task: what was learned there.
       recipe: fingerprint of the one recipe of all its evaluations.
       evaluations: each key once, failed ones and repeated seeds included; what broke says
-        nothing of the architecture and is left out.
+        nothing of the architecture and is left out, as are final trainings by another recipe.
       studies: names of the studies it was put together from.
     """
 
@@ -281,7 +281,7 @@ def _join(studies: Sequence[RecordedStudy]) -> tuple[Evaluation, ...]:
     joined: dict[tuple[str | int, ...], Evaluation] = {}
     for study in studies:
         for evaluation in study.load():
-            if evaluation.status != "broken":
+            if evaluation.status != "broken" and evaluation.purpose != "final":
                 joined.setdefault(evaluation.identity, evaluation)
     return tuple(joined.values())
 

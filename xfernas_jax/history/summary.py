@@ -7,7 +7,7 @@ from typing import Any
 from xfernas_jax.history.record import StudySpec
 
 _AGAIN = ("resume", "test")  # of a training that is recorded already
-_REPEATS = ("confirm", "test")  # of what a search found
+_REPEATS = ("confirm", "test", "final")  # of what a search found
 
 
 @dataclasses.dataclass(frozen=True)

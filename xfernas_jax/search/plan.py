@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from xfernas_jax.search.clock import Clock
+
 
 @dataclasses.dataclass(frozen=True)
 class SearchPlan:
@@ -16,6 +18,9 @@ class SearchPlan:
       num_finalists: best architectures that are trained again.
       schedule: see `make_schedule`.
       reads_test: whether the winner is tested; a function of the user's has no test part.
+      finishes: whether finalists are trained by the study's final recipe, see `phases/finish.py`,
+        instead of confirmed by the one of the search.
+      clock: of the time that it may take; None for no limit.
     """
 
     budget_evaluations: int = 24
@@ -25,3 +30,5 @@ class SearchPlan:
     num_finalists: int = 3
     schedule: str = "rounds"
     reads_test: bool = True
+    finishes: bool = False
+    clock: Clock | None = None

@@ -14,6 +14,7 @@ from xfernas_jax.search.early_stop import EarlyStop
 from xfernas_jax.search.outcome import Outcome
 from xfernas_jax.search.phases.confirm import Confirmed, choose_finalists, confirm, test
 from xfernas_jax.search.phases.explore import explore
+from xfernas_jax.search.phases.finish import finish
 from xfernas_jax.search.phases.resume import resume
 from xfernas_jax.search.plan import SearchPlan
 from xfernas_jax.search.seen import Seen
@@ -47,7 +48,7 @@ class Search:
         """
         plan, goal = self.plan, self.start.goal
         done = explore(self.optimizer, self.desk, plan, self.start, self.early_stop)
-        if self.early_stop is not None:
+        if self.early_stop is not None and plan.clock is None:
             everything = [*self.start.evaluations, *done]
             stop = self.early_stop.stopper(everything, plan.num_finalists)
             done = resume(self.desk, done, stop, goal, plan.num_finalists)
@@ -55,6 +56,9 @@ class Search:
         chosen = choose_finalists(self.optimizer, seen, plan.num_finalists)
         if not chosen:
             return None
+        if plan.finishes:
+            finished = finish(self.desk, chosen, goal.metric, plan.clock)
+            return self._confirmed(finished, done, chosen)
         if not plan.confirm_seeds:
             (best,) = goal.best(seen.evaluations, 1)
             assert best.value is not None
@@ -68,7 +72,9 @@ class Search:
         winner, trained = confirmed.winner, confirmed.trained
         if winner is None or trained is None or winner.mean is None:
             return None
-        tested = test(self.desk, confirmed) if self.plan.reads_test else None
+        # By the final recipe images may have another size: what the search trained is no such.
+        is_final = not self.plan.finishes or trained.purpose == "final"
+        tested = test(self.desk, confirmed) if self.plan.reads_test and is_final else None
         self.desk.keep_only([trained, *chosen])
         return self._outcome(trained, winner.mean, tested, done, confirmed)
 

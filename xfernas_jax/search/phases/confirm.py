@@ -118,7 +118,8 @@ def _finalist(
 def test(desk: Desk, confirmed: Confirmed) -> float | None:
     """Reads the test part with the winner's variables.
 
-    Where they were not kept, the training is repeated, bit for bit, and recorded.
+    Where they were not kept, the training is repeated, and recorded: bit for bit, unless it was a
+    final one that got as many epochs as fitted.
 
     Returns:
       The metric; None where there is no test part, or the repeated training did not complete.
@@ -128,7 +129,8 @@ def test(desk: Desk, confirmed: Confirmed) -> float | None:
     if variables is None:
         variables = desk.kept(trained)
     if variables is None:
-        desk.submit(dataclasses.replace(trained.job, purpose="test"))
+        purpose = "final" if trained.purpose == "final" else "test"
+        desk.submit(dataclasses.replace(trained.job, purpose=purpose))
         again, variables = desk.next()
         desk.keep(trained, variables)
         desk.append(again)

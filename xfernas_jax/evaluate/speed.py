@@ -1,0 +1,119 @@
+"""How fast this device trains: seconds for an image of a small known network."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from xfernas_jax.data.base import DataConfig, ImageDataset, Split
+from xfernas_jax.evaluate.recipes import Recipe
+from xfernas_jax.evaluate.trained import TrainedEvaluator, versions
+from xfernas_jax.files import write_atomically
+from xfernas_jax.history.record import Job, Task
+from xfernas_jax.space.base import Genotype, Space
+from xfernas_jax.types import Device
+
+_STEPS, _EPOCHS = 4, 4  # of a measurement; the first epoch warms up
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """What was measured of a network.
+
+    Attributes:
+      seconds_per_image: of a training step, divided by the images of its batch.
+      compile_seconds: until the first epoch was over, which holds the compilation.
+    """
+
+    seconds_per_image: float
+    compile_seconds: float
+
+
+def training_speed(
+    space: Space,
+    genotype: Genotype,
+    recipe: Recipe,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    devices: Sequence[Device],
+    cache: str | os.PathLike[str] | None = None,
+) -> Speed:
+    """Measures the training of a network on random images, or reads an earlier measurement.
+
+    Args:
+      space: of the network.
+      genotype: of it.
+      recipe: whose batches and options are used.
+      input_shape: (H, W, C) of the images.
+      num_classes: of the task.
+      devices: that share a batch.
+      cache: folder of measurements, by device, versions and all of the above; None measures.
+    """
+    identity = {
+        "network": space.to_json(genotype),
+        "recipe": recipe.fingerprint(),
+        "shape": list(input_shape),
+        "classes": num_classes,
+        "devices": [device.device_kind for device in devices],
+        "cores": os.cpu_count(),
+        "versions": dict(versions()),
+    }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    file = None if cache is None else pathlib.Path(cache, f"{digest}.json")
+    known = None if file is None else _read(file)
+    if known is not None:
+        return known
+    speed = _measure(space, genotype, recipe, input_shape, num_classes, devices)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, json.dumps(dataclasses.asdict(speed)).encode())
+    return speed
+
+
+def _read(file: pathlib.Path) -> Speed | None:
+    """Returns a measurement; None where there is none that can be used."""
+    try:
+        value = json.loads(file.read_text())
+        speed = Speed(float(value["seconds_per_image"]), float(value["compile_seconds"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return speed if 0.0 < speed.seconds_per_image < 1e3 else None
+
+
+def _measure(
+    space: Space,
+    genotype: Genotype,
+    recipe: Recipe,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    devices: Sequence[Device],
+) -> Speed:
+    batch = recipe.train.batch_size
+    rng = np.random.default_rng(0)
+
+    def part(count: int) -> Split:
+        images = rng.integers(0, 256, (count, *input_shape), np.uint8)
+        return Split(images, np.arange(count, dtype=np.int32) % num_classes)
+
+    noise = ImageDataset(
+        Task("noise", "random", num_classes),
+        *(part(count) for count in (_STEPS * batch, 1, 1)),
+        tuple(map(str, range(num_classes))),
+    )
+    data = DataConfig(augment=recipe.data.augment, standardize=recipe.data.standardize)
+    train = dataclasses.replace(
+        recipe.train, epochs=_EPOCHS, eval_batch_size=len(devices), learning_rate=1e-4
+    )
+    quick = Recipe("speed", recipe.network, data, train)
+    evaluator = TrainedEvaluator(space, noise, quick, devices)
+    start, ends = time.monotonic(), []
+    evaluator.evaluate(
+        Job(0, genotype, space.key(genotype), 0), lambda *_: ends.append(time.monotonic())
+    )
+    each = min(b - a for a, b in zip(ends, ends[1:], strict=False))
+    return Speed(each / (_STEPS * batch), ends[0] - start)

@@ -1,0 +1,69 @@
+"""The time that a search may take, and what is left of it."""
+
+import dataclasses
+import time
+from collections.abc import Iterable, Sequence
+
+from xfernas_jax.evaluate.base import Stop
+from xfernas_jax.history.record import Evaluation
+
+
+@dataclasses.dataclass(frozen=True)
+class Clock:
+    """A budget that runs, all phases together.
+
+    What an earlier process recorded counts as the seconds of its evaluations, side by side where
+    there were several workers; what a kill lost does not count.
+
+    Attributes:
+      budget_seconds: in all.
+      search_seconds: after which no evaluation is begun, and those that run are stopped.
+      started: `time.time()` at which nothing would have been spent.
+    """
+
+    budget_seconds: float
+    search_seconds: float
+    started: float
+
+    def spent(self) -> float:
+        """Returns the seconds since the search began."""
+        return time.time() - self.started
+
+    def left(self) -> float:
+        """Returns the seconds of the whole budget that are left; at least 0."""
+        return max(self.budget_seconds - self.spent(), 0.0)
+
+    def has_room_for(self, seconds: float) -> bool:
+        """Tells whether an evaluation of that many seconds may begin."""
+        return self.spent() + seconds <= self.search_seconds
+
+    def stopper(self, stop: Stop | None = None) -> Stop:
+        """Returns what stops an evaluation where the search's time is over, or `stop` says so."""
+        return StopAt(self.started + self.search_seconds, stop)
+
+
+@dataclasses.dataclass(frozen=True)
+class StopAt:
+    """A rule that ends a training at a moment; see `Stop`. It can be pickled.
+
+    Attributes:
+      moment: by `time.time()`.
+      other: another rule that may end it earlier.
+    """
+
+    moment: float
+    other: Stop | None = None
+
+    def __call__(self, curve: Sequence[float]) -> bool:
+        return time.time() >= self.moment or (self.other is not None and self.other(curve))
+
+
+def start_clock(
+    budget_seconds: float,
+    search_seconds: float,
+    recorded: Iterable[Evaluation] = (),
+    num_workers: int = 1,
+) -> Clock:
+    """Starts a clock from what a study has recorded already; see `Clock`."""
+    spent = sum(evaluation.seconds for evaluation in recorded) / num_workers
+    return Clock(budget_seconds, search_seconds, time.time() - spent)

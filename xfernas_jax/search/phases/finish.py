@@ -1,0 +1,84 @@
+"""Finishing: the best are trained by the final recipe, in the time that is left."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from xfernas_jax.history.metric import Metric
+from xfernas_jax.history.record import Evaluation, Job
+from xfernas_jax.search.clock import Clock
+from xfernas_jax.search.desk import Desk
+from xfernas_jax.search.outcome import Finalist
+from xfernas_jax.search.phases.confirm import Confirmed
+
+_KEPT_SHARE = 0.03  # of the budget, for the test part and what is written
+
+
+def finish(
+    desk: Desk, chosen: Sequence[Evaluation], metric: Metric, clock: Clock | None
+) -> Confirmed:
+    """Trains finalists by the final recipe, one after the other, and takes the best of them.
+
+    The first gets all the time that is left, which its training may not need; another follows while
+    there is as much left as the longest took. Without a clock all are trained. Where no training
+    completes, the best evaluation of the search is handed over as it is.
+
+    Args:
+      desk: where jobs go.
+      chosen: finalists, the best first; not empty.
+      metric: of the task.
+      clock: that runs, or None.
+    """
+    recorded = {e.key: e for e in desk.recorded("final")}
+    trainings: list[Evaluation] = []
+    best: tuple[Evaluation, Any] | None = None
+    for number, evaluation in enumerate(chosen):
+        known = recorded.get(evaluation.key)
+        variables = None
+        if known is None or (known.status == "broken" and not desk.waits_for_other_options(known)):
+            limit = None if clock is None else clock.left() - _KEPT_SHARE * clock.budget_seconds
+            if limit is not None and trainings and limit < max(e.seconds for e in trainings):
+                break
+            desk.submit(_job(number, evaluation, limit))
+            known, variables = desk.next()
+            if _is_better(metric, known, best):
+                desk.keep(known, variables)
+            desk.append(known)
+        trainings.append(known)
+        if _is_better(metric, known, best):
+            best = (known, variables)
+    finalists = tuple(map(_finalist, trainings))
+    if best is None:
+        return _unfinished(chosen[0], tuple(trainings))
+    trained, variables = best
+    winner = finalists[trainings.index(trained)]
+    return Confirmed(finalists, tuple(trainings), winner, trained, variables)
+
+
+def _job(number: int, evaluation: Evaluation, limit: float | None) -> Job:
+    return Job(
+        number,
+        evaluation.genotype,
+        evaluation.key,
+        evaluation.seed + 1,
+        "final",
+        limit_seconds=None if limit is None else max(limit, 0.0),
+    )
+
+
+def _is_better(metric: Metric, training: Evaluation, best: tuple[Evaluation, Any] | None) -> bool:
+    if training.value is None:
+        return False
+    if best is None or best[0].value is None:
+        return True
+    return metric.gain(training.value) > metric.gain(best[0].value)
+
+
+def _finalist(training: Evaluation) -> Finalist:
+    values = () if training.value is None else (training.value,)
+    return Finalist(training.genotype, training.key, values, training.value)
+
+
+def _unfinished(first: Evaluation, trainings: tuple[Evaluation, ...]) -> Confirmed:
+    """Returns the best of the search itself as the winner."""
+    winner = _finalist(first)
+    return Confirmed((winner, *map(_finalist, trainings)), trainings, winner, first)
