@@ -68,6 +68,10 @@ class Space(abc.ABC):
         text = json.dumps(self.to_json(self.canonical(genotype)), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def describe(self, genotype: Genotype) -> str:
+        """Returns one line that shows a genotype to a person; by default its JSON."""
+        return json.dumps(self.to_json(genotype))
+
     def sample(self, rng: np.random.Generator) -> Genotype:
         """Draws every position uniformly and independently from its choices."""
         return self.decode([int(rng.choice(options)) for options in self.choices])

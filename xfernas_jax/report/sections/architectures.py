@@ -1,7 +1,6 @@
 """The best architectures, drawn as cells."""
 
 import functools
-import json
 
 from xfernas_jax.errors import SpaceError
 from xfernas_jax.history.record import Evaluation
@@ -22,7 +21,7 @@ def section(study: SearchStudy) -> Section:
     pictures = [picture for rank, best in ranked for picture in _cells(study, rank, best)]
     if not pictures:
         texts = (
-            f"No. {rank}: {json.dumps(study.space.to_json(e.genotype))}, {_values(study, e)}"
+            f"No. {rank}: {study.space.describe(e.genotype)}, {_values(study, e)}"
             for rank, e in ranked
         )
         return Section(TITLE, note="; ".join(texts))
