@@ -30,7 +30,7 @@ class ConvUnit(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        window, strides = (self.size,) * 2, (self.stride,) * 2
+        window, strides = (self.size, self.size), (self.stride, self.stride)
         x = Conv(self.filters, window, strides, self.context.dtype)(x)
         x = batch_norm(self.context)(x)
         return nn.relu(x) if self.relu else x

@@ -21,6 +21,9 @@ from xfernas_jax.space.graph import CellGraph, NetworkPlan
 class NetworkConfig:
     """Size and regularisation of the networks of a recipe.
 
+    Sizes, drop path, auxiliary head and scanning are those of spaces of cells: a space such as
+    `convnet`, whose architectures have sizes of their own, heeds the rest (`ConvNetPlan.reads`).
+
     Attributes:
       filters: channels of each branch in the first stage; every reduction doubles them.
       num_cells: normal cells in each stage.
