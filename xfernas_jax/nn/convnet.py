@@ -44,25 +44,21 @@ class ConvNet(nn.Module):
         has_relu = plan.block != "cell"  # a cell begins with its own
         stem = ConvUnit(context, plan.widths[0], size, stride, has_relu, name="stem")
         x = stem(images.astype(context.dtype))
+        remat = config.remat and not self.is_initializing()
         for stage, (filters, depth) in enumerate(zip(plan.widths, plan.depths, strict=True)):
             stride = 2 if stage > 0 and plan.downsample == "stride" else 1
             if stage > 0 and stride == 1:
                 x = (max_pool if plan.downsample == "max_pool" else avg_pool)(x, 2, 2)
             # The stem is the first convolution of a plain network.
             for number in range(1 if plan.block == "plain" and stage == 0 else 0, depth):
-                step = stride if number == 0 else 1
-                x = self._block(context, filters, step, f"stage{stage}_block{number}")(x)
+                step, name = stride if number == 0 else 1, f"stage{stage}_block{number}"
+                x = build_block(plan.block, context, filters, plan.kernel, step, remat, name)(x)
         x = self._last(context, x)
         features = _features(x.astype(jnp.float32), plan.head)
         if train and config.dropout_keep < 1.0:
             features = dropout(features, config.dropout_keep, self.make_rng("dropout"), positions)
         classifier = nn.Dense(self.num_classes, kernel_init=dense_init, name="classifier")
         return classifier(features), None
-
-    def _block(self, context: OpContext, filters: int, stride: int, name: str) -> nn.Module:
-        remat = self.config.remat and not self.is_initializing()
-        plan = self.plan
-        return build_block(plan.block, context, filters, plan.kernel, stride, remat, name)
 
     def _last(self, context: OpContext, x: jax.Array) -> jax.Array:
         """Gives blocks that end without an activation one, as their papers do."""

@@ -175,6 +175,8 @@ class ConvNetSpace(Space):
         fields = {name: value[name] for name in names if name != "depths"}
         if type(fields["growth"]) is int:  # a person may write 2 for 2.0
             fields["growth"] = float(fields["growth"])
+        for name, field in fields.items():
+            _check_value(name, field)
         return ConvNet(depths=tuple(value["depths"]), **fields)
 
     def _checked(self, genotype: ConvNet) -> ConvNet:
@@ -222,7 +224,7 @@ def _row(genotype: ConvNet) -> list[tuple[str, Any]]:
 
 def _check_value(name: str, value: Any) -> None:
     known = VALUES[name]
-    if type(value) is not type(known[0]) or value not in known:
+    if type(value) is not type(known[0]) or value not in known:  # True is no 1
         raise GenotypeError(
             f"{name} of a convnet is one of {', '.join(map(str, known))}. Got {value!r:.40}."
         )
