@@ -59,7 +59,7 @@ def test_a_cell_has_a_kernel_of_its_own() -> None:
 def test_widths_are_multiples_of_4_and_bounded() -> None:
     for row in SPACE.sample_tokens(np.random.default_rng(0), 300):
         widths = SPACE.plan(SPACE.decode(row.tolist())).widths
-        assert all(width % 4 == 0 and 8 <= width <= 384 for width in widths)
+        assert all(width % 4 == 0 and 8 <= width <= 256 for width in widths)
         assert list(widths) == sorted(widths)
     grown = {**VALUE, "width": 12, "growth": 1.5}
     assert SPACE.plan(SPACE.from_json(grown)).widths == (12, 20, 28)  # of 12, 18 and 27

@@ -1,5 +1,7 @@
 """The networks of `space.convnet`: stem, stages of blocks, head, classifier."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,7 @@ from xfernas_jax.nn.pooling import avg_pool, max_pool
 from xfernas_jax.space.convnet import ConvNetPlan
 
 _STEMS = {"conv_3x3": (3, 1), "conv_3x3_stride_2": (3, 2), "patches_4x4": (4, 4)}  # size, stride
+_POOLS: dict[str, Callable[..., jax.Array]] = {"max_pool": max_pool, "avg_pool": avg_pool}
 
 
 class ConvNet(nn.Module):
@@ -48,7 +51,7 @@ class ConvNet(nn.Module):
         for stage, (filters, depth) in enumerate(zip(plan.widths, plan.depths, strict=True)):
             stride = 2 if stage > 0 and plan.downsample == "stride" else 1
             if stage > 0 and stride == 1:
-                x = (max_pool if plan.downsample == "max_pool" else avg_pool)(x, 2, 2)
+                x = _POOLS[plan.downsample](x, 2, 2)
             # The stem is the first convolution of a plain network.
             for number in range(1 if plan.block == "plain" and stage == 0 else 0, depth):
                 step, name = stride if number == 0 else 1, f"stage{stage}_block{number}"

@@ -2,7 +2,9 @@
 
 What decides most on real tasks stands in the tokens: how fast resolution falls, width, depth and
 the kind of block, rather than the wiring of a cell. Every network takes any image from 8x8 grey to
-224x224 colour.
+224x224 colour. Uniform draws at 32x32x3 have 8 thousand to 6 million parameters (90 % of them): the
+widths are nearly a geometric series, two of three stems shrink the image at once, and no stage is
+wider than `LARGEST_WIDTH`.
 """
 
 import dataclasses
@@ -17,7 +19,7 @@ from xfernas_jax.space.base import Space
 from xfernas_jax.space.checks import check_fields, check_list, checked_tokens
 
 MAX_STAGES = 4
-LARGEST_WIDTH = 384
+LARGEST_WIDTH = 256
 VALUES: Mapping[str, tuple[Any, ...]] = MappingProxyType(
     {
         "stem": ("conv_3x3", "conv_3x3_stride_2", "patches_4x4"),
