@@ -1,6 +1,7 @@
 """The networks of `space.convnet`: stem, stages of blocks, head, classifier."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -15,7 +16,7 @@ from xfernas_jax.nn.pooling import avg_pool, max_pool
 from xfernas_jax.space.convnet import ConvNetPlan
 
 _STEMS = {"conv_3x3": (3, 1), "conv_3x3_stride_2": (3, 2), "patches_4x4": (4, 4)}  # size, stride
-_POOLS: dict[str, Callable[..., jax.Array]] = {"max_pool": max_pool, "avg_pool": avg_pool}
+_POOLS: dict[str, Callable[..., Any]] = {"max_pool": max_pool, "avg_pool": avg_pool}
 
 
 class ConvNet(nn.Module):
