@@ -64,7 +64,7 @@ def main() -> None:
         "jax_compilation_cache_dir", os.path.abspath(f"{_WORKDIR.value}/compile_cache")
     )
     space = get_space(_SPACE.value)
-    recipe = get_recipe(_RECIPE.value or default_recipe(space), _SET.value)
+    recipe = get_recipe(_RECIPE.value or default_recipe(space), _SET.value, space)
     dataset = load_dataset(_DATASET.value, recipe.data, None)
     evaluator = TrainedEvaluator(space, dataset, recipe)
     rng = np.random.default_rng(_SEED.value)

@@ -74,6 +74,16 @@ def written(folder: pathlib.Path) -> list[str]:
         (["search", "--output=/dev/null/x.json"], ["--output=/dev/null/x.json"]),
         (["train"], ["--genotype"]),
         (["train", "--genotype=absent.json"], ["absent.json"]),
+        (["train", "--genotype=published:resnet9"], ["resnet9", "Did you mean resnet8"]),
+        (
+            ["train", "--genotype=published:resnet8", "--space=nao5"],
+            ["published:resnet8", "'convnet'", "'nao5'"],
+        ),
+        (
+            ["search", "--space=convnet", "--set=network.filters=32"],
+            ["--set=network.filters=32", "'convnet' do not read"],
+        ),
+        (["search", "--space=convnet", "--scan_cells"], ["scan_cells", "'convnet'"]),
         (["search", "--num_processes=2"], ["--num_processes is for `train`"]),
         (["train", "--num_processes=2"], ["--num_processes needs --coordinator_address"]),
         (["train", "--coordinator_address=h:1", "--process_id=0"], ["needs --num_processes"]),

@@ -2,6 +2,7 @@ import pytest
 
 from xfernas_jax.errors import RecipeError
 from xfernas_jax.evaluate.recipes import RECIPES, get_recipe, recipe_from_json
+from xfernas_jax.space import get_space
 
 V010 = {  # printed by version 0.1.0; records hold them
     "cpu": "41ff564445f7",
@@ -56,3 +57,15 @@ def test_a_recipe_comes_back_from_its_json(name: str) -> None:
 def test_a_near_recipe_is_named() -> None:
     with pytest.raises(RecipeError, match=r"--recipe.*Did you mean proxy\?.*Known: cpu, "):
         get_recipe("prox")
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_a_change_that_a_spaces_networks_do_not_read_is_refused(name: str) -> None:
+    space = get_space("convnet")
+    unread = f"network.filters={RECIPES[name].network.filters}"  # though it changes nothing
+    message = r"--set=network\.filters=.*'convnet' do not read network\.filters"
+    with pytest.raises(RecipeError, match=message) as refused:
+        get_recipe(name, ["train.epochs=3", unread], space)
+    assert "\n" not in str(refused.value)
+    assert get_recipe(name, ["network.dropout_keep=0.5"], space).network.dropout_keep == 0.5
+    assert get_recipe(name, [unread], get_space("nao5")) == RECIPES[name]

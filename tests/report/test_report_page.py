@@ -20,6 +20,7 @@ from xfernas_jax.report.page import MARK, render_page
 from xfernas_jax.report.sections import SECTIONS, make_sections
 from xfernas_jax.report.sections.evaluations import evaluation_table
 from xfernas_jax.report.study import SearchStudy
+from xfernas_jax.space import PUBLISHED, get_space
 from xfernas_jax.space.categorical import Assignment, CategoricalSpace
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"' {{ 7*7 }} \x1b[31m 名"
@@ -209,6 +210,14 @@ def test_architectures_of_a_users_own_plans_are_named_by_their_values() -> None:
     genotypes = [space.genotype({"depth": depth}) for depth in (2, 4)]
     study = score_study([0.0, -1.0], space, genotypes)
     assert 'No. 1: {"space": "planned", "values": {"depth": 2}}' in read(study).text
+
+
+def test_whole_networks_are_named_in_words() -> None:
+    space, names = get_space("convnet"), ("resnet8", "vgg_like")
+    study = score_study([0.0, -1.0], space, [PUBLISHED[name][1] for name in names])
+    assert (
+        "No. 1: 3 stages of 1, 1, 1 residual 3x3 blocks, 16-32-64 wide, strides, global mean, "
+    ) in read(study).text
 
 
 def test_a_broken_evaluation_says_why() -> None:

@@ -149,6 +149,12 @@ def test_a_recipe_without_a_reduction_is_refused_where_genotypes_hold_one() -> N
     TrainedEvaluator(get_space("nao5"), dataset, get_recipe("cpu_two_cell"))
 
 
+def test_scanned_cells_are_refused_where_networks_have_none() -> None:
+    recipe = get_recipe("cpu", ["network.scan_cells=true"])
+    with pytest.raises(RecipeError, match="'convnet' have no such cells"):
+        TrainedEvaluator(get_space("convnet"), load_dataset("digits", recipe.data), recipe)
+
+
 FIVE = ["train.epochs=5", "network.dropout_keep=0.8"]
 
 

@@ -62,7 +62,7 @@ def export() -> None:
         genotype=chosen.genotype,
         variables=chosen.variables,
         infer=evaluator.inference(chosen.genotype),
-        card=_card(spec, dataset, chosen, trained.recipe, result, evaluations),
+        card=_card(spec, space, dataset, chosen, trained.recipe, result, evaluations),
         measure=measure,
         value=value,
         test=_test_images(trained.dataset, dataset, trained.recipe),
@@ -261,6 +261,7 @@ def _measured(
 
 def _card(
     spec: StudySpec,
+    space: Space,
     dataset: ImageDataset,
     chosen: _Chosen,
     recipe: Recipe,
@@ -275,6 +276,7 @@ def _card(
         split=spec.task.split,
         class_names=dataset.class_names,
         space=spec.space,
+        network=space.describe(chosen.genotype),
         metric=spec.task.metric,
         valid_value=chosen.valid_value,
         valid_seeds=chosen.valid_seeds,

@@ -32,7 +32,8 @@ DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS sets."
 SPACE = flags.DEFINE_string(
     "space",
     "nasbench201",
-    "Search space: nao5, nao11, nasnet, nasbench201, or module:NAME of your own.",
+    "Search space: cells (nao5, nao11, nasnet, nasbench201), whole networks for images of any size "
+    "(convnet), or module:NAME of your own.",
 )
 OPTIMIZER = flags.DEFINE_string(
     "optimizer",
@@ -157,7 +158,10 @@ NUM_REPEATED = flags.DEFINE_integer(
     lower_bound=0,
 )
 GENOTYPE = flags.DEFINE_string(
-    "genotype", None, "JSON file of the genotype to train; `search` writes such files."
+    "genotype",
+    None,
+    "JSON file of the genotype to train, as `search` writes such files, or published:NAME with "
+    "naonet, naonet_b, nasbench201_best, vgg_like, resnet8, resnet14, resnet20 or mobilenet_like.",
 )
 CHECKPOINT_EPOCHS = flags.DEFINE_integer(
     "checkpoint_epochs", 1, "Epochs between two checkpoints.", lower_bound=1

@@ -80,7 +80,7 @@ def trained_spec(space: Space, name: str) -> TrainedSpec:
       space: of the genotypes.
       name: of it, for `get_space`.
     """
-    recipe = get_recipe(flags.RECIPE.value or default_recipe(space), flags.SET.value)
+    recipe = get_recipe(flags.RECIPE.value or default_recipe(space), flags.SET.value, space)
     return TrainedSpec(
         name,
         flags.DATASET.value,

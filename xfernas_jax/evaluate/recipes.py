@@ -128,22 +128,39 @@ def has_reduction_cell(space: Space) -> bool:
     return isinstance(plan, NetworkPlan) and plan.reduction is not None
 
 
+def is_read(space: Space, field: str) -> bool:
+    """Tells whether the networks of a space read a field of `NetworkConfig`; see `nn.builders`."""
+    reads = getattr(type(plan_of_any(space)), "reads", None)
+    return reads is None or field in reads
+
+
 def plan_of_any(space: Space) -> Plan:
     """Returns the plan of some architecture of a space, always the same one."""
     return space.plan(space.sample(np.random.default_rng(0)))
 
 
-def get_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
+def get_recipe(name: str, changes: Sequence[str] = (), space: Space | None = None) -> Recipe:
     """Returns a recipe with changed values.
 
     Args:
       name: a key of `RECIPES`, or `module:NAME` of a recipe of your own.
       changes: texts such as "train.epochs=10" or "network.filters=16"; "null" is None.
+      space: whose networks must read each value that is changed; what a preset says of cells is
+        left aside in a space without any. None checks nothing.
 
     Raises:
-      RecipeError: for an unknown preset or field, or a value of the wrong type or range.
+      RecipeError: for an unknown preset or field, a value of the wrong type or range, or one that
+        has no meaning in the space.
     """
-    return parse_changes(_PRESETS.find(name), changes, error=RecipeError)
+    recipe = parse_changes(_PRESETS.find(name), changes, error=RecipeError)
+    for change in changes if space is not None else ():
+        part, _, field = change.partition("=")[0].partition(".")
+        if part == "network" and not is_read(space, field):
+            raise RecipeError(
+                f"--set={change:.80}: the networks of space {space.name!r} do not read "
+                f"network.{field}, which sizes or regularises cells; leave it out."
+            )
+    return recipe
 
 
 _PRESETS = Registry(

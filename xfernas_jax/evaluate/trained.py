@@ -24,7 +24,7 @@ from xfernas_jax.data.pipeline import epoch_indices, eval_indices
 from xfernas_jax.data.stream import Residence, is_streamed, read_batches
 from xfernas_jax.errors import RecipeError, TrainingDivergedError
 from xfernas_jax.evaluate.base import OnEpoch, Scored, Stop
-from xfernas_jax.evaluate.recipes import Recipe, has_reduction_cell, plan_of_any
+from xfernas_jax.evaluate.recipes import Recipe, has_reduction_cell, is_read, plan_of_any
 from xfernas_jax.history.record import Job, Result
 from xfernas_jax.nn.builders import find_builder
 from xfernas_jax.nn.costs import NetworkCosts, find_cost
@@ -320,7 +320,8 @@ def check_fits(space: Space, recipe: Recipe, devices: Sequence[Device]) -> None:
 
     Raises:
       DeviceError: when the devices do not divide a batch size.
-      RecipeError: when a space has a reduction cell that the recipe never builds.
+      RecipeError: when a space has a reduction cell that the recipe never builds, or equal cells
+        shall compile as one and it has none.
       SpaceError: when no network can be built from the space's plans.
     """
     find_builder(plan_of_any(space))
@@ -329,6 +330,11 @@ def check_fits(space: Space, recipe: Recipe, devices: Sequence[Device]) -> None:
             f"Recipe {recipe.name!r} has network.num_stages=1, which builds no reduction cell, "
             f"but genotypes of {space.name!r} hold one; take --recipe=cpu_two_cell or "
             "--set=network.num_stages=2."
+        )
+    if recipe.network.scan_cells and not is_read(space, "scan_cells"):
+        raise RecipeError(
+            f"scan_cells compiles equal cells as one, but networks of space {space.name!r} have no "
+            "such cells; leave --scan_cells and network.scan_cells out."
         )
     check_divides(recipe.train.batch_size, devices, "train.batch_size")
     check_divides(recipe.train.eval_batch_size, devices, "train.eval_batch_size")

@@ -17,6 +17,7 @@ class ModelCard:
       split: the rule that made train, validation and test parts.
       class_names: in the order of the logits.
       space: search space.
+      network: the architecture in words, or empty.
       metric: of the values.
       valid_value: what the search compared, `valid_seeds` trainings' mean.
       valid_seeds: trainings behind it.
@@ -37,6 +38,7 @@ class ModelCard:
     split: str
     class_names: tuple[str, ...]
     space: str
+    network: str
     metric: Metric
     valid_value: float
     valid_seeds: int
@@ -66,6 +68,7 @@ class ModelCard:
             "Parameters": f"{self.num_params:,}",
             **{name: f"{cost:.6g}" for name, cost in self.costs.items()},
             "Search space": self.space,
+            "Network": self.network or "see genotype.json",
             "Study": self.study,
             "Search cost": f"{self.num_evaluations} trainings, "
             f"{self.device_seconds / 3600:.3f} device hours",

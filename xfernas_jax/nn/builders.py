@@ -11,6 +11,9 @@ as `nn.network.Network` documents it: normalised images `[B, H, W, C]`, float32 
 it has running statistics, `batch_stats`; its random draws take the rng "dropout". While it
 initialises there is no axis. To be exported it takes the batch size from `images.shape[0]`, which
 is a symbol then; `len(images)` would ask it for a number.
+
+A plan's class may name in `reads` the fields of `NetworkConfig` that its networks heed. Who changes
+another one is told so (`evaluate.recipes`); without the attribute all count as heeded.
 """
 
 from collections.abc import Callable

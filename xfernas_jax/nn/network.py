@@ -21,6 +21,9 @@ from xfernas_jax.space.graph import CellGraph, NetworkPlan
 class NetworkConfig:
     """Size and regularisation of the networks of a recipe.
 
+    Sizes, drop path, auxiliary head and scanning are those of spaces of cells: a space such as
+    `convnet`, whose architectures have sizes of their own, heeds the rest (`ConvNetPlan.reads`).
+
     Attributes:
       filters: channels of each branch in the first stage; every reduction doubles them.
       num_cells: normal cells in each stage.
@@ -147,7 +150,7 @@ class Network(nn.Module):
             x = batch_norm(context, name="last_norm")(x)
         features = nn.relu(x).astype(jnp.float32).mean(axis=(1, 2))
         if train and config.dropout_keep < 1.0:
-            features = self._dropout(features, positions)
+            features = dropout(features, config.dropout_keep, self.make_rng("dropout"), positions)
         classifier = nn.Dense(self.num_classes, kernel_init=dense_init, name="classifier")
         return classifier(features), auxiliary
 
@@ -181,12 +184,14 @@ class Network(nn.Module):
             drops.append(DropPath(1.0 - drop, self.make_rng("dropout"), positions))
         return drops
 
-    def _dropout(self, features: jax.Array, positions: jax.Array | None) -> jax.Array:
-        if positions is None:
-            raise ValueError("Training with dropout needs the positions of the examples.")
-        keep = self.config.dropout_keep
-        key = self.make_rng("dropout")
-        draw = jax.vmap(
-            lambda p: jax.random.uniform(jax.random.fold_in(key, p), features.shape[1:])
-        )(positions)
-        return jnp.where(draw < keep, features / keep, 0.0)
+
+def dropout(
+    features: jax.Array, keep: float, key: jax.Array, positions: jax.Array | None
+) -> jax.Array:
+    """Zeroes features `[B, F]` and scales the rest up; draws are keyed by `positions`, `[B]`."""
+    if positions is None:
+        raise ValueError("Training with dropout needs the positions of the examples.")
+    draw = jax.vmap(lambda p: jax.random.uniform(jax.random.fold_in(key, p), features.shape[1:]))(
+        positions
+    )
+    return jnp.where(draw < keep, features / keep, 0.0)

@@ -3,6 +3,7 @@
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.canonical import canonical_graph, prune
 from xfernas_jax.space.categorical import Assignment, CategoricalSpace
+from xfernas_jax.space.convnet import ConvNet, ConvNetPlan, ConvNetSpace
 from xfernas_jax.space.genotype_file import read_genotype, read_space_name, write_genotype
 from xfernas_jax.space.graph import CellGraph, Edge, NetworkPlan, Plan
 from xfernas_jax.space.nasbench201 import (
@@ -11,7 +12,7 @@ from xfernas_jax.space.nasbench201 import (
     format_official,
     parse_official,
 )
-from xfernas_jax.space.published import NAONET, NAONET_B, NASBENCH201_BEST
+from xfernas_jax.space.published import NAONET, NAONET_B, NASBENCH201_BEST, PUBLISHED
 from xfernas_jax.space.registry import SPACES, get_space
 from xfernas_jax.space.two_cell import Block, Cell, TwoCell, TwoCellSpace
 
@@ -19,12 +20,16 @@ __all__ = [
     "NAONET",
     "NAONET_B",
     "NASBENCH201_BEST",
+    "PUBLISHED",
     "SPACES",
     "Assignment",
     "Block",
     "CategoricalSpace",
     "Cell",
     "CellGraph",
+    "ConvNet",
+    "ConvNetPlan",
+    "ConvNetSpace",
     "Edge",
     "Genotype",
     "NasBench201Space",

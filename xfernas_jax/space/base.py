@@ -68,6 +68,11 @@ class Space(abc.ABC):
         text = json.dumps(self.to_json(self.canonical(genotype)), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def describe(self, genotype: Genotype) -> str:
+        """Returns a network in words, of one line; empty where its JSON or a drawing says more."""
+        del genotype
+        return ""
+
     def sample(self, rng: np.random.Generator) -> Genotype:
         """Draws every position uniformly and independently from its choices."""
         return self.decode([int(rng.choice(options)) for options in self.choices])

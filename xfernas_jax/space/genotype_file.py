@@ -1,4 +1,4 @@
-"""Genotypes in files of their own, as JSON."""
+"""Genotypes in files of their own, as JSON, and published ones by name."""
 
 import json
 import os
@@ -7,19 +7,30 @@ from typing import Any
 from xfernas_jax.errors import GenotypeError, SpaceError
 from xfernas_jax.files import read_bounded, write_atomically
 from xfernas_jax.space.base import Genotype, Space
+from xfernas_jax.space.published import find_published
 from xfernas_jax.strict_json import parse_json
 
+_PUBLISHED = "published:"  # what comes before a name in place of a file's
 _LARGEST_FILE = 2**20  # bytes; a genotype has about 1,000
 
 
 def read_genotype(path: str | os.PathLike[str], space: Space) -> Genotype:
-    """Reads a genotype of `space`.
+    """Reads a genotype of `space` from a file, or takes the published one at `published:NAME`.
 
     Raises:
-      GenotypeError: the file cannot be read or holds no valid genotype; names file and place.
+      GenotypeError: the file cannot be read or holds no valid genotype (names file and place), or
+        nothing published has that name.
       SpaceError: the genotype is of another space.
     """
     path = os.fspath(path)
+    if path.startswith(_PUBLISHED):
+        name, genotype = find_published(path.removeprefix(_PUBLISHED))
+        if name != space.name:
+            raise SpaceError(
+                f"{path} is of space {name!r}, but space {space.name!r} is asked for; leave "
+                "--space out."
+            )
+        return genotype
     value = _read_json(path)
     try:
         return space.from_json(value)
@@ -28,12 +39,14 @@ def read_genotype(path: str | os.PathLike[str], space: Space) -> Genotype:
 
 
 def read_space_name(path: str | os.PathLike[str]) -> str:
-    """Returns the name of the space that a genotype file names.
+    """Returns the name of the space that a genotype file, or `published:NAME`, is of.
 
     Raises:
-      GenotypeError: the file cannot be read or names none.
+      GenotypeError: the file cannot be read or names none, or nothing published has that name.
     """
     path = os.fspath(path)
+    if path.startswith(_PUBLISHED):
+        return find_published(path.removeprefix(_PUBLISHED))[0]
     value = _read_json(path)
     name = value.get("space") if isinstance(value, dict) else None
     if not isinstance(name, str):

@@ -1,5 +1,12 @@
-"""Genotypes that others found and published."""
+"""Genotypes that others found and published, and networks that everybody knows, by name."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from xfernas_jax.errors import GenotypeError
+from xfernas_jax.registry import near_hint
+from xfernas_jax.space.base import Genotype
+from xfernas_jax.space.convnet import ConvNet
 from xfernas_jax.space.nasbench201 import TopologyCell
 from xfernas_jax.space.two_cell import Block, Cell, TwoCell
 
@@ -73,3 +80,58 @@ NASBENCH201_BEST = TopologyCell(
 Source: index 6111 of NAS-Bench-201 (Dong & Yang, 2020), mean over the benchmark's seeds, 200
 epochs.
 """
+
+VGG_LIKE = ConvNet("conv_3x3", 3, 32, 2.0, (2, 2, 2, 1), "plain", 3, "max_pool", "mean")
+"""Pairs of 3x3 convolutions with max pooling between them; of space `convnet`.
+
+After Simonyan & Zisserman (2015), Sec. 2.1. Deviates: three stages that begin 32 wide (theirs has
+five from 64), batch norm, and a global mean in place of three dense layers with dropout.
+"""
+
+
+def _resnet(depth: int) -> ConvNet:
+    blocks = (depth, depth, depth, 1)
+    return ConvNet("conv_3x3", 3, 16, 2.0, blocks, "residual", 3, "stride", "mean")
+
+
+RESNET8, RESNET14, RESNET20 = _resnet(1), _resnet(2), _resnet(3)
+"""The residual networks of 6n + 2 layers for CIFAR-10, n = 1, 2, 3; of space `convnet`.
+
+Source: He et al. (2016), Sec. 4.2. Deviates: short cuts between stages are 1x1 convolutions with
+batch norm (option B) in place of zeros for the new channels (option A), which adds 2,752
+parameters. Theirs begins at n = 3; ResNet-8 and ResNet-14 are the common smaller ones.
+"""
+
+MOBILENET_LIKE = ConvNet(
+    *("conv_3x3_stride_2", 3, 16, 1.5, (1, 2, 2, 1), "separable", 3, "stride", "mean")
+)
+"""Inverted residuals with squeeze and excite; of space `convnet`.
+
+After Sandler et al. (2018), Table 2, and Howard et al. (2019), Table 2. Deviates: three stages of 5
+blocks from 16 to 36 channels where theirs have 17 and 15 from 16 to 320 and 160; one expansion, of
+4; activations and gates as `nn.convnet_blocks.Separable` says.
+"""
+
+PUBLISHED: Mapping[str, tuple[str, Genotype]] = MappingProxyType(
+    {
+        "naonet": ("nao11", NAONET),
+        "naonet_b": ("nao5", NAONET_B),
+        "nasbench201_best": ("nasbench201", NASBENCH201_BEST),
+        "vgg_like": ("convnet", VGG_LIKE),
+        "resnet8": ("convnet", RESNET8),
+        "resnet14": ("convnet", RESNET14),
+        "resnet20": ("convnet", RESNET20),
+        "mobilenet_like": ("convnet", MOBILENET_LIKE),
+    }
+)
+"""The name of the space, and the genotype, by name."""
+
+
+def find_published(name: str) -> tuple[str, Genotype]:
+    """Returns the space's name and the genotype; `GenotypeError` for an unknown name."""
+    if name not in PUBLISHED:
+        raise GenotypeError(
+            f"No published architecture has the name {name!r:.80}. {near_hint(name, PUBLISHED)}"
+            f"Known: {', '.join(PUBLISHED)}."
+        )
+    return PUBLISHED[name]

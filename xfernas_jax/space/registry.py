@@ -7,6 +7,7 @@ from xfernas_jax.errors import SpaceError
 from xfernas_jax.registry import Registry
 from xfernas_jax.space import ops
 from xfernas_jax.space.base import Space
+from xfernas_jax.space.convnet import ConvNetSpace
 from xfernas_jax.space.nasbench201 import NasBench201Space
 from xfernas_jax.space.two_cell import TwoCellSpace
 
@@ -18,6 +19,7 @@ SPACES: Mapping[str, Space] = MappingProxyType(
             TwoCellSpace("nao11", ops.NAO11),
             TwoCellSpace("nasnet", ops.NASNET),
             NasBench201Space(),
+            ConvNetSpace(),
         )
     }
 )

@@ -1,4 +1,4 @@
-"""The best architectures, drawn as cells."""
+"""The best architectures, drawn as cells, or in words where they have none."""
 
 import functools
 import json
@@ -22,7 +22,7 @@ def section(study: SearchStudy) -> Section:
     pictures = [picture for rank, best in ranked for picture in _cells(study, rank, best)]
     if not pictures:
         texts = (
-            f"No. {rank}: {json.dumps(study.space.to_json(e.genotype))}, {_values(study, e)}"
+            f"No. {rank}: {_words(study, e)}, {_values(study, e)}{_parameters(e)}"
             for rank, e in ranked
         )
         return Section(TITLE, note="; ".join(texts))
@@ -59,6 +59,11 @@ def _cells(study: SearchStudy, rank: int, best: Evaluation) -> list[Picture]:
             )
         )
     return pictures
+
+
+def _words(study: SearchStudy, best: Evaluation) -> str:
+    space = study.space
+    return space.describe(best.genotype) or json.dumps(space.to_json(best.genotype))
 
 
 def _parameters(evaluation: Evaluation) -> str:
