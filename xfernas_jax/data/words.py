@@ -128,7 +128,8 @@ def _warnings(facts: DataFacts, config: DataConfig) -> list[str]:
     factor = height * width / (facts.shape[0] * facts.shape[1])
     if factor >= _MUCH_SHRUNK:
         keeps = f"--set=data.image_size={max(height, width)}"
-        lines.append(f"warning: {1 - 1 / factor:.0%} of the pixels are lost; {keeps} keeps them")
+        lost = _percent(1 - 1 / factor)
+        lines.append(f"warning: {lost} of the pixels are lost; {keeps} keeps them")
     limit, count = config.train_examples, facts.parts["train"].num_images
     if limit is not None and limit < count:
         lines.append(
