@@ -21,8 +21,8 @@ from xfernas_jax.history import (
     Task,
     default_storage_url,
     default_study_name,
-    sqlite_file,
 )
+from xfernas_jax.history.database import sqlite_file
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import get_space
 

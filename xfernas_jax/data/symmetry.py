@@ -19,7 +19,7 @@ from xfernas_jax.data.lazy import take_images
 from xfernas_jax.data.resize import shrink
 from xfernas_jax.types import ImageRows
 
-_MOST_IMAGES, _PIXELS = 4000, 16
+MOST_IMAGES, _PIXELS = 4000, 16
 _LEAST_SHARE = 1 / 3  # of help, for certain: between .23 of characters and .46 of others
 _Z = 1.96  # 95 %
 
@@ -73,7 +73,7 @@ def keeps_class_when_shifted(images: ImageRows, labels: np.ndarray, seed: int) -
 
 
 def _drawn(images: ImageRows, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    rows = np.random.default_rng(seed).permutation(len(images))[:_MOST_IMAGES]
+    rows = np.random.default_rng(seed).permutation(len(images))[:MOST_IMAGES]
     rows.sort()  # a file is read in its order
     return shrink(np.asarray(take_images(images, rows)), _PIXELS), labels[rows]
 

@@ -1,6 +1,6 @@
 """Histories: recorded evaluations, where they are kept, and which of them a search may use."""
 
-from xfernas_jax.history.database import default_storage_url, sqlite_file
+from xfernas_jax.history.database import default_storage_url
 from xfernas_jax.history.jsonl import HistoryHeader, read_header, read_jsonl, write_jsonl
 from xfernas_jax.history.memory import MemoryRecord
 from xfernas_jax.history.metric import ACCURACY, SCORE, Metric
@@ -63,7 +63,6 @@ __all__ = [
     "recorded_file",
     "recorded_studies",
     "select_sources",
-    "sqlite_file",
     "study_summaries",
     "target_observations",
     "thaw_studies",
