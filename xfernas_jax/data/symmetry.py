@@ -20,7 +20,7 @@ from xfernas_jax.data.resize import shrink
 from xfernas_jax.types import ImageRows
 
 MOST_IMAGES, _PIXELS = 4000, 16
-_LEAST_SHARE = 1 / 3  # of help, for certain: between .23 of characters and .46 of others
+_LEAST_SHARE = 1 / 3  # of help, for certain: between .19 of characters and .49 of others
 _Z = 1.96  # 95 %
 
 
