@@ -4,7 +4,9 @@ from contextlib import closing
 
 from xfernas_jax.cli import flags, inputs, tensorboard
 from xfernas_jax.cli.executors import open_executor
+from xfernas_jax.cli.first_words import say_data_of, say_plan, training_lines
 from xfernas_jax.cli.listening import listening
+from xfernas_jax.cli.plan_words import collect_lines
 from xfernas_jax.cli.progress import console
 from xfernas_jax.cli.scoring import scoring
 from xfernas_jax.errors import FlagError
@@ -16,7 +18,7 @@ from xfernas_jax.space.registry import get_space
 
 def collect() -> None:
     """Evaluates random architectures of a task, for later searches to learn from."""
-    event_files = tensorboard.folder()
+    event_files = None if flags.DRY_RUN.value else tensorboard.folder()
     space = get_space(flags.SPACE.value)
     scored = scoring(space)
     config = {"seed": flags.SEED.value, **scored.config}
@@ -26,6 +28,10 @@ def collect() -> None:
             f"--num_repeated={num_repeated} is above --num_architectures={count}; it counts those "
             "of them that are trained twice."
         )
+    say_data_of(scored)
+    if flags.DRY_RUN.value:
+        say_plan([*training_lines(scored), *collect_lines(space, count, num_repeated)])
+        return
     total = count + num_repeated
     spec = inputs.study_spec("collect", scored.task, space, scored.recipe, config)
     executor, _ = open_executor(scored, spec.name, total)

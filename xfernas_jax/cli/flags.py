@@ -130,6 +130,11 @@ RECIPE = flags.DEFINE_string(
 SET = flags.DEFINE_multi_string(
     "set", [], "Changes one recipe value, as in --set=train.epochs=10. May be repeated."
 )
+DRY_RUN = flags.DEFINE_bool(
+    "dry_run",
+    False,
+    "Says what was found in the data and what would be done, and ends: trains and writes nothing.",
+)
 STORAGE = flags.DEFINE_string(
     "storage", None, "URL of the record; by default a SQLite file in --workdir."
 )

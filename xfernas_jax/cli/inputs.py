@@ -7,7 +7,7 @@ import re
 import signal
 import threading
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from absl import flags as absl_flags
@@ -22,6 +22,7 @@ from xfernas_jax.history import (
     default_storage_url,
     default_study_name,
 )
+from xfernas_jax.history.database import sqlite_file
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import get_space
 
@@ -38,6 +39,14 @@ def open_storage(create: bool = True) -> Storage:
     if ":" in flags.SPACE.value:
         get_space(flags.SPACE.value)
     return Storage(storage_url(), create=create)
+
+
+def recorded_before() -> AbstractContextManager[Storage | None]:
+    """Opens the record to read it; None where it would have to be made first."""
+    file = sqlite_file(storage_url())
+    if file is not None and not file.exists():
+        return nullcontext()
+    return open_storage(create=False)
 
 
 def control(storage: Storage, study: str) -> AbstractContextManager[None]:

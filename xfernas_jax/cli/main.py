@@ -53,7 +53,7 @@ def _run(words: Sequence[str]) -> None:
     verb = verbs.find(flags.parse([program(), *words])[1:])
     for line in verbs.unused_flags(verb):
         say(line)
-    if verb.compiles:
+    if verb.compiles and not flags.DRY_RUN.value:  # which keeps nothing
         from xfernas_jax.cli.inputs import use_compiled_programs
 
         use_compiled_programs()

@@ -10,7 +10,9 @@ import numpy as np
 
 from xfernas_jax.cli import flags, goals, inputs, outcome, tensorboard
 from xfernas_jax.cli.executors import open_executor
+from xfernas_jax.cli.first_words import say_data_of, say_plan, training_lines
 from xfernas_jax.cli.listening import listening
+from xfernas_jax.cli.plan_words import search_lines
 from xfernas_jax.cli.progress import console
 from xfernas_jax.cli.scoring import Scoring, scoring
 from xfernas_jax.cli.sources import Learned, choose_sources
@@ -72,9 +74,12 @@ class _Asked:
 
 def search() -> None:
     """Searches an architecture for one task, reusing the histories of others."""
+    if flags.DRY_RUN.value:
+        _say_plan(_look())
+        return
     inputs.check_output()
     event_files = tensorboard.folder()
-    asked = _asked()
+    asked = _look()
     space, spec = asked.space, asked.spec
     executor, num_devices = open_executor(asked.scored, spec.name, asked.at_once)
     with (
@@ -98,6 +103,31 @@ def search() -> None:
             result = {**found, "devices_per_evaluation": num_devices}
             record.set_result(result)
     outcome.hand_over(space, result, spec.task.metric)
+
+
+def _look() -> _Asked:
+    """Reads flags and data, and says what was found."""
+    asked = _asked()
+    say_data_of(asked.scored)
+    return asked
+
+
+def _say_plan(asked: _Asked) -> None:
+    """Says what the search would do; what is recorded already is read."""
+    about = training_lines(asked.scored)
+    with inputs.recorded_before() as storage:
+        learned = choose_sources(storage, asked.space, asked.spec)
+        done = [] if storage is None else _recorded(storage, asked.spec)
+    _optimizer(asked.space, learned, asked.goal)  # a mistake shows
+    num_sources, name = len(learned.sources), flags.OPTIMIZER.value
+    lines = search_lines(asked.plan, asked.space, name, num_sources, len(done))
+    say_plan([*about, *lines])
+
+
+def _recorded(storage: Storage, spec: StudySpec) -> Sequence[Evaluation]:
+    if storage.find(spec.name) is None:
+        return []
+    return [e for e in storage.evaluations(spec.name) if e.purpose == "search"]
 
 
 def _asked() -> _Asked:

@@ -37,16 +37,18 @@ class Learned:
     prior: tuple[Evaluation, ...]
 
 
-def known_studies(storage: Storage) -> dict[str, RecordedStudy]:
+def known_studies(storage: Storage | None) -> dict[str, RecordedStudy]:
     """Returns the bundled studies and those of a record, which may hide them, by name."""
-    studies = [*bundled_histories(), *recorded_studies(storage)]
+    own = () if storage is None else recorded_studies(storage)
+    studies = [*bundled_histories(), *own]
     return {study.spec.name: study for study in studies}
 
 
-def choose_sources(storage: Storage, space: Space, spec: StudySpec) -> Learned:
+def choose_sources(storage: Storage | None, space: Space, spec: StudySpec) -> Learned:
     """Chooses what a search learns from and names it in the log.
 
-    A search that goes on gets what it began with, however much was recorded since.
+    A search that goes on gets what it began with, however much was recorded since. Without a record
+    there is what is bundled.
     """
     recorded = known_studies(storage).values()
     reuse = flags.REUSE_TARGET.value
@@ -58,7 +60,8 @@ def choose_sources(storage: Storage, space: Space, spec: StudySpec) -> Learned:
         reuse_target=reuse,
         own_study=spec.name,
     )
-    counts = _counts_at_begin(storage.find(spec.name), freeze_studies(chosen))
+    begun = None if storage is None else storage.find(spec.name)
+    counts = _counts_at_begin(begun, freeze_studies(chosen))
     thawed = thaw_studies(recorded, counts)
     sources = select_sources(
         thawed,

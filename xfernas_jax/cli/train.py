@@ -11,9 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from xfernas_jax.cli import flags, hosts, inputs, tensorboard
+from xfernas_jax.cli.first_words import say_data, say_plan
+from xfernas_jax.cli.plan_words import recipe_line, train_lines
 from xfernas_jax.cli.progress import EpochProgress, console, print_curve
 from xfernas_jax.cli.scoring import runtime, trained_spec
 from xfernas_jax.cli.tensorboard import TrainingFiles
+from xfernas_jax.data.base import ImageDataset
 from xfernas_jax.errors import AgreedError, FlagError, TrainingDivergedError
 from xfernas_jax.evaluate.recipes import Recipe
 from xfernas_jax.evaluate.trained import TrainedEvaluator, versions
@@ -43,6 +46,7 @@ class _Training:
     genotype: Genotype
     seed: int
     recipe: Recipe
+    dataset: ImageDataset
     evaluator: TrainedEvaluator
     folder: pathlib.Path
     event_files: pathlib.Path | None
@@ -62,6 +66,9 @@ def train() -> None:
     """Trains the architecture of a genotype file and reads the test part at the end."""
     with hosts.joined():
         training = together(_prepare)
+        if flags.DRY_RUN.value:
+            _say_plan(training)
+            return
         result = on_first(lambda: _finished(training))
         if result is None:
             result = _train(training)
@@ -70,7 +77,7 @@ def train() -> None:
 
 def _prepare() -> _Training:
     event_files = None
-    if is_first():
+    if is_first() and not flags.DRY_RUN.value:
         inputs.check_output()
         event_files = tensorboard.folder()
     file = inputs.needed("genotype", flags.GENOTYPE.value)
@@ -79,13 +86,23 @@ def _prepare() -> _Training:
     space = get_space(name) if given else lookup_space(name)
     genotype, seed = read_genotype(file, space), flags.SEED.value
     spec = trained_spec(space, name)
-    evaluator = spec.build(runtime())
+    dataset = spec.load()
+    say_data(dataset, spec.recipe.data)
+    evaluator = spec.build(runtime(), dataset=dataset)
     digest = hashlib.sha256(
         json.dumps(evaluator.identity(genotype, seed), sort_keys=True).encode()
     ).hexdigest()[:8]
     folder = inputs.folder_of("trainings", f"{evaluator.task.dataset}-{spec.recipe.name}-{digest}")
     event_files = event_files and event_files / folder.name
-    return _Training(genotype, seed, spec.recipe, evaluator, folder, event_files)
+    return _Training(genotype, seed, spec.recipe, dataset, evaluator, folder, event_files)
+
+
+def _say_plan(training: _Training) -> None:
+    """Says what the training would be."""
+    evaluator, recipe = training.evaluator, training.recipe
+    num_params = count_params(evaluator.initial_variables(training.genotype, training.seed))
+    lines = train_lines(evaluator.space, num_params)
+    say_plan([recipe_line(recipe, training.dataset), *lines])
 
 
 def _finished(training: _Training) -> Mapping[str, Any] | None:

@@ -114,6 +114,7 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "Speed and memory; results are the same": _RUNTIME,
     "What is read and written": {
+        "dry_run": _LEARNS,
         "workdir": (*_RECORDS, *_TRAIN),
         "storage": _RECORDS,
         "study": (*_EVALUATES, *_EXPORT, "report", "history export"),
@@ -156,7 +157,8 @@ def unused_flags(verb: Verb) -> list[str]:
     """Returns a line for each flag on the command line that the verb does not use.
 
     Raises:
-      FlagError: one that a result would be taken for: an objective, or hosts that share a training.
+      FlagError: one that a result would be taken for: an objective, hosts that share a training,
+        or a dry run.
     """
     used = {name for _, names in groups_of(verb) for name in names}
     lines = []
@@ -164,6 +166,6 @@ def unused_flags(verb: Verb) -> list[str]:
         for name in (name for name in users if name not in used and flags.given(name)):
             shown = ", ".join(f"`{other}`" for other in users[name])
             lines.append(f"--{name} is for {shown}; `{verb.name or 'search'}` does not use it.")
-            if name == "objective" or name in GROUPS[_HOSTS]:
+            if name in ("objective", "dry_run") or name in GROUPS[_HOSTS]:
                 raise FlagError(f"{lines[-1]} Leave it out.")
     return lines

@@ -1,6 +1,7 @@
 """An image data set, and how a recipe wants it."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 import numpy as np
@@ -51,6 +52,34 @@ class Split:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class FoundPart:
+    """One part as it was found, before a recipe takes some of it.
+
+    Attributes:
+      labels: `[N]` int32.
+      sizes: `[N, 2]` int32, height and width of each image in its source.
+      contents: `[N]` int32, equal for exact copies, across parts too; None where nobody looked.
+    """
+
+    labels: np.ndarray
+    sizes: np.ndarray
+    contents: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Found:
+    """A data set as it was found: what its facts are told from (`facts.py`).
+
+    Attributes:
+      name: of the set, without a digest of its content.
+      parts: by name, `train` first.
+    """
+
+    name: str
+    parts: Mapping[str, FoundPart]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class ImageDataset:
     """A classification task with its three parts.
 
@@ -60,6 +89,7 @@ class ImageDataset:
       valid: what architectures are compared on.
       test: read once, at the end.
       class_names: one for each class, in the order of the labels.
+      found: the set before a recipe took some of it; None where it is a set of one's own.
     """
 
     task: Task
@@ -67,6 +97,7 @@ class ImageDataset:
     valid: Split
     test: Split
     class_names: tuple[str, ...]
+    found: Found | None = None
 
     def __post_init__(self) -> None:
         if self.task.num_classes is None:

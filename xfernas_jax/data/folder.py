@@ -118,15 +118,16 @@ def _read_part(
     labeled = [(file, label) for label, name in enumerate(names) for file in classes.get(name, [])]
     shape = shrunk_shape(*size, image_size) if image_size else size
     images = np.empty((len(labeled), *shape, 1 if mode == "L" else 3), np.uint8)
-    digests = []
+    digests, sizes = [], []
     for row, (file, _) in enumerate(labeled):
         image = _read_image(file, mode)
         digests.append(digest_image(image))
+        sizes.append(image.shape[:2])
         if image.shape[:2] != size:
             image = resize_image(image, *size, Image.Resampling.BILINEAR)
         images[row] = shrink(image[None], image_size)[0]
     labels = np.array([label for _, label in labeled], np.int32)
-    return Part(Split(images, labels), as_digests(digests))
+    return Part(Split(images, labels), as_digests(digests), np.array(sizes, np.int32))
 
 
 def _read_image(file: Path, mode: str) -> np.ndarray:

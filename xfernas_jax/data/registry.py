@@ -79,7 +79,7 @@ def _load_user(name: str) -> ImageDataset:
         raise DatasetError(
             f"{name}: the function returns an ImageDataset. Got {type(dataset).__name__}."
         )
-    return dataset
+    return split.with_found(dataset)
 
 
 def _takes_nothing(value: Any) -> bool:

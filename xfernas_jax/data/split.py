@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from xfernas_jax.data.base import DataConfig, ImageDataset, Split
+from xfernas_jax.data.base import DataConfig, Found, FoundPart, ImageDataset, Split
 from xfernas_jax.data.lazy import image_chunks, join_images, shrink_images, take_images
 from xfernas_jax.errors import DatasetError
 from xfernas_jax.history.record import Task
@@ -31,16 +31,18 @@ class Part:
     Attributes:
       split: images and labels.
       digests: `[N]` 16-byte digests of the images before any resizing; equal for exact copies.
+      sizes: `[N, 2]` int32, height and width of the images before any resizing.
     """
 
     split: Split
     digests: np.ndarray
+    sizes: np.ndarray
 
     def take(self, indices: np.ndarray) -> "Part":
         """Returns the examples at `indices`, in that order."""
         images = take_images(self.split.images, indices)
         split = Split(images, self.split.labels[indices])
-        return Part(split, self.digests[indices])
+        return Part(split, self.digests[indices], self.sizes[indices])
 
 
 def digest_image(image: np.ndarray) -> bytes:
@@ -57,7 +59,12 @@ def as_digests(digests: Sequence[bytes]) -> np.ndarray:
 def make_part(images: ImageRows, labels: np.ndarray) -> Part:
     """Makes a part of `[N, H, W, C]` uint8 images and `[N]` int32 labels."""
     digests = [digest_image(image) for chunk in image_chunks(images) for image in chunk]
-    return Part(Split(images, labels), as_digests(digests))
+    return Part(Split(images, labels), as_digests(digests), same_sizes(images))
+
+
+def same_sizes(images: ImageRows) -> np.ndarray:
+    """Returns the `[N, 2]` sizes of images `[N, H, W, C]` that nobody resized."""
+    return np.broadcast_to(np.array(images.shape[1:3], np.int32), (len(images), 2))
 
 
 def draw(part: Part, count: int, seed: int, *, keep_copies: bool) -> np.ndarray:
@@ -162,11 +169,42 @@ def build_dataset(
     """
     if len(class_names) < 2:
         raise DatasetError(f"{name}: there are at least 2 classes. Got {len(class_names)}.")
+    plain_name = name
     if by_content:
         name = f"{name}-{_content_digest(parts, class_names)}"
     whole, rule = complete_parts(name, parts)
     train, valid, test = (whole[key].split for key in ("train", "valid", "test"))
-    return ImageDataset(Task(name, rule, len(class_names)), train, valid, test, tuple(class_names))
+    task = Task(name, rule, len(class_names))
+    found = Found(plain_name, _found_parts(whole))
+    return ImageDataset(task, train, valid, test, tuple(class_names), found)
+
+
+def with_found(dataset: ImageDataset) -> ImageDataset:
+    """Looks at a set that no source of ours built; copies are sought where images are in memory."""
+    if dataset.found is not None:
+        return dataset
+    parts = dataset.parts()
+    if all(type(part.images) is np.ndarray for part in parts.values()):
+        whole = {key: make_part(part.images, part.labels) for key, part in parts.items()}
+        found = _found_parts(whole)
+    else:
+        found = {
+            key: FoundPart(part.labels, same_sizes(part.images), None)
+            for key, part in parts.items()
+        }
+    return dataclasses.replace(dataset, found=Found(dataset.task.dataset, found))
+
+
+def _found_parts(whole: Mapping[str, Part]) -> dict[str, FoundPart]:
+    keys = ("train", "valid", "test")
+    _, contents = np.unique(
+        np.concatenate([whole[key].digests for key in keys]), return_inverse=True
+    )
+    ends = np.cumsum([len(whole[key].digests) for key in keys])[:-1]
+    return {
+        key: FoundPart(whole[key].split.labels, whole[key].sizes, own)
+        for key, own in zip(keys, np.split(contents.astype(np.int32), ends), strict=True)
+    }
 
 
 def path_stem(path: str) -> str:

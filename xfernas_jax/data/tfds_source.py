@@ -188,7 +188,7 @@ def read_builder(
         is_cut = first is not None and key == "train"
         is_cut = is_cut and first < builder.info.splits[whole].num_examples
         split = f"{whole}[:{first}]" if is_cut else whole
-        labels, images, digests = [], [], []
+        labels, images, digests, sizes = [], [], [], []
         shape = builder.info.features[image_key].shape
         large = None not in shape and (
             math.prod(shape) * builder.info.splits[split].num_examples >= lazy_bytes
@@ -198,6 +198,7 @@ def read_builder(
             labels.extend(int(example[label_key]) for example in chunk)
             chunk_images = [np.asarray(example[image_key]) for example in chunk]
             digests.extend(digest_image(image) for image in chunk_images)
+            sizes.extend(image.shape[:2] for image in chunk_images)
             if not lazy:
                 images.append(_fit(name, chunk_images, shape, image_size))
         if key != "train" and labels and max(labels) < 0:
@@ -209,7 +210,8 @@ def read_builder(
             found = LazyImages(records, image_size=image_size)
         else:
             found = np.concatenate(images)
-        parts[key] = Part(Split(found, np.array(labels, np.int32)), as_digests(digests))
+        examples = Split(found, np.array(labels, np.int32))
+        parts[key] = Part(examples, as_digests(digests), np.array(sizes, np.int32))
     return parts, class_names
 
 

@@ -34,6 +34,13 @@ def default_storage_url(workdir: str | pathlib.Path) -> str:
     return f"sqlite:///{_absolute(workdir) / 'history.db'}"
 
 
+def sqlite_file(url: str) -> pathlib.Path | None:
+    """Returns the file of a SQLite URL, which may not exist; None for another database."""
+    parsed = parse_url(url)
+    is_file = parsed.get_backend_name() == "sqlite"
+    return pathlib.Path(parsed.database or "") if is_file else None
+
+
 def _absolute(path: str | pathlib.Path) -> pathlib.Path:
     try:
         return pathlib.Path(path).expanduser().absolute()

@@ -1,0 +1,43 @@
+"""What is printed before anything is trained: the data, and with --dry_run the plan."""
+
+from collections.abc import Iterable
+
+from xfernas_jax.cli import flags
+from xfernas_jax.cli.plan_words import recipe_line
+from xfernas_jax.cli.program import one_line
+from xfernas_jax.cli.progress import console
+from xfernas_jax.cli.scoring import Scoring
+from xfernas_jax.data.base import DataConfig, ImageDataset
+from xfernas_jax.data.facts import data_facts
+from xfernas_jax.data.words import data_lines
+from xfernas_jax.evaluate.spec import TrainedSpec
+from xfernas_jax.evaluate.trained import check_fits
+
+_UNTOUCHED = "Dry run: nothing was trained and nothing written."
+
+
+def say_data(dataset: ImageDataset, config: DataConfig) -> None:
+    """Prints what was found in a data set, and what a recipe does with it."""
+    for line in data_lines(data_facts(dataset), config):
+        console.print(one_line(line))
+
+
+def say_data_of(scored: Scoring) -> None:
+    """Does so for what architectures are scored by; a function of the user's has no data."""
+    if isinstance(scored.spec, TrainedSpec) and scored.dataset is not None:
+        say_data(scored.dataset, scored.spec.recipe.data)
+
+
+def training_lines(scored: Scoring) -> list[str]:
+    """Says what one training is; a recipe that cannot train the space's networks is an error."""
+    if not isinstance(scored.spec, TrainedSpec) or scored.dataset is None:
+        return []
+    recipe = scored.spec.recipe
+    check_fits(scored.spec.find_space(), recipe, range(flags.DEVICES_PER_EVALUATION.value or 1))
+    return [recipe_line(recipe, scored.dataset)]
+
+
+def say_plan(lines: Iterable[str]) -> None:
+    """Prints what would be done, and that it was not."""
+    for line in (*lines, _UNTOUCHED):
+        console.print(one_line(line))
