@@ -27,7 +27,7 @@ OPTIMIZER = optax.flatten(optax.sgd(optax.cosine_decay_schedule(0.1, 10), 0.9))
 
 def state(value: float) -> TrainState:
     params = {"dense": {"kernel": np.full((2, 3), value, np.float32)}}
-    fresh = initial_state(params, {"norm": {"mean": np.full(3, value, np.float32)}}, OPTIMIZER)
+    fresh = initial_state(params, {"norm": {"mean": np.full(3, value, np.float32)}}, OPTIMIZER, 10)
     return fresh.replace(step=np.asarray(int(value), np.int32))
 
 
