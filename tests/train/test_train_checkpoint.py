@@ -17,10 +17,12 @@ from xfernas_jax.errors import StorageError
 from xfernas_jax.train.checkpoint import TrainingCheckpoints, VariablesStore
 from xfernas_jax.train.state import TrainState, initial_state
 
-# A read that fails leaves reads of Orbax's own, whose callbacks find their event loop closed.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. None:pytest.PytestUnraisableExceptionWarning"
-)
+# A read that fails leaves reads of Orbax's own, whose callbacks find their event loop closed, or
+# which were never waited for.
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore:{text}:pytest.PytestUnraisableExceptionWarning")
+    for text in ("Exception ignored in. None", "Exception ignored in. .coroutine object Numpy")
+]
 IDENTITY = {"genotype": "g", "seed": 1}
 OPTIMIZER = optax.flatten(optax.sgd(optax.cosine_decay_schedule(0.1, 10), 0.9))
 
