@@ -11,8 +11,8 @@ from xfernas_jax.export.program import export_program, flat_arrays
 from xfernas_jax.space import get_space
 from xfernas_jax.space.nasbench201 import TopologyCell
 
-CELL = TopologyCell(("none", "none", "none", "none", "identity", "none"))
-CHANGES = ["train.epochs=1", "data.train_examples=128", "network.filters=4", "network.num_cells=1"]
+CELL = TopologyCell(("nor_conv_1x1", "none", "none", "avg_pool_3x3", "identity", "none"))
+CHANGES = ["train.epochs=4", "data.train_examples=512", "network.filters=4", "network.num_cells=1"]
 
 
 @pytest.mark.slow
@@ -20,7 +20,7 @@ def test_the_exported_function_averages_and_gives_the_test_score_of_the_evaluato
     recipe = get_recipe("cpu", [*CHANGES, "data.test_flips=true"])
     dataset = load_dataset("digits", recipe.data)
     flipping, plain = (
-        TrainedEvaluator(get_space("nasbench201"), dataset, r, jax.devices()[:1])
+        TrainedEvaluator(get_space("nasbench201"), dataset, r, jax.devices()[:1], "own")
         for r in (recipe, get_recipe("cpu", CHANGES))
     )
     variables = flipping.train(CELL, seed=0).variables

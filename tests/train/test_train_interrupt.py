@@ -16,7 +16,7 @@ from xfernas_jax.space import get_space
 from xfernas_jax.space.nasbench201 import TopologyCell
 from xfernas_jax.train.checkpoint import TrainingCheckpoints
 
-CELL = TopologyCell(("nor_conv_1x1", "none", "none", "none", "identity", "none"))
+CELL = TopologyCell(("nor_conv_1x1", "none", "none", "avg_pool_3x3", "identity", "none"))
 CHANGES = ["train.epochs=3", "data.train_examples=128", "train.batch_size=32"]  # 4 steps an epoch
 CHANGES += ["network.filters=4", "network.num_cells=1", "network.dropout_keep=0.8"]
 CHANGES += ["train.schedule=one_cycle", "train.warmup=0.3", "train.nesterov=true"]
