@@ -14,6 +14,7 @@ from xfernas_jax.options import (
     neutral_words,
     option,
     parse_changes,
+    recorded,
 )
 
 
@@ -28,6 +29,7 @@ class Oven:
     note: str | None = option(None, "A note.")
     doors: int = option(1, "Doors.", low=1)
     place: str = "kitchen"
+    timer: int = option(0, later=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +79,13 @@ def test_neutral_fields_are_not_decisive_at_any_depth() -> None:
     assert found["name"] == "mine"
     assert {"lit", "fan"}.isdisjoint(found["oven"])
     assert found["oven"]["degrees"] == 180.0
+
+
+def test_a_later_field_is_recorded_where_it_is_no_default_alone() -> None:
+    assert "timer" not in recorded(Kitchen())["oven"]
+    assert recorded(Kitchen())["oven"]["lit"] is False
+    assert recorded(Kitchen(oven=Oven(timer=5)))["oven"]["timer"] == 5
+    assert decisive(Kitchen(oven=Oven(timer=5)))["oven"]["timer"] == 5
 
 
 def test_neutral_words_name_what_differs_from_the_defaults() -> None:

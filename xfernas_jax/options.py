@@ -23,6 +23,7 @@ def option(
     help: str = "",
     *,
     neutral: bool = False,
+    later: bool = False,
     flag: str = "",
     low: int | float | None = None,
 ) -> Any:
@@ -32,22 +33,35 @@ def option(
       default: of the field.
       help: of its flag; without one the field has no flag.
       neutral: whether it changes speed or memory alone, never a score.
+      later: whether records were written before it existed: it is left out of what is recorded
+        while it is the default, so that those are still the same.
       flag: its name, by default the field's.
       low: least value of its flag.
     """
-    metadata = {"help": help, "neutral": neutral, "flag": flag, "low": low}
+    metadata = {"help": help, "neutral": neutral, "later": later, "flag": flag, "low": low}
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def decisive(value: Any) -> Any:
-    """Returns a dataclass as a JSON object without its neutral fields, and so its parts."""
+def recorded(value: Any, *, neutral: bool = True) -> Any:
+    """Returns a dataclass as a JSON object without its later fields at defaults, and so its parts.
+
+    Args:
+      value: a dataclass, or what is returned as it is.
+      neutral: whether its neutral fields are kept too.
+    """
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return value
     return {
-        field.name: decisive(getattr(value, field.name))
+        field.name: recorded(getattr(value, field.name), neutral=neutral)
         for field in dataclasses.fields(value)
-        if not field.metadata.get("neutral")
+        if (neutral or not field.metadata.get("neutral"))
+        and not (field.metadata.get("later") and getattr(value, field.name) == field.default)
     }
+
+
+def decisive(value: Any) -> Any:
+    """Returns `recorded` without neutral fields: what decides a score."""
+    return recorded(value, neutral=False)
 
 
 def neutral_words(*values: Any) -> str:

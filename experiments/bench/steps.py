@@ -182,7 +182,7 @@ class JaxSteps:
         images, labels = setup.data()
         table = np.arange(len(labels), dtype=np.int32).reshape(NUM_CHECKED_STEPS, -1)
         devices = jax.local_devices()[:1]
-        optimizer = make_optimizer(config, NUM_CHECKED_STEPS)
+        optimizer = make_optimizer(config)
         self.num_params = count_params(variables)
         step = partial(
             train_step,
@@ -197,7 +197,9 @@ class JaxSteps:
 
         self.fused = fused
         self._step = parallel(step if fused == 1 else chunk, devices, donate=(0,))
-        state = initial_state(variables["params"], variables["batch_stats"], optimizer)
+        state = initial_state(
+            variables["params"], variables["batch_stats"], optimizer, NUM_CHECKED_STEPS
+        )
         self._state = replicate(state, devices)
         self._fixed = (
             replicate(images, devices),

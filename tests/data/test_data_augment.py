@@ -6,7 +6,7 @@ import pytest
 from xfernas_jax.data import DataConfig, ImageDataset, Split, augment_batch, normalize, normalizer
 from xfernas_jax.history.record import Task
 
-EVERYTHING = DataConfig(augment="crop_flip", crop_padding=2, cutout=3)
+EVERYTHING = DataConfig(augment="crop_flip", crop_padding=2, cutout=3, cutout_probability=0.5)
 
 
 def random_images(count: int = 8, side: int = 7, channels: int = 3) -> np.ndarray:
@@ -64,6 +64,23 @@ def test_about_half_of_the_images_are_mirrored_and_nothing_else_happens() -> Non
     same = (found == image).all(axis=(1, 2, 3))
     assert (mirrored ^ same).all()
     assert 140 < mirrored.sum() < 260  # binomial(400, 1/2): 6 standard deviations of 10
+
+
+def test_flip_alone_is_crop_flip_without_padding() -> None:
+    images = random_images(count=16)
+    expected = augment(images, DataConfig(augment="crop_flip", crop_padding=0))
+    np.testing.assert_array_equal(augment(images, DataConfig(augment="flip")), expected)
+    assert (expected != images).any()
+
+
+def test_a_part_of_the_images_is_erased_and_those_as_if_all_were() -> None:
+    images = np.ones((400, 6, 6, 1), np.uint8)
+    every = augment(images, DataConfig(cutout=3))
+    some = augment(images, DataConfig(cutout=3, cutout_probability=0.25))
+    erased = (some == 0).any(axis=(1, 2, 3))
+    np.testing.assert_array_equal(some[erased], every[erased])
+    assert (some[~erased] == 1).all()
+    assert 50 < erased.sum() < 150  # binomial(400, 1/4): 5.8 standard deviations of 8.7
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 4])

@@ -47,9 +47,10 @@ def test_dataset_refuses_parts_of_other_shape_labels_out_of_range_and_wrong_name
         {"image_size": 0},
         {"crop_padding": -1},
         {"cutout": -2},
+        {"cutout_probability": 0.0},
     ],
 )
-def test_config_refuses_values_out_of_range(values: dict[str, int]) -> None:
+def test_config_refuses_values_out_of_range(values: dict[str, float]) -> None:
     (name,) = values
     with pytest.raises(RecipeError, match=name):
-        DataConfig(**values)
+        DataConfig(**values)  # type: ignore[arg-type]

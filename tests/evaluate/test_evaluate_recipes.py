@@ -46,6 +46,29 @@ def test_the_decisive_values_name_the_recipe_and_whether_validation_images_are_t
     assert joined.decisive()["data"]["valid_in_train"] is True
 
 
+LATER = {
+    "data.cutout_probability": "0.5",
+    "data.test_flips": "true",
+    "train.schedule": "one_cycle",
+    "train.warmup": "0.1",
+    "train.nesterov": "true",
+    "train.decay_all": "false",
+    "train.average_decay": "0.99",
+    "train.mixup": "0.2",
+    "train.class_weights": "balanced",
+}
+
+
+@pytest.mark.parametrize("place", sorted(LATER))
+def test_a_later_value_is_decisive_and_recorded_only_where_it_is_set(place: str) -> None:
+    part, field = place.split(".")
+    plain, changed = RECIPES["cpu"], get_recipe("cpu", [f"{place}={LATER[place]}"])
+    assert field not in plain.to_json()[part]
+    assert field in changed.to_json()[part]
+    assert changed.fingerprint() != plain.fingerprint()
+    assert recipe_from_json(changed.to_json()) == changed
+
+
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_a_recipe_comes_back_from_its_json(name: str) -> None:
     recipe = get_recipe(name, ["data.valid_in_train=true", "network.remat=true"])

@@ -29,7 +29,7 @@ _DIGEST = "0" * 32
 
 
 def state() -> TrainState:
-    return initial_state(PARAMS, {"norm": {"mean": np.ones(3, np.float32)}}, OPTIMIZER)
+    return initial_state(PARAMS, {"norm": {"mean": np.ones(3, np.float32)}}, OPTIMIZER, 10)
 
 
 @pytest.fixture(scope="module")

@@ -17,17 +17,19 @@ from xfernas_jax.errors import StorageError
 from xfernas_jax.train.checkpoint import TrainingCheckpoints, VariablesStore
 from xfernas_jax.train.state import TrainState, initial_state
 
-# A read that fails leaves reads of Orbax's own, whose callbacks find their event loop closed.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. None:pytest.PytestUnraisableExceptionWarning"
-)
+# A read that fails leaves reads of Orbax's own, whose callbacks find their event loop closed, or
+# which were never waited for.
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore:{text}:pytest.PytestUnraisableExceptionWarning")
+    for text in ("Exception ignored in. None", "Exception ignored in. .coroutine object Numpy")
+]
 IDENTITY = {"genotype": "g", "seed": 1}
 OPTIMIZER = optax.flatten(optax.sgd(optax.cosine_decay_schedule(0.1, 10), 0.9))
 
 
 def state(value: float) -> TrainState:
     params = {"dense": {"kernel": np.full((2, 3), value, np.float32)}}
-    fresh = initial_state(params, {"norm": {"mean": np.full(3, value, np.float32)}}, OPTIMIZER)
+    fresh = initial_state(params, {"norm": {"mean": np.full(3, value, np.float32)}}, OPTIMIZER, 10)
     return fresh.replace(step=np.asarray(int(value), np.int32))
 
 

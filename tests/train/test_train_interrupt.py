@@ -16,9 +16,12 @@ from xfernas_jax.space import get_space
 from xfernas_jax.space.nasbench201 import TopologyCell
 from xfernas_jax.train.checkpoint import TrainingCheckpoints
 
-CELL = TopologyCell(("nor_conv_1x1", "none", "none", "none", "identity", "none"))
+CELL = TopologyCell(("nor_conv_1x1", "none", "none", "avg_pool_3x3", "identity", "none"))
 CHANGES = ["train.epochs=3", "data.train_examples=128", "train.batch_size=32"]  # 4 steps an epoch
 CHANGES += ["network.filters=4", "network.num_cells=1", "network.dropout_keep=0.8"]
+CHANGES += ["train.schedule=one_cycle", "train.warmup=0.3", "train.nesterov=true"]
+CHANGES += ["train.decay_all=false", "train.average_decay=0.9", "train.mixup=0.3"]
+CHANGES += ["train.class_weights=balanced", "data.augment=flip", "data.test_flips=true"]
 
 
 @pytest.mark.slow

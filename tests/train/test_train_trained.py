@@ -51,9 +51,19 @@ def test_four_devices_give_the_result_of_one_with_every_random_part_on() -> None
         "data.augment=crop_flip",
         "data.crop_padding=1",
         "data.cutout=2",
+        "data.cutout_probability=0.5",
+        "data.test_flips=true",
         "network.drop_path_keep=0.7",
         "network.dropout_keep=0.8",
         "train.learning_rate=0.01",
+        "train.schedule=one_cycle",
+        "train.warmup=0.3",
+        "train.nesterov=true",
+        "train.decay_all=false",
+        "train.average_decay=0.9",
+        "train.mixup=0.3",
+        "train.label_smoothing=0.1",
+        "train.class_weights=balanced",
     ]
     one = benchmark(changes, 1).train(LIGHT, seed=0)
     four = benchmark(changes, 4).train(LIGHT, seed=0)

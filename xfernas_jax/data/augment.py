@@ -88,15 +88,19 @@ def augment_batch(
       positions: `[B]` index of each example in the global batch.
       config: which changes; "none" and cutout 0 return the images.
 
+    Returns:
+      `[B, H, W, C]`.
+
     Source: DeVries and Taylor (2017), Cutout, for the clipped square.
     """
-    crops = config.augment != "none" and config.crop_padding > 0
-    flips = config.augment == "crop_flip"
+    crops = config.augment in ("crop", "crop_flip") and config.crop_padding > 0
+    flips = config.augment in ("flip", "crop_flip")
     if not (crops or flips or config.cutout):
         return images
-    draws = jax.vmap(lambda position: jax.random.uniform(jax.random.fold_in(key, position), (5,)))(
-        positions
-    )
+    spared = config.cutout > 0 and config.cutout_probability < 1.0
+    draws = jax.vmap(
+        lambda position: jax.random.uniform(jax.random.fold_in(key, position), (5 + spared,))
+    )(positions)
     height, width = images.shape[1:3]
     if crops:
         span = 2 * config.crop_padding + 1
@@ -106,6 +110,8 @@ def augment_batch(
     if config.cutout:
         rows = _inside(_floor(draws[:, 3], height), height, config.cutout)
         columns = _inside(_floor(draws[:, 4], width), width, config.cutout)
+        if spared:
+            rows &= draws[:, 5, None] < config.cutout_probability
         erased = rows[:, :, None, None] & columns[:, None, :, None]
         images = jnp.where(erased, jnp.zeros((), images.dtype), images)
     return images

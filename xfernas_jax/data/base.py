@@ -8,9 +8,10 @@ import numpy as np
 
 from xfernas_jax.errors import DatasetError, RecipeError
 from xfernas_jax.history.record import Task
+from xfernas_jax.options import option
 from xfernas_jax.types import ImageRows
 
-Augment = Literal["none", "crop", "crop_flip"]
+Augment = Literal["none", "crop", "crop_flip", "flip"]
 Standardize = Literal["dataset", "image"]
 
 
@@ -141,21 +142,27 @@ class DataConfig:
       valid_in_train: whether the validation images are trained on too, for a last training whose
         architecture is chosen already; there is no validation accuracy then.
       image_size: images are shrunk until no side is longer; None leaves them (`resize.py`).
-      augment: of training images. "crop" pads and crops, "crop_flip" also mirrors left-right.
+      augment: of training images. "flip" mirrors half of them left-right, "crop" pads and crops,
+        "crop_flip" does both.
       crop_padding: pixels of padding on each side before a crop.
       cutout: side in pixels of the square that is erased; 0 erases nothing.
+      cutout_probability: share of the images that it is erased in.
+      test_flips: whether the logits of an image and of its mirror image are averaged wherever a
+        network is evaluated, tested, exported or used.
       standardize: "dataset" uses channel statistics of the training part, "image" those of each
         image.
     """
 
     train_examples: int | None = None
     valid_examples: int | None = None
-    valid_in_train: bool = False
+    valid_in_train: bool = option(False, later=True)
     image_size: int | None = None
     augment: Augment = "none"
     crop_padding: int = 4
     cutout: int = 0
     standardize: Standardize = "dataset"
+    cutout_probability: float = option(1.0, later=True)
+    test_flips: bool = option(False, later=True)
 
     def __post_init__(self) -> None:
         for name in ("train_examples", "valid_examples", "image_size"):
@@ -165,6 +172,11 @@ class DataConfig:
         for name in ("crop_padding", "cutout"):
             if getattr(self, name) < 0:
                 raise RecipeError(f"{name} is a number of pixels. Got {getattr(self, name)}.")
+        if not 0.0 < self.cutout_probability <= 1.0:
+            raise RecipeError(
+                f"cutout_probability lies in (0, 1]; cutout=0 erases nothing. Got "
+                f"{self.cutout_probability}."
+            )
         for name, kind in (("augment", Augment), ("standardize", Standardize)):
             value, known = getattr(self, name), get_args(kind)
             if value not in known:

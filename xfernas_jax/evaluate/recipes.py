@@ -17,7 +17,7 @@ import numpy as np
 from xfernas_jax.data.base import DataConfig
 from xfernas_jax.errors import RecipeError
 from xfernas_jax.nn.network import NetworkConfig
-from xfernas_jax.options import decisive, parse_changes
+from xfernas_jax.options import decisive, parse_changes, recorded
 from xfernas_jax.registry import Registry
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.graph import NetworkPlan, Plan
@@ -41,20 +41,15 @@ class Recipe:
     train: TrainConfig
 
     def to_json(self) -> dict[str, Any]:
-        """Returns every value as a JSON object; `data.valid_in_train` only where it is true.
+        """Returns every value as a JSON object, later ones only where they are no defaults.
 
-        So recipes that were recorded before that value existed are still the same.
+        So recipes that were recorded before those existed are still the same.
         """
-        return self._without_later_values(dataclasses.asdict(self))
+        return recorded(self)
 
     def decisive(self) -> dict[str, Any]:
         """Returns `to_json` without what changes speed or memory alone."""
-        return self._without_later_values(decisive(self))
-
-    def _without_later_values(self, value: dict[str, Any]) -> dict[str, Any]:
-        if not self.data.valid_in_train:
-            del value["data"]["valid_in_train"]
-        return value
+        return decisive(self)
 
     def fingerprint(self) -> str:
         """Returns a hash of everything that changes the expected score, and nothing else."""

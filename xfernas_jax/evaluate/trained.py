@@ -17,6 +17,7 @@ from typing import Any
 import flax
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from xfernas_jax.data.augment import augment_batch, normalize, normalizer
 from xfernas_jax.data.base import ImageDataset, Split
@@ -37,7 +38,8 @@ from xfernas_jax.nn.programs import (
 )
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.train.feed import Feed, ResidentFeed, StreamedFeed
-from xfernas_jax.train.loop import Checkpointer, Interrupt, Trainer, TrainResult
+from xfernas_jax.train.loop import Checkpointer, Interrupt, Pace, Trainer, TrainResult
+from xfernas_jax.train.losses import balanced_weights
 from xfernas_jax.train.parallel import AXIS, check_divides, own_devices
 from xfernas_jax.train.scores import METRICS, TrainedMetric
 from xfernas_jax.train.state import TaskFunctions
@@ -141,7 +143,7 @@ class TrainedEvaluator:
             with nullcontext() if unfinished is None else closing(unfinished):
                 result = self.train(genotype, seed, on_epoch, unfinished, variables, stop)
             curve = result.curve
-            status = "complete" if len(curve) == self._recipe.train.epochs else "stopped"
+            status = "complete" if len(curve) == result.planned_epochs else "stopped"
         except TrainingDivergedError as error:
             failure, curve = str(error), error.curve
         if unfinished is not None and status != "stopped":
@@ -179,6 +181,7 @@ class TrainedEvaluator:
         variables: PyTree | None = None,
         stop: Stop | None = None,
         interrupt: Interrupt | None = None,
+        pace: Pace | None = None,
     ) -> TrainResult:
         """Trains one architecture; see `Trainer.fit` for the arguments and what it raises.
 
@@ -193,6 +196,7 @@ class TrainedEvaluator:
             checkpointer,
             stop,
             interrupt,
+            pace,
         )
         return dataclasses.replace(result, variables=program.leave(result.variables))
 
@@ -233,9 +237,10 @@ class TrainedEvaluator:
     def inference(self, genotype: Genotype) -> Callable[[Any, jax.Array], jax.Array]:
         """Returns the function from variables and uint8 images to logits, to be jitted."""
         network, scale = self._programs.own(self.space.plan(genotype)), self._normalizer
+        flips = self._recipe.data.test_flips
 
         def infer(variables: Any, images: jax.Array) -> jax.Array:
-            return network.apply(variables, normalize(images, scale))[0]
+            return _evaluated(network, variables, normalize(images, scale), flips)
 
         return infer
 
@@ -272,6 +277,9 @@ class TrainedEvaluator:
 
     def _build_trainer(self, network: nn.Module) -> Trainer:
         config, data, scale = self._recipe.train, self._recipe.data, self._normalizer
+        weights = None
+        if config.class_weights == "balanced":
+            weights = balanced_weights(self._dataset.train.labels, self._num_classes)
 
         def apply(
             variables: Any,
@@ -282,7 +290,7 @@ class TrainedEvaluator:
             key: jax.Array | None,
         ) -> tuple[jax.Array, jax.Array | None, Any]:
             if not train:
-                logits, _ = network.apply(variables, images)
+                logits = _evaluated(network, variables, images, data.test_flips)
                 return logits, None, variables["batch_stats"]
             (logits, auxiliary), updated = network.apply(
                 variables,
@@ -306,6 +314,7 @@ class TrainedEvaluator:
                 self._metric,
                 self._num_classes,
                 self._recipe.network.auxiliary_weight,
+                weights,
             ),
             config,
             self._train,
@@ -313,6 +322,19 @@ class TrainedEvaluator:
             eval_indices,
             self._devices,
         )
+
+
+def _evaluated(network: nn.Module, variables: Any, images: jax.Array, flips: bool) -> jax.Array:
+    """Returns the logits of standardised images, averaged with those of their mirror images.
+
+    Logits are averaged, not probabilities: what comes out is still logits, for every metric and
+    for the exported function. It is the geometric mean of the probabilities, normalised.
+    """
+    if not flips:
+        return network.apply(variables, images)[0]
+    both = jnp.concatenate([images, images[:, :, ::-1]])  # one network in the program, not two
+    logits = network.apply(variables, both)[0]
+    return logits.reshape(2, -1, logits.shape[-1]).mean(axis=0)
 
 
 def check_fits(space: Space, recipe: Recipe, devices: Sequence[Device]) -> None:

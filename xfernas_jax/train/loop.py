@@ -12,6 +12,7 @@ import numpy as np
 
 from xfernas_jax.errors import TrainingDivergedError, TrainingInterruptedError
 from xfernas_jax.train.config import TrainConfig
+from xfernas_jax.train.course import revised
 from xfernas_jax.train.feed import Batch, Feed, StreamedFeed
 from xfernas_jax.train.parallel import (
     AXIS,
@@ -28,16 +29,25 @@ from xfernas_jax.types import Device, PyTree
 EpochTable = Callable[[int, int], np.ndarray]  # (seed, epoch) -> [steps, B] int32 indices
 Stop = Callable[[Sequence[float]], bool]  # values so far -> whether to stop now
 Interrupt = Callable[[int], bool]  # steps done -> whether to save and leave before the next one
+Pace = Callable[[int, int], int]  # (epochs done, epochs planned) -> epochs to end after
 EvalTables = tuple[np.ndarray, np.ndarray]  # [steps, B] int32 indices, [steps, B] bool counted
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainResult:
-    """Outcome of a training: final variables on the host and the learning curve."""
+    """Outcome of a training: final variables on the host and the learning curve.
+
+    Attributes:
+      variables: `params` and `batch_stats`; their averages where the recipe asks for them.
+      curve: the metric after each epoch that was done.
+      losses: their mean training losses.
+      planned_epochs: after which the training was to end, at last; a stopped one did fewer.
+    """
 
     variables: PyTree
     curve: tuple[float, ...]
     losses: tuple[float, ...]
+    planned_epochs: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +101,7 @@ class Trainer:
         self._metric, self._zeros = task.metric, task.metric.zeros(task.num_classes)
         self._epoch_table, self._eval_tables = epoch_table, eval_tables
         self._train, self._steps_per_epoch = train, epoch_table(0, 0).shape[0]
-        self._optimizer = make_optimizer(config, self._steps_per_epoch)
+        self._optimizer = make_optimizer(config)
         step, score = train_step, eval_step
         if isinstance(train, StreamedFeed):
             step = partial(train_on_batch, steps_per_epoch=self._steps_per_epoch)
@@ -113,8 +123,7 @@ class Trainer:
         with self._compiling:
             if self._is_compiled:
                 return
-            state = initial_state(variables["params"], variables["batch_stats"], self._optimizer)
-            state, key = replicate((state, jax.random.key(0)), self._devices)
+            state, key = replicate((self._initial(variables), jax.random.key(0)), self._devices)
             batch = next(self._train.epoch(self._epoch_table(0, 0)))
             train_step = compile_step(self._train_step, state, *batch, key)
             evaluation = self._evaluation(valid)
@@ -132,6 +141,7 @@ class Trainer:
         checkpointer: Checkpointer | None = None,
         stop: Stop | None = None,
         interrupt: Interrupt | None = None,
+        pace: Pace | None = None,
     ) -> TrainResult:
         """Trains from initial values and evaluates `valid` after every epoch.
 
@@ -145,25 +155,30 @@ class Trainer:
             stopped training has a shorter curve, and its state is saved.
           interrupt: asked before every step. An interrupted training saves the state after the
             step before, from which another `fit` gives the bits of an unbroken one.
+          pace: asked after every epoch but the last; it answers after how many epochs the training
+            is to end, at least those done. Where that is another number than was planned, what is
+            left of the schedule is compressed or stretched, so that the learning rate still ends
+            where it was to end. Checkpoints keep the plan. Processes of one training answer alike.
 
         Raises:
           TrainingDivergedError: when an epoch's loss, or the metric after it, is not finite.
           TrainingInterruptedError: `interrupt` said so.
         """
         self.compile(variables, valid)
-        state = initial_state(variables["params"], variables["batch_stats"], self._optimizer)
+        state = self._initial(variables)
         losses: list[float] = []
         curve: list[float] = []
         if checkpointer is not None and (saved := checkpointer.restore(state)) is not None:
             state, curves = saved
             losses, curve = list(curves["losses"]), list(curves["curve"])
         first = int(state.step) - len(curve) * self._steps_per_epoch  # of its epoch
+        course = np.asarray(state.course)
+        planned = self._epochs_of(course)
         state, key = replicate((state, jax.random.key(seed)), self._devices)
         evaluation = self._evaluation(valid)
-        stopped = _stops(stop, curve, self._config.epochs)
-        for epoch in range(len(curve), self._config.epochs):
-            if stopped:
-                break
+        stopped = _stops(stop, curve, planned)
+        while len(curve) < planned and not stopped:
+            epoch = len(curve)
             state, is_whole = self._run_epoch(state, key, seed, epoch, first, interrupt)
             if not is_whole:
                 if checkpointer is not None:
@@ -177,16 +192,43 @@ class Trainer:
                 raise TrainingDivergedError(epoch + 1, tuple(curve), self._metric.label)
             losses.append(loss)
             curve.append(value)
-            stopped = _stops(stop, curve, self._config.epochs)
+            if pace is not None and len(curve) < planned:
+                course = self._paced(course, pace, len(curve))
+                if self._epochs_of(course) != planned:
+                    planned = self._epochs_of(course)
+                    state = state.replace(course=replicate(course, self._devices))
+            stopped = _stops(stop, curve, planned)
             if checkpointer is not None and checkpointer.is_due(epoch + 1, is_last=stopped):
                 checkpointer.save(unreplicate(state), {"losses": losses, "curve": curve})
             if on_epoch is not None:
                 on_epoch(epoch + 1, value)
-        return TrainResult(unreplicate(state.variables), tuple(curve), tuple(losses))
+        return TrainResult(unreplicate(state.variables), tuple(curve), tuple(losses), planned)
 
     def evaluate(self, variables: PyTree, part: Feed) -> float:
         """Returns the metric over every example of `part`."""
         return self._value(replicate(variables, self._devices), self._evaluation(part))
+
+    def _initial(self, variables: PyTree) -> TrainState:
+        return initial_state(
+            variables["params"],
+            variables["batch_stats"],
+            self._optimizer,
+            self._config.epochs * self._steps_per_epoch,
+            averages=self._config.average_decay > 0.0,
+        )
+
+    def _epochs_of(self, course: np.ndarray) -> int:
+        return int(course[2]) // self._steps_per_epoch
+
+    def _paced(self, course: np.ndarray, pace: Pace, done: int) -> np.ndarray:
+        """Returns the course after `pace` was asked; the same one where nothing changes."""
+        planned = self._epochs_of(course)
+        total = pace(done, planned)
+        if total < done:
+            raise ValueError(f"A training ends after the {done} epochs done or later. Got {total}.")
+        if total == planned:
+            return course
+        return revised(course, done * self._steps_per_epoch, total * self._steps_per_epoch)
 
     def _evaluation(self, part: Feed) -> _Evaluation:
         tables = self._eval_tables(part.num_examples, self._config.eval_batch_size)

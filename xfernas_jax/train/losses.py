@@ -1,17 +1,53 @@
-"""The loss of a batch."""
+"""The loss of a batch, and the targets that it compares with."""
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
 
 def cross_entropy(
     logits: Float[Array, "batch classes"],
-    labels: Int[Array, " batch"],
-    label_smoothing: float = 0.0,
+    targets: Int[Array, " batch"] | Float[Array, "batch classes"],
 ) -> Float[Array, ""]:
-    """Returns the mean cross-entropy in nats, with smoothed labels where asked."""
-    if not label_smoothing:
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-    one_hot = jnp.eye(logits.shape[-1])[labels]
-    return optax.softmax_cross_entropy(logits, optax.smooth_labels(one_hot, label_smoothing)).mean()
+    """Returns the mean cross-entropy in nats.
+
+    Args:
+      logits: `[B, K]`.
+      targets: `[B]` class numbers, or `[B, K]` from `target_rows`.
+    """
+    if targets.ndim == 1:
+        return optax.softmax_cross_entropy_with_integer_labels(logits, targets).mean()
+    return optax.softmax_cross_entropy(logits, targets).mean()
+
+
+def target_rows(
+    labels: Int[Array, " batch"],
+    num_classes: int,
+    label_smoothing: float = 0.0,
+    class_weights: tuple[float, ...] | None = None,
+) -> Float[Array, "batch classes"]:
+    """Returns what each example's log-probabilities are multiplied by, but for the sign.
+
+    A row sums to the weight of its class; the loss is linear in rows, so they can be mixed.
+
+    Args:
+      labels: `[B]` class numbers.
+      num_classes: K.
+      label_smoothing: share of the target that is spread over all classes.
+      class_weights: one for each class; None for 1.
+    """
+    rows = optax.smooth_labels(jnp.eye(num_classes)[labels], label_smoothing)
+    if class_weights is None:
+        return rows
+    return rows * jnp.asarray(class_weights, jnp.float32)[labels][:, None]
+
+
+def balanced_weights(labels: np.ndarray, num_classes: int) -> tuple[float, ...]:
+    """Returns n / (K n_c) for each class c, over the K classes that occur; 0 for the others.
+
+    So the classes weigh the same in the sum over all `labels`, and the mean weight is 1.
+    """
+    counts = np.bincount(labels, minlength=num_classes)
+    share = len(labels) / np.count_nonzero(counts)
+    return tuple(float(share / count) if count else 0.0 for count in counts)

@@ -13,8 +13,12 @@ import optax
 from jax import lax
 from jaxtyping import Array, Bool, Int, UInt8
 
+from xfernas_jax.train.average import average_decay, averaged
 from xfernas_jax.train.config import TrainConfig
-from xfernas_jax.train.losses import cross_entropy
+from xfernas_jax.train.course import progress_at
+from xfernas_jax.train.losses import cross_entropy, target_rows
+from xfernas_jax.train.mixup import mix
+from xfernas_jax.train.schedule import learning_rate_factor
 from xfernas_jax.train.state import TaskFunctions, TrainState
 from xfernas_jax.types import PyTree
 
@@ -75,19 +79,26 @@ def train_on_batch(
     """
     row, local = state.step % steps_per_epoch, len(targets)
     positions = lax.axis_index(axis_name) * local + jnp.arange(local, dtype=jnp.int32)
-    augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
+    mixes = config.mixup > 0.0
+    augment_key, dropout_key, *mix_key = jax.random.split(
+        jax.random.fold_in(key, state.step), 2 + mixes
+    )
     batch = task.augment(images, augment_key, positions)
-    progress = state.step / (config.epochs * steps_per_epoch)
+    if config.label_smoothing or mixes or task.class_weights:
+        smoothing = config.label_smoothing
+        targets = target_rows(targets, task.num_classes, smoothing, task.class_weights)
+    if mixes:
+        batch, targets = mix(batch, targets, mix_key[0], positions, config.mixup, axis_name)
+    progress = progress_at(state.course, state.step)
 
     def loss_of(params: PyTree) -> tuple[jax.Array, PyTree]:
         variables = {"params": params, "batch_stats": state.batch_stats}
         logits, auxiliary, batch_stats = task.apply(
             variables, batch, positions, progress, True, dropout_key
         )
-        loss = cross_entropy(logits, targets, config.label_smoothing)
+        loss = cross_entropy(logits, targets)
         if auxiliary is not None:
-            extra = cross_entropy(auxiliary, targets, config.label_smoothing)
-            loss = loss + task.auxiliary_weight * extra
+            loss = loss + task.auxiliary_weight * cross_entropy(auxiliary, targets)
         return loss, batch_stats
 
     (loss, batch_stats), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
@@ -95,12 +106,20 @@ def train_on_batch(
     if not config.sync_batch_norm:  # synchronised statistics are equal already
         batch_stats = lax.pmean(batch_stats, axis_name)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    factor = learning_rate_factor(progress, config)
+    params = optax.apply_updates(state.params, jax.tree.map(lambda x: factor * x, updates))
+    average = state.average
+    if average:
+        latest = {"params": params, "batch_stats": batch_stats}
+        average = averaged(average, latest, average_decay(state.step, config.average_decay))
     return TrainState(
         step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
+        params=params,
         batch_stats=batch_stats,
         opt_state=opt_state,
         loss_sum=jnp.where(row == 0, 0.0, state.loss_sum) + loss,
+        course=state.course,
+        average=average,
     )
 
 
