@@ -24,8 +24,8 @@ collect_ignore = [] if os.environ.get("XFERNAS_FAULTS") else ["faults"]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Programs that were compiled before are read: pytest's first process names the folder, and its
-# workers and all child processes inherit it. It stays in the virtual environment, since JAX names an
-# entry by program, options and the version of its compiler: what no longer compiles has another name.
+# workers and all child processes inherit it. It stays in the virtual environment: JAX names an
+# entry by program, options and version of its compiler, so what no longer compiles is none of them.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     _COMPILED = pathlib.Path(sys.prefix, "tests_compiled")
     if _COMPILED.is_dir() and sum(f.stat().st_size for f in _COMPILED.iterdir()) > 2**30:
