@@ -3,9 +3,10 @@
 import ipaddress
 import os
 import pathlib
+import shutil
 import signal
 import socket
-import tempfile
+import sys
 from collections.abc import Callable, Iterator
 
 import hypothesis
@@ -22,14 +23,15 @@ collect_ignore = [] if os.environ.get("XFERNAS_FAULTS") else ["faults"]
 # A shell starts background jobs with SIGINT ignored, and children inherit it; the tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Programs that are identical within one run compile once: pytest's first process makes the folder,
-# and its workers and all child processes inherit it. It lasts for one run: a cache that outlives it
-# could hide a program that no longer compiles.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    _OWN_CACHE = None
-else:
-    _OWN_CACHE = tempfile.TemporaryDirectory(prefix="xfernas_tests_", ignore_cleanup_errors=True)
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = _OWN_CACHE.name
+# Programs that were compiled before are read: pytest's first process names the folder, and its
+# workers and all child processes inherit it. It stays in the virtual environment: JAX names an
+# entry by program, options and version of its compiler, so what no longer compiles is none of them.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _COMPILED = pathlib.Path(sys.prefix, "tests_compiled")
+    if _COMPILED.is_dir() and sum(f.stat().st_size for f in _COMPILED.iterdir()) > 2**30:
+        shutil.rmtree(_COMPILED)
+    _COMPILED.mkdir(exist_ok=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_COMPILED)
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
@@ -70,12 +72,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         stats = terminalreporter.stats
         reports = [r for outcome in ("passed", "failed") for r in stats.get(outcome, [])]
         terminalreporter.write_line("\n".join(costliest(reports, count)))
-
-
-def pytest_unconfigure() -> None:
-    """Removes the compile cache of this run."""
-    if _OWN_CACHE is not None:
-        _OWN_CACHE.cleanup()
 
 
 def _is_loopback(host: str) -> bool:

@@ -79,7 +79,7 @@ def test_the_import_hook_refuses_a_wrong_shape(
         probe.total(np.zeros((2,), np.float32))
 
 
-def test_a_child_process_takes_programs_from_this_run_and_keeps_its_own() -> None:
+def test_a_child_process_takes_programs_from_earlier_runs_and_keeps_its_own() -> None:
     folder = pathlib.Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
     assert jax.config.values["jax_compilation_cache_dir"] == str(folder)
     assert folder.is_dir()

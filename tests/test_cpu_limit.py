@@ -2,7 +2,7 @@
 
 import jax
 import pytest
-from cpu_limit import CpuLimit
+from cpu_limit import CpuLimit, slowness
 
 pytest_plugins = ["pytester"]
 
@@ -20,9 +20,9 @@ def burn():
 """
 
 
-def run(pytester: pytest.Pytester, text: str) -> pytest.HookRecorder:
+def run(pytester: pytest.Pytester, text: str, slowness: float = 1.0) -> pytest.HookRecorder:
     pytester.makepyfile(BURN + text)
-    limit = CpuLimit(LIMIT)
+    limit = CpuLimit(LIMIT, lambda: slowness)
     try:
         return pytester.inline_run("-p", "no:cacheprovider", plugins=[limit])
     finally:
@@ -54,6 +54,14 @@ def test_what_costs_nothing_is_marked_or_is_shared_passes(
     text: str, pytester: pytest.Pytester
 ) -> None:
     run(pytester, text).assertoutcome(passed=1)
+
+
+def test_a_slow_core_has_more_time(pytester: pytest.Pytester) -> None:
+    run(pytester, "def test_own(): burn()", slowness=100.0).assertoutcome(passed=1)
+
+
+def test_a_core_is_never_taken_for_faster_than_the_known_one() -> None:
+    assert slowness() >= 1.0
 
 
 def test_compiling_does_not_count(pytester: pytest.Pytester) -> None:
