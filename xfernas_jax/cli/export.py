@@ -47,10 +47,10 @@ def export() -> None:
     with inputs.open_storage(create=False) as storage:
         spec, result = _finished_study(storage)
         evaluations = storage.record(spec.name).evaluations()
-    space, trained = lookup_space(spec.space), _trained_spec(spec, result)
+    space, trained = lookup_space(spec.space), _trained_spec(spec, result, evaluations)
     dataset = trained.load()
     _check_task(spec, trained, dataset)
-    evaluator = trained.build(runtime(), dataset=dataset)
+    evaluator = trained.build_one(runtime(), dataset=dataset)
     if flags.EVALUATION.value is None:
         chosen = _best(spec, space, result, evaluations)
     else:
@@ -74,7 +74,9 @@ def export() -> None:
     console.print(f"Try it: python {folder / 'reload.py'}")
 
 
-def _trained_spec(spec: StudySpec, result: Mapping[str, Any]) -> TrainedSpec:
+def _trained_spec(
+    spec: StudySpec, result: Mapping[str, Any], evaluations: Sequence[Evaluation]
+) -> TrainedSpec:
     """Returns what the study's evaluations were built from; `StudyError` for an objective's."""
     if "objective" in spec.config:
         raise StudyError(
@@ -82,7 +84,9 @@ def _trained_spec(spec: StudySpec, result: Mapping[str, Any]) -> TrainedSpec:
             f"({spec.task.dataset:.160}); there is no network of ours to export. "
             "best_genotype.json in its folder is the architecture."
         )
-    recipe = recipe_from_json(spec.config.get("recipe"))
+    made = [e for e in evaluations if variables_name(e) == result["variables"]]
+    is_final = flags.EVALUATION.value is None and any(e.purpose == "final" for e in made)
+    recipe = recipe_from_json(spec.config.get("final_recipe" if is_final else "recipe"))
     _check_optimizer(spec, recipe)
     data_dir = flags.DATA_DIR.value or result["data_dir"]
     return TrainedSpec(
@@ -253,7 +257,7 @@ def _measured(
     if trained.metric in MEASURES:
         return MEASURES[trained.metric], chosen.test_value
     by_accuracy = dataclasses.replace(trained, metric="accuracy")
-    evaluator = by_accuracy.build(runtime(), dataset=dataset)
+    evaluator = by_accuracy.build_one(runtime(), dataset=dataset)
     accuracy = evaluator.test(chosen.genotype, chosen.variables)
     assert accuracy is not None  # a share is finite
     return ACCURACY, accuracy

@@ -25,7 +25,10 @@ def say_data(dataset: ImageDataset, config: DataConfig) -> None:
 def say_data_of(scored: Scoring) -> None:
     """Does so for what architectures are scored by; a function of the user's has no data."""
     if isinstance(scored.spec, TrainedSpec) and scored.dataset is not None:
-        say_data(scored.dataset, scored.spec.recipe.data)
+        recipe = scored.spec.final or scored.spec.recipe
+        say_data(scored.dataset, recipe.data)
+        for line in () if scored.decided is None else scored.decided.lines:
+            console.print(one_line(line))
 
 
 def training_lines(scored: Scoring) -> list[str]:

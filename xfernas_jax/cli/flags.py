@@ -121,11 +121,25 @@ COSTS = flags.DEFINE_list(
     "latency_ms, or module:NAME of your own. Those that limits or --pareto name are recorded "
     "anyhow.",
 )
+TIME_BUDGET = flags.DEFINE_string(
+    "time_budget",
+    None,
+    "Time that a search of --recipe=auto may take, from reading the data to the tested network, as "
+    "in 90s, 10m or 1.5h; by default 10m, or no limit where --budget_evaluations is given.",
+)
+REFERENCES = flags.DEFINE_enum(
+    "references",
+    "auto",
+    ["auto", "none"],
+    "Known networks that --recipe=auto trains first and compares with: auto (a VGG-like, a ResNet "
+    "and a MobileNet-like one of a cost that fits the time) or none.",
+)
 RECIPE = flags.DEFINE_string(
     "recipe",
     None,
-    "How architectures are trained: cpu, cpu_two_cell, proxy or final; by default cpu, or "
-    "cpu_two_cell in a space with a reduction cell.",
+    "How architectures are trained: auto (by the data, the device and --time_budget), cpu, "
+    "cpu_two_cell, proxy or final; by default auto in the space convnet, cpu_two_cell in one with "
+    "a reduction cell, and else cpu.",
 )
 SET = flags.DEFINE_multi_string(
     "set", [], "Changes one recipe value, as in --set=train.epochs=10. May be repeated."

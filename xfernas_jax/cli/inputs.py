@@ -64,10 +64,18 @@ def control(storage: Storage, study: str) -> AbstractContextManager[None]:
 
 
 def study_spec(
-    kind: Any, task: Task, space: Space, recipe: str, config: Mapping[str, Any]
+    kind: Any,
+    task: Task,
+    space: Space,
+    recipe: str,
+    config: Mapping[str, Any],
+    wishes: Mapping[str, Any] | None = None,
 ) -> StudySpec:
-    """Describes the study of this run; its default name is made of task and configuration."""
-    full = {**config, "kind": kind, "space": space.name}
+    """Describes the study of this run.
+
+    Its default name is made of task and configuration, or of the wishes that led to that.
+    """
+    full = {**(config if wishes is None else wishes), "kind": kind, "space": space.name}
     name = flags.STUDY.value or default_study_name(task, full)
     return StudySpec(name, kind, task, space.name, recipe, config)
 

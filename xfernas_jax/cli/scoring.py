@@ -8,9 +8,10 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from xfernas_jax.cli import flags, goals, inputs
+from xfernas_jax.cli import auto, flags, goals, inputs
 from xfernas_jax.data.base import ImageDataset
 from xfernas_jax.errors import FlagError
+from xfernas_jax.evaluate.auto import NAME as AUTO
 from xfernas_jax.evaluate.recipes import default_recipe, get_recipe
 from xfernas_jax.evaluate.runtime import Runtime
 from xfernas_jax.evaluate.spec import ObjectiveSpec, TrainedSpec
@@ -43,6 +44,7 @@ class Scoring:
       confirm_seeds: trainings of each finalist.
       known_costs: see `Seen`.
       dataset: of trainings, loaded.
+      decided: by --recipe=auto; None under another recipe.
     """
 
     spec: TrainedSpec | ObjectiveSpec
@@ -54,6 +56,7 @@ class Scoring:
     confirm_seeds: int
     known_costs: KnownCosts | None = None
     dataset: ImageDataset | None = None
+    decided: auto.Decided | None = None
 
     @property
     def is_trained(self) -> bool:
@@ -67,20 +70,39 @@ class Scoring:
         return f"{words} devices={devices}".strip() if devices else words
 
 
-def scoring(space: Space) -> Scoring:
-    """Returns what the flags name; loads the data, or the user's function."""
+def scoring(space: Space, *, is_search: bool = False) -> Scoring:
+    """Returns what the flags name; loads the data, or the user's function.
+
+    Args:
+      space: of the genotypes.
+      is_search: whether a search asks, which ends in a final training.
+    """
     address = flags.OBJECTIVE.value
-    return _trained(space) if address is None else _objective(address)
+    if address is not None:
+        return _objective(address)
+    if is_search and recipe_name(space) == AUTO:
+        return _decided(space)
+    return _trained(space)
 
 
-def trained_spec(space: Space, name: str) -> TrainedSpec:
+def recipe_name(space: Space) -> str:
+    """Returns --recipe, or the default of a space."""
+    return flags.RECIPE.value or default_recipe(space)
+
+
+def trained_spec(space: Space, name: str, *, is_final: bool = False) -> TrainedSpec:
     """Returns the trainings that the flags name; the recipe is by default one that fits the space.
 
     Args:
       space: of the genotypes.
       name: of it, for `get_space`.
+      is_final: whether --recipe=auto is the one of a last training, or that of a search.
     """
-    recipe = get_recipe(flags.RECIPE.value or default_recipe(space), flags.SET.value, space)
+    name_of_recipe = recipe_name(space)
+    if name_of_recipe == AUTO:
+        recipe = auto.recipe_by_data(space, is_final=is_final)
+    else:
+        recipe = get_recipe(name_of_recipe, flags.SET.value, space)
     return TrainedSpec(
         name,
         flags.DATASET.value,
@@ -118,6 +140,34 @@ def _trained(space: Space) -> Scoring:
         flags.CONFIRM_SEEDS.value,
         spec.known_costs(dataset, goals.limited_costs()),
         dataset,
+    )
+
+
+def _decided(space: Space) -> Scoring:
+    """Returns trainings of two fidelities, as --recipe=auto decides."""
+    decided = auto.decide(space)
+    limited = (*goals.limited_costs(), "flops")
+    spec = TrainedSpec(
+        flags.SPACE.value,
+        flags.DATASET.value,
+        flags.DATA_DIR.value,
+        decided.search,
+        flags.METRIC.value,
+        tuple(sorted({*goals.recorded_costs(), "flops"})),
+        decided.final,
+    )
+    metric, dataset = find_metric(spec.metric), decided.dataset
+    return Scoring(
+        spec,
+        dataclasses.replace(dataset.task, metric=metric.plain()),
+        decided.search.fingerprint(),
+        AUTO,
+        decided.config,
+        decided.search.train.epochs,
+        0,
+        spec.known_costs(dataset, tuple(dict.fromkeys(limited))),
+        dataset,
+        decided,
     )
 
 

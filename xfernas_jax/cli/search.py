@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from xfernas_jax.cli import flags, goals, inputs, outcome, tensorboard
+from xfernas_jax.cli import auto, flags, goals, inputs, outcome, tensorboard
 from xfernas_jax.cli.executors import open_executor
 from xfernas_jax.cli.first_words import say_data_of, say_plan, training_lines
 from xfernas_jax.cli.listening import listening
@@ -22,6 +22,7 @@ from xfernas_jax.history import Evaluation, Record, Storage, StudySpec
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.search.base import Optimizer
+from xfernas_jax.search.clock import start_clock
 from xfernas_jax.search.desk import Desk
 from xfernas_jax.search.early_stop import EarlyStop, make_early_stop
 from xfernas_jax.search.plan import SearchPlan
@@ -132,7 +133,7 @@ def _recorded(storage: Storage, spec: StudySpec) -> Sequence[Evaluation]:
 
 def _asked() -> _Asked:
     space = get_space(flags.SPACE.value)
-    scored = scoring(space)
+    scored = scoring(space, is_search=True)
     plan = SearchPlan(
         flags.BUDGET.value,
         flags.BATCH_SIZE.value,
@@ -141,12 +142,43 @@ def _asked() -> _Asked:
         schedule=flags.SCHEDULE.value or "rounds",
         reads_test=scored.is_trained,
     )
+    if scored.decided is not None:
+        plan = _as_decided(plan, scored.decided)
+    elif flags.given("time_budget"):
+        raise FlagError(
+            f"--time_budget={flags.TIME_BUDGET.value} plans trainings of --recipe=auto, such as "
+            f"those of --space=convnet; with {scored.label} give --budget_evaluations."
+        )
     # A mistake shows before anything is written.
     make_schedule(plan.schedule, plan.budget_evaluations, plan.batch_size)
     goal = goals.goal(scored.task.metric)
     config = _config(scored, goal, plan)
-    spec = inputs.study_spec("search", scored.task, space, scored.recipe, config)
-    return _Asked(space, scored, goal, plan, spec)
+    wishes = None if scored.decided is None else auto.wishes(config)
+    spec = inputs.study_spec("search", scored.task, space, scored.recipe, config, wishes)
+    return _Asked(space, scored, _within_time(goal, scored), plan, spec)
+
+
+def _as_decided(plan: SearchPlan, decided: auto.Decided) -> SearchPlan:
+    """Returns the plan of a search that ends in a final training."""
+    shares = decided.shares
+    num_evaluations = plan.budget_evaluations
+    if shares is not None and not flags.given("budget_evaluations"):
+        num_evaluations = shares.num_evaluations
+    return dataclasses.replace(
+        plan,
+        budget_evaluations=num_evaluations,
+        schedule=flags.SCHEDULE.value or ("rounds" if shares is None else "async"),
+        finishes=True,
+        first=tuple(genotype for _, genotype in decided.references),
+    )
+
+
+def _within_time(goal: Goal, scored: Scoring) -> Goal:
+    """Returns the goal without networks that could not be trained to the end in time."""
+    decided = scored.decided
+    if decided is None or decided.shares is None or "flops" in dict(goal.limits):
+        return goal
+    return dataclasses.replace(goal, limits=(*goal.limits, ("flops", decided.shares.max_flops)))
 
 
 def _run(
@@ -163,9 +195,10 @@ def _run(
     variables = inputs.folder_of(inputs.STUDIES, spec.name) / "variables"
     keeper = VariablesStore(variables) if scored.is_trained else None
     total, early_stop = asked.plan.budget_evaluations, _early_stop(scored, learned)
+    plan = _timed(asked, record, executor.num_workers)
     with listening(total, executor, record, spec, goal, event_files) as listener:
         desk = Desk(executor, record, spec.recipe, listener, keeper, scored.runtime_words)
-        found = Search(optimizer, desk, asked.plan, start, early_stop).run()
+        found = Search(optimizer, desk, plan, start, early_stop).run()
     if found is None:
         raise UserError(_no_result(spec.name, record.evaluations(), goal))
     seen = start.then(desk.recorded("search"))
@@ -173,6 +206,17 @@ def _run(
         **outcome.to_json(spec, asked.space, [source.name for source in learned.sources], found),
         "relations": outcome.relations(optimizer, seen),
     }
+
+
+def _timed(asked: _Asked, record: Record, num_workers: int) -> SearchPlan:
+    """Returns the plan with a clock that runs since the data was read, where there is a limit."""
+    decided = asked.scored.decided
+    if decided is None or decided.shares is None:
+        return asked.plan
+    budget, search_seconds = decided.shares.budget_seconds, decided.shares.search_seconds
+    recorded = record.evaluations()
+    clock = start_clock(budget, search_seconds, recorded, num_workers, decided.started)
+    return dataclasses.replace(asked.plan, clock=clock)
 
 
 def _config(scored: Scoring, goal: Goal, plan: SearchPlan) -> dict[str, Any]:
@@ -246,7 +290,8 @@ def _finished(storage: Storage, asked: _Asked) -> dict[str, Any] | None:
     if recorded is None:
         return None
     result = read_result(recorded, f"Study {study!r}")
-    if result["num_evaluations"] < asked.plan.budget_evaluations:
+    is_timed = asked.scored.decided is not None and asked.scored.decided.shares is not None
+    if result["num_evaluations"] < asked.plan.budget_evaluations and not is_timed:
         return None
     words, evaluations = asked.scored.runtime_words, storage.record(study).evaluations()
     if any(e.status == "broken" and e.result.runtime != words for e in evaluations):

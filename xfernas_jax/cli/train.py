@@ -85,10 +85,10 @@ def _prepare() -> _Training:
     name = flags.SPACE.value if given else read_space_name(file)
     space = get_space(name) if given else lookup_space(name)
     genotype, seed = read_genotype(file, space), flags.SEED.value
-    spec = trained_spec(space, name)
+    spec = trained_spec(space, name, is_final=True)
     dataset = spec.load()
     say_data(dataset, spec.recipe.data)
-    evaluator = spec.build(runtime(), dataset=dataset)
+    evaluator = spec.build_one(runtime(), dataset=dataset)
     digest = hashlib.sha256(
         json.dumps(evaluator.identity(genotype, seed), sort_keys=True).encode()
     ).hexdigest()[:8]

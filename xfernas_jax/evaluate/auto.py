@@ -1,12 +1,13 @@
-"""The recipe "auto": how to train on a set of images, by rules that were fitted on measurements.
+"""The recipe "auto": how to train on a set of images, and how to spend a time budget.
 
-`experiments/INGREDIENTS.md` has the measurements. The recipe of the search depends on the data
-alone, so that histories of different machines and budgets are alike; the final one also on how
-fast the device is and on the time that there is.
+The recipe of the search depends on the data alone, so that histories of different machines and
+budgets are alike; the final one, and which networks are proposed, also on how fast the device is
+and on the time that there is. Everything here is a pure function.
 """
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from xfernas_jax.data.base import DataConfig, ImageDataset
@@ -15,15 +16,30 @@ from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.train.config import TrainConfig
 
 NAME = "auto"
-SIZES = (32, 48, 64, 96, 128)  # longest sides that are trained at
-SEARCH_SIZE = 32
+LARGEST_SIDE = 64  # pixels; larger images are shrunk to it
+SEARCH_SIDE = 32
 SEARCH_EXAMPLES = 4_000
-SEARCH_EPOCHS = 6
-MOST_EPOCHS = 100  # of a final training
-WANTED_EPOCHS = 25  # that a size of images must leave time for
-FEWEST_EPOCHS = 8  # that an architecture must leave time for
-SEARCH_SHARE = 0.3  # of the time
-FINAL_SHARE = 0.65
+SEARCH_EPOCHS = 5
+MOST_EPOCHS = 80  # of a final training
+WANTED_EPOCHS = 25  # that a reference leaves time for, and a size of images
+FEWEST_EPOCHS = 10  # that any architecture leaves time for
+SEARCH_SHARE, FINAL_SHARE = 0.3, 0.65  # of the time
+START_SECONDS = 8.0  # of an evaluation: building and compiling
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """A known network that others are compared with.
+
+    Attributes:
+      name: of it.
+      family: of which one member is taken.
+      flops: of a forward pass of one image, at the size of the final training.
+    """
+
+    name: str
+    family: str
+    flops: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,27 +49,14 @@ class Shares:
     Attributes:
       budget_seconds: in all.
       search_seconds: after which nothing is searched any more.
+      num_evaluations: that are expected to fit into those.
       max_flops: of a network for one image; larger ones could not be trained to the end.
     """
 
     budget_seconds: float
     search_seconds: float
+    num_evaluations: int
     max_flops: float
-
-
-@dataclasses.dataclass(frozen=True)
-class AutoPlan:
-    """What was decided for a study.
-
-    Attributes:
-      search: recipe that architectures are compared by.
-      final: recipe of what is handed over.
-      shares: of the time budget; None without one.
-    """
-
-    search: Recipe
-    final: Recipe
-    shares: Shares | None = None
 
 
 def search_recipe(dataset: ImageDataset, mirror: bool) -> Recipe:
@@ -63,76 +66,94 @@ def search_recipe(dataset: ImageDataset, mirror: bool) -> Recipe:
       dataset: as it was loaded.
       mirror: whether mirrored images keep their class.
     """
-    size = min(SEARCH_SIZE, *_side(dataset))
     examples = min(SEARCH_EXAMPLES, len(dataset.train))
-    return _recipe(examples, size, mirror, SEARCH_EPOCHS, examples)
+    side = min(SEARCH_SIDE, longest_side(dataset))
+    return _recipe(examples, side, mirror, SEARCH_EPOCHS, examples)
 
 
-def final_recipe(dataset: ImageDataset, mirror: bool, size: int | None = None) -> Recipe:
-    """Returns the recipe of what is handed over.
-
-    Args:
-      dataset: as it was loaded.
-      mirror: whether mirrored images keep their class.
-      size: longest side of the images; by default that of the search.
-    """
-    longest = max(_side(dataset))
-    chosen = min(SEARCH_SIZE if size is None else size, longest)
-    return _recipe(len(dataset.train), chosen, mirror, MOST_EPOCHS, None)
+def final_recipe(dataset: ImageDataset, mirror: bool, side: int) -> Recipe:
+    """Returns the recipe of what is handed over; images have `side` pixels at most."""
+    return _recipe(len(dataset.train), side, mirror, MOST_EPOCHS, None)
 
 
-def sizes(dataset: ImageDataset) -> tuple[int, ...]:
-    """Returns the sizes of images to choose from, the smallest first."""
-    longest = max(_side(dataset))
-    return tuple(sorted({min(size, longest) for size in SIZES}))
+def longest_side(dataset: ImageDataset) -> int:
+    """Returns the pixels of the longer side of the images."""
+    return max(dataset.input_shape[:2])
 
 
-def fits(seconds_per_image: float, num_images: int, budget_seconds: float) -> bool:
-    """Tells whether a network of this speed can be trained for long enough."""
-    return seconds_per_image * num_images * WANTED_EPOCHS <= FINAL_SHARE * budget_seconds
+def sides(dataset: ImageDataset) -> tuple[int, ...]:
+    """Returns the sizes of images that a final training may have, the largest first."""
+    longest = longest_side(dataset)
+    return tuple(sorted({min(side, longest) for side in (LARGEST_SIDE, 48, SEARCH_SIDE)})[::-1])
+
+
+def epochs_that_fit(seconds_per_image: float, num_images: int, budget_seconds: float) -> float:
+    """Returns the epochs of a final training for which a budget leaves time."""
+    seconds = max(FINAL_SHARE * budget_seconds - START_SECONDS, 0.0)
+    return seconds / (seconds_per_image * num_images)
 
 
 def shares(
-    seconds_per_image: float, flops: float, num_images: int, budget_seconds: float
+    seconds_per_flop: float, flops: float, recipe: Recipe, num_images: int, budget_seconds: float
 ) -> Shares:
     """Divides a time budget.
 
     Args:
-      seconds_per_image: of the reference, at the size of the final training.
-      flops: of the reference for one image.
+      seconds_per_flop: of a training step, for each of a forward pass of one image.
+      flops: of a typical network in the search.
+      recipe: of the search.
       num_images: of an epoch of the final training.
       budget_seconds: in all.
     """
-    epochs = FINAL_SHARE * budget_seconds / (seconds_per_image * num_images)
-    return Shares(budget_seconds, SEARCH_SHARE * budget_seconds, flops * epochs / FEWEST_EPOCHS)
+    examples = recipe.data.train_examples or num_images
+    each = START_SECONDS + recipe.train.epochs * examples * flops * seconds_per_flop
+    search_seconds = SEARCH_SHARE * budget_seconds
+    room = epochs_that_fit(seconds_per_flop, num_images, budget_seconds) / FEWEST_EPOCHS
+    return Shares(budget_seconds, search_seconds, int(search_seconds / each), max(room, 1.0))
 
 
-def _side(dataset: ImageDataset) -> tuple[int, int]:
-    height, width, _ = dataset.input_shape
-    return height, width
+def choose_references(
+    references: Mapping[str, Reference], seconds_per_flop: float, num_images: int, budget: float
+) -> tuple[str, ...]:
+    """Returns the names of one network of each family: the largest that can be trained for long.
+
+    Where none can, it is the smallest. Those that train longest come first.
+    """
+    chosen: dict[str, Reference] = {}
+    for reference in sorted(references.values(), key=lambda r: r.flops):
+        epochs = epochs_that_fit(reference.flops * seconds_per_flop, num_images, budget)
+        if reference.family not in chosen or epochs >= WANTED_EPOCHS:
+            chosen[reference.family] = reference
+    return tuple(r.name for r in sorted(chosen.values(), key=lambda r: r.flops))
 
 
-def _recipe(num_images: int, size: int, mirror: bool, epochs: int, examples: int | None) -> Recipe:
-    batch = 64 if num_images < 10_000 else 128
+def _recipe(num_images: int, side: int, mirror: bool, epochs: int, examples: int | None) -> Recipe:
+    batch = 64 if num_images < 20_000 else 128
+    batch = min(batch, 2 ** int(math.log2(num_images)))
     data = DataConfig(
         train_examples=examples,
-        image_size=size,
+        image_size=side,
         augment="crop_flip" if mirror else "crop",
-        crop_padding=max(1, round(size / 10)),
+        crop_padding=max(1, round(side / 10)),
+        test_flips=mirror,
     )
     train = TrainConfig(
         epochs=epochs,
-        batch_size=min(batch, 2 ** int(math.log2(num_images))),
-        learning_rate=0.05 * batch / 64,
+        batch_size=batch,
+        learning_rate=0.1 * batch / 64,
+        schedule="one_cycle",
+        warmup=0.2,
+        nesterov=True,
+        decay_all=False,
         label_smoothing=0.1,
     )
-    return Recipe(NAME, NetworkConfig(bn_momentum=0.9), data, train)
+    return Recipe(NAME, NetworkConfig(), data, train)
 
 
-def plan_to_json(plan: AutoPlan) -> dict[str, Any]:
-    """Returns what a study keeps of a plan."""
+def to_config(search: Recipe, final: Recipe, planned: Shares | None) -> dict[str, Any]:
+    """Returns what a study keeps of what was decided."""
     return {
-        "recipe": plan.search.decisive(),
-        "final_recipe": plan.final.decisive(),
-        "shares": None if plan.shares is None else dataclasses.asdict(plan.shares),
+        "recipe": search.decisive(),
+        "final_recipe": final.decisive(),
+        "time": None if planned is None else dataclasses.asdict(planned),
     }

@@ -1,31 +1,32 @@
 """How many epochs of a training fit into the time that it may take."""
 
-import dataclasses
 import math
 import time
 
 
-@dataclasses.dataclass(frozen=True)
-class Pace:
-    """Revises the length of a training after each epoch, so that it ends in time; see `Trainer.fit`.
+class TimePace:
+    """Revises a training's length after each epoch, so that it ends in time; see `Trainer.fit`.
 
     The learning rate falls to its end over the epochs that are left, however many: a training
     that runs late is a shorter training, not a broken one.
-
-    Attributes:
-      end: `time.monotonic()` at which it has to be over.
-      begun: the moment at which its first step could begin, everything compiled.
-      most: epochs of the recipe.
     """
 
-    end: float
-    begun: float
-    most: int
+    def __init__(self, end: float, most: int) -> None:
+        """Begins; everything is compiled by now.
+
+        Args:
+          end: `time.monotonic()` at which the training has to be over.
+          most: epochs of the recipe.
+        """
+        self._end, self._most = end, most
+        self._begun, self._before = time.monotonic(), -1
 
     def __call__(self, done: int, planned: int) -> int:
-        """Returns the epochs after which to end, from the mean seconds of those that are done."""
+        """Returns the epochs after which to end, from the mean seconds of those that ran here."""
         del planned
+        if self._before < 0:
+            self._before = done - 1  # the epochs of an earlier process, from a checkpoint
         now = time.monotonic()
-        each = (now - self.begun) / done
-        fitting = math.floor((self.end - now) / each) if each > 0.0 else self.most
-        return max(done, min(self.most, done + fitting))
+        each = (now - self._begun) / (done - self._before)
+        fitting = math.floor((self._end - now) / each) if each > 0.0 else self._most
+        return max(done, min(self._most, done + fitting))

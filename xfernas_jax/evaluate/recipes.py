@@ -113,7 +113,9 @@ def recipe_from_json(value: Any) -> Recipe:
 
 
 def default_recipe(space: Space) -> str:
-    """Returns the name of the small recipe for a space: with a reduction cell or without."""
+    """Returns the recipe's name for a space: of networks with sizes of their own, or of cells."""
+    if not is_read(space, "filters"):
+        return "auto"
     return "cpu_two_cell" if has_reduction_cell(space) else "cpu"
 
 
@@ -148,7 +150,9 @@ def get_recipe(name: str, changes: Sequence[str] = (), space: Space | None = Non
         has no meaning in the space.
     """
     recipe = parse_changes(_PRESETS.find(name), changes, error=RecipeError)
-    for change in changes if space is not None else ():
+    if space is None:
+        return recipe
+    for change in changes:
         part, _, field = change.partition("=")[0].partition(".")
         if part == "network" and not is_read(space, field):
             raise RecipeError(

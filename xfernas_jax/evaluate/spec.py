@@ -80,24 +80,29 @@ class TrainedSpec:
         dataset: ImageDataset | None = None,
     ) -> TrainedEvaluator | Fidelities:
         """Builds as `EvaluatorSpec.build` says; `dataset` is what `load` gave, if it was called."""
-        whole = self.load() if dataset is None else dataset
         if self.final is None:
-            return self._trained(self.recipe, runtime, devices, whole)
-        final = functools.partial(self._trained, self.final, runtime, devices, whole)
-        part = apply_config(whole, self.recipe.data)
-        return Fidelities(self._trained(self.recipe, runtime, devices, part), final)
+            return self.build_one(runtime, devices, dataset)
+        whole = self.load() if dataset is None else dataset
+        search, final = (
+            dataclasses.replace(self, recipe=recipe, final=None)
+            for recipe in (self.recipe, self.final)
+        )
+        is_of_size = search.recipe.data.image_size == final.recipe.data.image_size
+        part = apply_config(whole, search.recipe.data) if is_of_size else search.load()
+        build_final = functools.partial(final.build_one, runtime, devices, whole)
+        return Fidelities(search.build_one(runtime, devices, part), build_final)
 
-    def _trained(
+    def build_one(
         self,
-        recipe: Recipe,
         runtime: Runtime,
-        devices: Sequence[Device] | None,
-        dataset: ImageDataset,
+        devices: Sequence[Device] | None = None,
+        dataset: ImageDataset | None = None,
     ) -> TrainedEvaluator:
+        """Builds what trains by `recipe` alone; arguments as those of `build`."""
         return TrainedEvaluator(
             self.find_space(),
-            dataset,
-            _applied(runtime, recipe),
+            self.load() if dataset is None else dataset,
+            _applied(runtime, self.recipe),
             devices,
             runtime.programs,
             runtime.residence,

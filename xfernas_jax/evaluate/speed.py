@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -102,7 +103,9 @@ def _measure(
 
     noise = ImageDataset(
         Task("noise", "random", num_classes),
-        *(part(count) for count in (_STEPS * batch, 1, 1)),
+        part(_STEPS * batch),
+        part(1),
+        part(1),
         tuple(map(str, range(num_classes))),
     )
     data = DataConfig(augment=recipe.data.augment, standardize=recipe.data.standardize)
@@ -115,5 +118,5 @@ def _measure(
     evaluator.evaluate(
         Job(0, genotype, space.key(genotype), 0), lambda *_: ends.append(time.monotonic())
     )
-    each = min(b - a for a, b in zip(ends, ends[1:], strict=False))
+    each = min(b - a for a, b in itertools.pairwise(ends))
     return Speed(each / (_STEPS * batch), ends[0] - start)

@@ -25,6 +25,7 @@ from xfernas_jax.data.pipeline import epoch_indices, eval_indices
 from xfernas_jax.data.stream import Residence, is_streamed, read_batches
 from xfernas_jax.errors import RecipeError, TrainingDivergedError
 from xfernas_jax.evaluate.base import OnEpoch, Scored, Stop
+from xfernas_jax.evaluate.pace import TimePace
 from xfernas_jax.evaluate.recipes import Recipe, has_reduction_cell, is_read, plan_of_any
 from xfernas_jax.history.record import Job, Result
 from xfernas_jax.nn.builders import find_builder
@@ -139,9 +140,15 @@ class TrainedEvaluator:
         variables = self.initial_variables(genotype, seed)
         result, status, failure = None, "failed", ""
         unfinished = self._unfinished(genotype, seed)
+        pace = None
+        if job.limit_seconds is not None:
+            self.prepare(genotype)
+            pace = TimePace(start + job.limit_seconds, self._recipe.train.epochs)
         try:
             with nullcontext() if unfinished is None else closing(unfinished):
-                result = self.train(genotype, seed, on_epoch, unfinished, variables, stop)
+                result = self.train(
+                    genotype, seed, on_epoch, unfinished, variables, stop, pace=pace
+                )
             curve = result.curve
             status = "complete" if len(curve) == result.planned_epochs else "stopped"
         except TrainingDivergedError as error:

@@ -63,7 +63,18 @@ def start_clock(
     search_seconds: float,
     recorded: Iterable[Evaluation] = (),
     num_workers: int = 1,
+    started: float | None = None,
 ) -> Clock:
-    """Starts a clock from what a study has recorded already; see `Clock`."""
+    """Starts a clock from what a study has recorded already; see `Clock`.
+
+    Args:
+      budget_seconds: in all.
+      search_seconds: of the search.
+      recorded: by earlier processes.
+      num_workers: that worked side by side.
+      started: `time.time()` from which this process counts; now by default.
+    """
     spent = sum(evaluation.seconds for evaluation in recorded) / num_workers
-    return Clock(budget_seconds, search_seconds, time.time() - spent)
+    return Clock(
+        budget_seconds, search_seconds, (time.time() if started is None else started) - spent
+    )

@@ -3,6 +3,7 @@
 import dataclasses
 
 from xfernas_jax.search.clock import Clock
+from xfernas_jax.space.base import Genotype
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +21,7 @@ class SearchPlan:
       reads_test: whether the winner is tested; a function of the user's has no test part.
       finishes: whether finalists are trained by the study's final recipe, see `phases/finish.py`,
         instead of confirmed by the one of the search.
+      first: architectures that are evaluated before the optimizer is asked.
       clock: of the time that it may take; None for no limit.
     """
 
@@ -31,4 +33,5 @@ class SearchPlan:
     schedule: str = "rounds"
     reads_test: bool = True
     finishes: bool = False
+    first: tuple[Genotype, ...] = ()
     clock: Clock | None = None

@@ -8,16 +8,16 @@ import dataclasses
 from collections.abc import Sequence
 
 from xfernas_jax.history.record import Evaluation
-from xfernas_jax.search.base import Optimizer
-from xfernas_jax.search.desk import Desk, variables_name
+from xfernas_jax.search.base import Optimizer, suggest
+from xfernas_jax.search.desk import Desk, key_seed, variables_name
 from xfernas_jax.search.early_stop import EarlyStop
 from xfernas_jax.search.outcome import Outcome
 from xfernas_jax.search.phases.confirm import Confirmed, choose_finalists, confirm, test
 from xfernas_jax.search.phases.explore import explore
-from xfernas_jax.search.phases.finish import finish
+from xfernas_jax.search.phases.finish import Candidate, finish
 from xfernas_jax.search.phases.resume import resume
 from xfernas_jax.search.plan import SearchPlan
-from xfernas_jax.search.seen import Seen
+from xfernas_jax.search.seen import Seen, Suggestion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,17 +54,30 @@ class Search:
             done = resume(self.desk, done, stop, goal, plan.num_finalists)
         seen = self.start.then(done)
         chosen = choose_finalists(self.optimizer, seen, plan.num_finalists)
+        if plan.finishes:
+            return self._finished(done, chosen)
         if not chosen:
             return None
-        if plan.finishes:
-            finished = finish(self.desk, chosen, goal.metric, plan.clock)
-            return self._confirmed(finished, done, chosen)
         if not plan.confirm_seeds:
             (best,) = goal.best(seen.evaluations, 1)
             assert best.value is not None
             return self._outcome(best, best.value, None, done, Confirmed((), ()))
         confirmed = confirm(self.desk, chosen, plan.confirm_seeds, goal.metric, seen.evaluations)
         return self._confirmed(confirmed, done, chosen)
+
+    def _finished(self, done: Sequence[Evaluation], chosen: Sequence[Evaluation]) -> Outcome | None:
+        """Trains the finalists by the final recipe, or without any what is suggested first."""
+        plan, goal, key = self.plan, self.start.goal, self.desk.space.key
+        candidates = [Candidate(e.genotype, e.key, e.seed + 1, e) for e in chosen]
+        if not candidates:
+            first = [Suggestion(genotype) for genotype in plan.first]
+            first = first or suggest(self.optimizer, self.start, plan.seed, 0, 1)
+            keys = [(s.genotype, key(s.genotype)) for s in first[: plan.num_finalists]]
+            candidates = [Candidate(g, k, key_seed(k, plan.seed) + 1) for g, k in keys]
+        if not candidates:
+            return None
+        finished = finish(self.desk, candidates, goal.metric, plan.clock)
+        return self._confirmed(finished, done, chosen)
 
     def _confirmed(
         self, confirmed: Confirmed, done: Sequence[Evaluation], chosen: Sequence[Evaluation]

@@ -81,11 +81,17 @@ Source: index 6111 of NAS-Bench-201 (Dong & Yang, 2020), mean over the benchmark
 epochs.
 """
 
-VGG_LIKE = ConvNet("conv_3x3", 3, 32, 2.0, (2, 2, 2, 1), "plain", 3, "max_pool", "mean")
+
+def _vgg(width: int) -> ConvNet:
+    return ConvNet("conv_3x3", 3, width, 2.0, (2, 2, 2, 1), "plain", 3, "max_pool", "mean")
+
+
+VGG_TINY, VGG_SMALL, VGG_LIKE = _vgg(8), _vgg(16), _vgg(32)
 """Pairs of 3x3 convolutions with max pooling between them; of space `convnet`.
 
-After Simonyan & Zisserman (2015), Sec. 2.1. Deviates: three stages that begin 32 wide (theirs has
-five from 64), batch norm, and a global mean in place of three dense layers with dropout.
+After Simonyan & Zisserman (2015), Sec. 2.1. Deviates: three stages that begin 32 wide (the smaller
+ones 16 and 8; theirs has five from 64), batch norm, and a global mean in place of three dense
+layers with dropout.
 """
 
 
@@ -117,6 +123,8 @@ PUBLISHED: Mapping[str, tuple[str, Genotype]] = MappingProxyType(
         "naonet": ("nao11", NAONET),
         "naonet_b": ("nao5", NAONET_B),
         "nasbench201_best": ("nasbench201", NASBENCH201_BEST),
+        "vgg_tiny": ("convnet", VGG_TINY),
+        "vgg_small": ("convnet", VGG_SMALL),
         "vgg_like": ("convnet", VGG_LIKE),
         "resnet8": ("convnet", RESNET8),
         "resnet14": ("convnet", RESNET14),

@@ -10,7 +10,7 @@ from xfernas_jax.search.desk import Desk, key_seed
 from xfernas_jax.search.early_stop import EarlyStop
 from xfernas_jax.search.plan import SearchPlan
 from xfernas_jax.search.schedule import Ask, make_schedule
-from xfernas_jax.search.seen import Seen
+from xfernas_jax.search.seen import Seen, Suggestion
 
 
 def explore(
@@ -71,6 +71,19 @@ def _has_time(clock: Clock | None, done: Sequence[Evaluation]) -> bool:
     return clock.has_room_for(statistics.median(e.seconds for e in done))
 
 
+def _suggestions(optimizer: Optimizer, plan: SearchPlan, seen: Seen, ask: Ask) -> list[Suggestion]:
+    """Returns what the plan names first, as far as it is new, and then what is suggested."""
+    batch = seen.batch()
+    for genotype in plan.first:
+        if len(batch) < ask.count:
+            batch.add(Suggestion(genotype))
+    first, missing = batch.suggestions, ask.count - len(batch)
+    if not missing:
+        return first
+    pending = [*seen.pending, *(s.genotype for s in first)]
+    return [*first, *suggest(optimizer, seen.then((), pending), plan.seed, ask.number, missing)]
+
+
 def _jobs(
     optimizer: Optimizer,
     desk: Desk,
@@ -81,7 +94,7 @@ def _jobs(
 ) -> list[Job] | None:
     """Returns the jobs of a question; None where the optimizer knows of no more."""
     seen = start.then(ask.seen, [job.genotype for job in desk.running.values()])
-    suggestions = suggest(optimizer, seen, plan.seed, ask.number, ask.count)
+    suggestions = _suggestions(optimizer, plan, seen, ask)
     if not suggestions:
         return None
     known = {evaluation.key for evaluation in done}

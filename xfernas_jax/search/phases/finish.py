@@ -1,5 +1,6 @@
 """Finishing: the best are trained by the final recipe, in the time that is left."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,12 +10,31 @@ from xfernas_jax.search.clock import Clock
 from xfernas_jax.search.desk import Desk
 from xfernas_jax.search.outcome import Finalist
 from xfernas_jax.search.phases.confirm import Confirmed
+from xfernas_jax.space.base import Genotype
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """An architecture that may be handed over.
+
+    Attributes:
+      genotype: the architecture.
+      key: of it.
+      seed: of its final training.
+      searched: its evaluation in the search; None where it had none.
+    """
+
+    genotype: Genotype
+    key: str
+    seed: int
+    searched: Evaluation | None = None
+
 
 _KEPT_SHARE = 0.03  # of the budget, for the test part and what is written
 
 
 def finish(
-    desk: Desk, chosen: Sequence[Evaluation], metric: Metric, clock: Clock | None
+    desk: Desk, candidates: Sequence[Candidate], metric: Metric, clock: Clock | None
 ) -> Confirmed:
     """Trains finalists by the final recipe, one after the other, and takes the best of them.
 
@@ -24,21 +44,21 @@ def finish(
 
     Args:
       desk: where jobs go.
-      chosen: finalists, the best first; not empty.
+      candidates: the best first; not empty.
       metric: of the task.
       clock: that runs, or None.
     """
     recorded = {e.key: e for e in desk.recorded("final")}
     trainings: list[Evaluation] = []
     best: tuple[Evaluation, Any] | None = None
-    for number, evaluation in enumerate(chosen):
-        known = recorded.get(evaluation.key)
+    for number, candidate in enumerate(candidates):
+        known = recorded.get(candidate.key)
         variables = None
         if known is None or (known.status == "broken" and not desk.waits_for_other_options(known)):
             limit = None if clock is None else clock.left() - _KEPT_SHARE * clock.budget_seconds
             if limit is not None and trainings and limit < max(e.seconds for e in trainings):
                 break
-            desk.submit(_job(number, evaluation, limit))
+            desk.submit(_job(number, candidate, limit))
             known, variables = desk.next()
             if _is_better(metric, known, best):
                 desk.keep(known, variables)
@@ -48,18 +68,18 @@ def finish(
             best = (known, variables)
     finalists = tuple(map(_finalist, trainings))
     if best is None:
-        return _unfinished(chosen[0], tuple(trainings))
+        return _unfinished(candidates[0].searched, tuple(trainings))
     trained, variables = best
     winner = finalists[trainings.index(trained)]
     return Confirmed(finalists, tuple(trainings), winner, trained, variables)
 
 
-def _job(number: int, evaluation: Evaluation, limit: float | None) -> Job:
+def _job(number: int, candidate: Candidate, limit: float | None) -> Job:
     return Job(
         number,
-        evaluation.genotype,
-        evaluation.key,
-        evaluation.seed + 1,
+        candidate.genotype,
+        candidate.key,
+        candidate.seed,
         "final",
         limit_seconds=None if limit is None else max(limit, 0.0),
     )
@@ -78,7 +98,10 @@ def _finalist(training: Evaluation) -> Finalist:
     return Finalist(training.genotype, training.key, values, training.value)
 
 
-def _unfinished(first: Evaluation, trainings: tuple[Evaluation, ...]) -> Confirmed:
-    """Returns the best of the search itself as the winner."""
-    winner = _finalist(first)
-    return Confirmed((winner, *map(_finalist, trainings)), trainings, winner, first)
+def _unfinished(searched: Evaluation | None, trainings: tuple[Evaluation, ...]) -> Confirmed:
+    """Returns the best of the search itself as the winner, where there was one."""
+    finalists = tuple(map(_finalist, trainings))
+    if searched is None:
+        return Confirmed(finalists, trainings)
+    winner = _finalist(searched)
+    return Confirmed((winner, *finalists), trainings, winner, searched)

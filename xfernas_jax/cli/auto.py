@@ -1,0 +1,246 @@
+"""From flags, data and the speed of this device to what --recipe=auto and --time_budget decide."""
+
+import dataclasses
+import re
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+from xfernas_jax.cli import flags, inputs
+from xfernas_jax.data.base import DataConfig, ImageDataset
+from xfernas_jax.data.registry import load_dataset
+from xfernas_jax.data.symmetry import MirrorEvidence, keeps_class_when_mirrored
+from xfernas_jax.errors import FlagError, RecipeError
+from xfernas_jax.evaluate import auto
+from xfernas_jax.evaluate.recipes import Recipe, is_read
+from xfernas_jax.evaluate.speed import Speed, training_speed
+from xfernas_jax.nn.costs import NetworkCosts
+from xfernas_jax.options import parse_changes
+from xfernas_jax.space.base import Genotype, Space
+from xfernas_jax.space.published import PUBLISHED
+
+DEFAULT_BUDGET = "10m"
+_GAUGE = "resnet8"  # whose speed is measured
+_FAMILIES = {
+    "vgg_tiny": "vgg",
+    "vgg_small": "vgg",
+    "vgg_like": "vgg",
+    "resnet8": "resnet",
+    "resnet14": "resnet",
+    "resnet20": "resnet",
+    "mobilenet_like": "mobilenet",
+}
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Decided:
+    """What was decided before anything is trained.
+
+    Attributes:
+      dataset: as the final recipe wants it.
+      search: recipe of the search.
+      final: recipe of what is handed over.
+      shares: of the time budget; None without one.
+      started: `time.time()` when the data was read.
+      references: names and genotypes, in the order in which they are trained.
+      lines: that say it in words.
+    """
+
+    dataset: ImageDataset
+    search: Recipe
+    final: Recipe
+    shares: auto.Shares | None
+    started: float
+    references: tuple[tuple[str, Genotype], ...]
+    lines: tuple[str, ...]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What a study keeps of it."""
+        return auto.to_config(self.search, self.final, self.shares)
+
+
+def budget_seconds() -> float | None:
+    """Returns --time_budget in seconds; its default where no number of evaluations is given."""
+    text = flags.TIME_BUDGET.value
+    if text is None:
+        if flags.given("budget_evaluations"):
+            return None
+        text = DEFAULT_BUDGET
+    return parse_seconds(text)
+
+
+def parse_seconds(text: str) -> float:
+    """Reads a time such as "90s", "10m" or "1.5h"; a bare number is seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    seconds = float(found[1]) * _UNITS[found[2] or "s"] if found else 0.0
+    if not 0.0 < seconds < 1e8:
+        raise FlagError(
+            f"--time_budget={text:.40}: a time is a positive number with s, m or h, such as 90s, "
+            "10m or 1.5h."
+        )
+    return seconds
+
+
+def decide(space: Space) -> Decided:
+    """Reads the data and decides how it is trained on.
+
+    Raises:
+      RecipeError: the networks of the space have no size of their own.
+      FlagError: the time does not suffice for one training.
+    """
+    _check(space)
+    budget = budget_seconds()
+    whole = _load(DataConfig(image_size=auto.LARGEST_SIDE))
+    started = time.time()
+    mirror = keeps_class_when_mirrored(whole.train.images, whole.train.labels, 0)
+    search = _changed(auto.search_recipe(whole, mirror.allowed))
+    if budget is None:
+        final = _changed(auto.final_recipe(whole, mirror.allowed, auto.SEARCH_SIDE))
+        dataset = _of_size(whole, final.data)
+        chosen = ("resnet8", "vgg_small", "mobilenet_like")
+        return Decided(
+            dataset, search, final, None, started, _genotypes(chosen), _mirror_lines(mirror)
+        )
+    *larger, smallest = auto.sides(whole)
+    for side in larger:
+        found = _tried(space, whole, mirror, side)
+        if found.epochs(budget) >= auto.WANTED_EPOCHS:
+            break
+    else:
+        found = _tried(space, whole, mirror, smallest)
+    return _decided(space, found, search, budget, started, mirror)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tried:
+    """A size of images that was tried: its recipe, the data in it, and the speed."""
+
+    recipe: Recipe
+    dataset: ImageDataset
+    speed: Speed
+
+    def epochs(self, budget: float) -> float:
+        return auto.epochs_that_fit(self.speed.seconds_per_image, len(self.dataset.train), budget)
+
+
+def _tried(space: Space, whole: ImageDataset, mirror: MirrorEvidence, side: int) -> _Tried:
+    recipe = _changed(auto.final_recipe(whole, mirror.allowed, side))
+    dataset = _of_size(whole, recipe.data)
+    return _Tried(recipe, dataset, _speed(space, recipe, dataset))
+
+
+def recipe_by_data(space: Space, *, is_final: bool) -> Recipe:
+    """Returns the recipe of a last training without a time limit, or that of a search."""
+    _check(space)
+    whole = _load(DataConfig(image_size=auto.LARGEST_SIDE))
+    mirror = keeps_class_when_mirrored(whole.train.images, whole.train.labels, 0).allowed
+    if is_final:
+        return _changed(auto.final_recipe(whole, mirror, auto.longest_side(whole)))
+    return _changed(auto.search_recipe(whole, mirror))
+
+
+def _check(space: Space) -> None:
+    if is_read(space, "filters"):
+        raise RecipeError(
+            f"--recipe=auto is for spaces whose architectures say their own size, such as "
+            f"--space=convnet; for {space.name!r} take --recipe=cpu, or leave --recipe out."
+        )
+
+
+def _decided(
+    space: Space,
+    found: _Tried,
+    search: Recipe,
+    budget: float,
+    started: float,
+    mirror: MirrorEvidence,
+) -> Decided:
+    final, dataset, speed = found.recipe, found.dataset, found.speed
+    num_classes = dataset.task.num_classes
+    assert num_classes is not None
+    costs = NetworkCosts(space, final.network, num_classes, dataset.input_shape)
+    known = {
+        name: auto.Reference(name, family, costs(PUBLISHED[name][1])["flops"])
+        for name, family in _FAMILIES.items()
+    }
+    num_images = len(dataset.train)
+    seconds_per_flop = speed.seconds_per_image / known[_GAUGE].flops
+    chosen = auto.choose_references(known, seconds_per_flop, num_images, budget)
+    if flags.REFERENCES.value == "none":
+        chosen = chosen[:1] if budget < auto.START_SECONDS else ()
+    shrunk = min(1.0, (auto.SEARCH_SIDE / auto.longest_side(dataset)) ** 2)
+    planned = auto.shares(
+        seconds_per_flop, shrunk * known[_GAUGE].flops, search, num_images, budget
+    )
+    smallest = min(known.values(), key=lambda r: r.flops)
+    fastest = auto.epochs_that_fit(smallest.flops * seconds_per_flop, num_images, budget)
+    if fastest < 1.0:
+        one = smallest.flops * seconds_per_flop * num_images
+        raise FlagError(
+            f"--time_budget={budget:.0f}s is too short: one pass of the smallest network over the "
+            f"{num_images:,} images takes about {one:.0f} s here, and building it "
+            f"{auto.START_SECONDS:.0f} s; give at least "
+            f"{(one + 2 * auto.START_SECONDS) / auto.FINAL_SHARE:.0f}s, or fewer images by "
+            "--set=data.train_examples=N."
+        )
+    lines = (*_mirror_lines(mirror), *_time_lines(planned, search, final, speed, chosen))
+    return Decided(dataset, search, final, planned, started, _genotypes(chosen), lines)
+
+
+def _load(config: DataConfig) -> ImageDataset:
+    return load_dataset(flags.DATASET.value, config, flags.DATA_DIR.value)
+
+
+def _of_size(whole: ImageDataset, config: DataConfig) -> ImageDataset:
+    """Returns the data as workers will load it."""
+    side = config.image_size
+    is_whole = side is None or side >= max(auto.LARGEST_SIDE, auto.longest_side(whole))
+    return whole if is_whole and config.train_examples is None else _load(config)
+
+
+def _changed(recipe: Recipe) -> Recipe:
+    return parse_changes(recipe, flags.SET.value, error=RecipeError)
+
+
+def _speed(space: Space, recipe: Recipe, dataset: ImageDataset) -> Speed:
+    num_classes = dataset.task.num_classes
+    assert num_classes is not None
+    devices = jax.devices()[: flags.DEVICES_PER_EVALUATION.value or None]
+    return training_speed(
+        *(space, PUBLISHED[_GAUGE][1], recipe, dataset.input_shape, num_classes, devices),
+        cache=None if flags.DRY_RUN.value else inputs.folder_of("speed"),
+    )
+
+
+def _genotypes(names: Sequence[str]) -> tuple[tuple[str, Genotype], ...]:
+    return tuple((name, PUBLISHED[name][1]) for name in names)
+
+
+def _mirror_lines(mirror: MirrorEvidence) -> tuple[str, ...]:
+    told = f"mirror images helped {mirror.helped} and harmed {mirror.harmed} of {mirror.num:,}"
+    verdict = "are trained on too" if mirror.allowed else "are not trained on"
+    return (f"mirrored images {verdict}: beside the nearest image, {told}",)
+
+
+def _time_lines(
+    planned: auto.Shares, search: Recipe, final: Recipe, speed: Speed, chosen: Sequence[str]
+) -> tuple[str, ...]:
+    return (
+        f"speed: {1e3 * speed.seconds_per_image:.2f} ms for an image of ResNet-8 at "
+        f"{final.data.image_size} pixels",
+        f"time: {planned.budget_seconds:.0f} s; about {planned.num_evaluations} short trainings of "
+        f"{search.train.epochs} epochs in {planned.search_seconds:.0f} s, then the best network is "
+        f"trained for as many of {final.train.epochs} epochs as fit",
+        f"references: {', '.join(chosen) or 'none'}",
+    )
+
+
+def wishes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what names a study: the flags, not what was measured for them."""
+    asked = {"recipe": auto.NAME, "set": list(flags.SET.value), "time": budget_seconds()}
+    decided = ("recipe", "final_recipe", "time")
+    return {**{name: value for name, value in config.items() if name not in decided}, **asked}
