@@ -1,4 +1,4 @@
-"""In this folder a test that cannot run fails: `make test-faults` provides all that it needs."""
+"""In this folder tests take long, and one that cannot run fails: `make test-faults` provides all."""
 
 import pathlib
 import sys
@@ -10,6 +10,13 @@ from searches import outcomes, recorded, result, run, search_words
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "executors"))  # for what those tests share
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Lets these tests take their time: each runs whole searches."""
+    for item in items:
+        if pathlib.Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(wrapper=True)

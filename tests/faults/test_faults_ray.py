@@ -27,7 +27,7 @@ from xfernas_jax.executors import ray_cluster
 from xfernas_jax.executors.ray import RayExecutor
 from xfernas_jax.executors.ray_resources import Reservation, reserve
 
-pytestmark = [pytest.mark.slow, NEEDS_RAY]
+pytestmark = NEEDS_RAY
 
 
 @pytest.fixture(scope="module")
