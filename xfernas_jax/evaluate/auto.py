@@ -117,14 +117,15 @@ def choose_references(
 ) -> tuple[str, ...]:
     """Returns the names of one network of each family: the largest that can be trained for long.
 
-    Where none can, it is the smallest. Those that train longest come first.
+    Where none can, it is the smallest. The families come in the order in which they are given.
     """
     chosen: dict[str, Reference] = {}
     for reference in sorted(references.values(), key=lambda r: r.flops):
         epochs = epochs_that_fit(reference.flops * seconds_per_flop, num_images, budget)
         if reference.family not in chosen or epochs >= WANTED_EPOCHS:
             chosen[reference.family] = reference
-    return tuple(r.name for r in sorted(chosen.values(), key=lambda r: r.flops))
+    families = dict.fromkeys(reference.family for reference in references.values())
+    return tuple(chosen[family].name for family in families)
 
 
 def _recipe(num_images: int, side: int, mirror: bool, epochs: int, examples: int | None) -> Recipe:
