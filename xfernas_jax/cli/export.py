@@ -52,7 +52,7 @@ def export() -> None:
     _check_task(spec, trained, dataset)
     evaluator = trained.build_one(runtime(), dataset=dataset)
     if flags.EVALUATION.value is None:
-        chosen = _best(spec, space, result, evaluations)
+        chosen = _best(spec, space, result, evaluations, evaluator)
     else:
         chosen = _trained_again(spec, evaluator, evaluations, flags.EVALUATION.value)
     console.print(f"Exporting from study {spec.name}; the exported network is tested now.")
@@ -145,11 +145,11 @@ def _finished_study(storage: Storage) -> tuple[StudySpec, Mapping[str, Any]]:
     """Returns --study, or the latest search that is finished, with its result."""
     if flags.STUDY.value:
         spec = storage.spec(flags.STUDY.value)
-        result = _result(storage, spec)
+        result = _result(storage, spec) or _so_far(storage, spec)
         if result is None:
             raise StudyError(
-                f"Study {spec.name!r} has no best network: it is no search, or one that is not "
-                "finished; the command that began it goes on with it."
+                f"Study {spec.name!r} has no best network: it is no search, or one of which no "
+                "trained network is kept yet; the command that began it goes on with it."
             )
         return spec, result
     for spec in reversed(storage.studies()):
@@ -163,31 +163,67 @@ def _result(storage: Storage, spec: StudySpec) -> Mapping[str, Any] | None:
     return None if found is None else read_result(found, f"Study {spec.name!r}")
 
 
+def _so_far(storage: Storage, spec: StudySpec) -> Mapping[str, Any] | None:
+    """Returns what the result of an unfinished search would be if it ended with what it has kept.
+
+    A network after a final training comes before all others.
+    """
+    kept, gain = _store(spec), spec.task.metric.gain
+    evaluations = storage.evaluations(spec.name) if spec.kind == "search" else ()
+    complete = [
+        (e.purpose == "final", gain(e.value), e) for e in evaluations if e.value is not None
+    ]
+    for *_, best in sorted(complete, key=lambda row: row[:2], reverse=True):
+        if kept.load(variables_name(best)) is not None:
+            console.print(f"Study {spec.name} is not finished: this is its best network so far.")
+            space = lookup_space(spec.space)
+            return {
+                "best_genotype": space.to_json(best.genotype),
+                "best_value": best.value,
+                "test_value": None,
+                "variables": variables_name(best),
+                "sources": [],
+                "dataset_flag": "",
+                "data_dir": None,
+                "devices_per_evaluation": 1,
+                "is_finished": False,
+            }
+    return None
+
+
+def _store(spec: StudySpec) -> VariablesStore:
+    return VariablesStore(inputs.folder_of(inputs.STUDIES, spec.name) / "variables")
+
+
 def _best(
     spec: StudySpec,
     space: Space,
     result: Mapping[str, Any],
     evaluations: Sequence[Evaluation],
+    evaluator: TrainedEvaluator,
 ) -> _Chosen:
-    """Takes the best network as the search trained it."""
+    """Takes the best network as the search trained it; that of an unfinished one is tested now."""
     genotype = space.from_json(result["best_genotype"])
     key, name = space.key(genotype), result["variables"]
     trainings = [e for e in evaluations if e.key == key]
     made = next((e for e in trainings if variables_name(e) == name), None)
     if made is None:
         raise StudyError(f"Study {spec.name!r}: its recorded result names no training of its own.")
-    if result["test_value"] is None:
+    is_finished = result.get("is_finished", True)
+    if result["test_value"] is None and is_finished:
         raise StudyError(
             f"Study {spec.name!r} has no test value of its best network; name --evaluation=N to "
             "train and test one again."
         )
-    store = VariablesStore(inputs.folder_of(inputs.STUDIES, spec.name) / "variables")
-    variables = store.load(name)
+    variables = _store(spec).load(name)
     if variables is None:
         raise ExportError(
             f"Study {spec.name!r}: the trained variables are not in --workdir={flags.WORKDIR.value}"
             "; name the work directory of the search, or --evaluation=N to train one again."
         )
+    tested = result["test_value"] if is_finished else evaluator.test(genotype, variables)
+    if tested is None:
+        raise ExportError(f"Study {spec.name!r}: its best network so far has no finite test value.")
     return _Chosen(
         genotype,
         key,
@@ -195,7 +231,7 @@ def _best(
         variables,
         result["best_value"],
         sum(e.purpose == "confirm" for e in trainings),
-        result["test_value"],
+        tested,
         dict(made.result.versions),
     )
 

@@ -10,6 +10,7 @@ from xfernas_jax.cli.scoring import Scoring
 from xfernas_jax.data.base import DataConfig, ImageDataset
 from xfernas_jax.data.facts import data_facts
 from xfernas_jax.data.words import data_lines
+from xfernas_jax.evaluate.recipes import is_read
 from xfernas_jax.evaluate.spec import TrainedSpec
 from xfernas_jax.evaluate.trained import check_fits
 
@@ -35,9 +36,9 @@ def training_lines(scored: Scoring) -> list[str]:
     """Says what one training is; a recipe that cannot train the space's networks is an error."""
     if not isinstance(scored.spec, TrainedSpec) or scored.dataset is None:
         return []
-    recipe = scored.spec.recipe
-    check_fits(scored.spec.find_space(), recipe, range(flags.DEVICES_PER_EVALUATION.value or 1))
-    return [recipe_line(recipe, scored.dataset)]
+    recipe, space = scored.spec.final or scored.spec.recipe, scored.spec.find_space()
+    check_fits(space, recipe, range(flags.DEVICES_PER_EVALUATION.value or 1))
+    return [recipe_line(recipe, scored.dataset, is_read(space, "filters"))]
 
 
 def say_plan(lines: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from xfernas_jax.search.outcome import Finalist, Outcome, selection_bias
 from xfernas_jax.search.seen import Seen
 from xfernas_jax.search.surrogate_search import SurrogateSearch
 from xfernas_jax.space import write_genotype
-from xfernas_jax.space.base import Space
+from xfernas_jax.space.base import Genotype, Space
 
 
 def to_json(
@@ -61,6 +61,27 @@ def to_json(
     return result
 
 
+def references(
+    space: Space,
+    named: Sequence[tuple[str, Genotype]],
+    evaluations: Sequence[Evaluation],
+    outcome: Outcome,
+) -> list[dict[str, Any]]:
+    """Returns what is recorded of known networks, as JSON; None for what was not trained."""
+    values = {(e.key, e.purpose): e.value for e in evaluations if e.value is not None}
+    best = space.key(outcome.genotype)
+    keys = {name: space.key(genotype) for name, genotype in named}
+    return [
+        {
+            "name": name,
+            "value": values.get((key, "search")),
+            "final_value": values.get((key, "final")),
+            "is_best": key == best,
+        }
+        for name, key in keys.items()
+    ]
+
+
 def relations(optimizer: Optimizer, seen: Seen) -> dict[str, Any] | None:
     """Returns how target and sources relate by what an optimizer learned, as JSON, or None."""
     found = optimizer.relations(seen) if isinstance(optimizer, SurrogateSearch) else None
@@ -102,6 +123,7 @@ def _rows(result: Mapping[str, Any], metric: Metric, folder: pathlib.Path) -> di
     rows = {
         "best genotype": json.dumps(result["best_genotype"]),
         **_values(result, metric, is_trained),
+        **_compared(result, metric),
         **{name: f"{cost:,.4g}" for name, cost in result["costs"].items() if name != "params"},
         "cost": f"{cost}, {result['seconds']:.0f} s of {'training' if is_trained else 'scoring'}",
         "sources": ", ".join(result["sources"]) or "none",
@@ -122,7 +144,8 @@ def _rows(result: Mapping[str, Any], metric: Metric, folder: pathlib.Path) -> di
 def _values(result: Mapping[str, Any], metric: Metric, is_trained: bool) -> dict[str, str]:
     """Returns the rows that say how good the best architecture is."""
     value = metric.text(result["best_value"])
-    seeds = f"(mean over {_num_seeds(result)} seeds)"
+    count = _num_seeds(result)
+    seeds = f"(mean over {count} seeds)" if count > 1 else "(one training)"
     once = "(its one evaluation: the objective takes no seed, so none was confirmed)"
     shown = f"{value} {seeds if result['num_confirmations'] else once}"
     if not is_trained:
@@ -135,6 +158,26 @@ def _values(result: Mapping[str, Any], metric: Metric, is_trained: bool) -> dict
         f"{result['epochs_trained']} in the search, "
         f"{result['epochs_saved']} saved by early stopping"
     )
+    return rows
+
+
+def _compared(result: Mapping[str, Any], metric: Metric) -> dict[str, str]:
+    """Returns the rows that say how known networks did; none where there were none."""
+    known = result["references"]
+    if not known:
+        return {}
+    best = next((row["name"] for row in known if row["is_best"]), None)
+    rows = {
+        "the network is": "one that the search found" if best is None else f"{best}, a known one"
+    }
+    searched = [(row["name"], row["value"]) for row in known if row["value"] is not None]
+    if searched:
+        values = ", ".join(f"{name} {metric.text(value)}" for name, value in searched)
+        rows["known networks, short trainings"] = values
+    finals = [(r["name"], r["final_value"]) for r in known if r["final_value"] is not None]
+    if finals:
+        values = ", ".join(f"{name} {metric.text(value)}" for name, value in finals)
+        rows["known networks, full trainings"] = values
     return rows
 
 

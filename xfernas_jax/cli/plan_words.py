@@ -29,6 +29,12 @@ def search_lines(
     ]
     if num_done:
         lines.append(f"done before: {num_done:,} evaluations of this study")
+    if plan.finishes:
+        lines.append(
+            f"then: the best is trained by the full recipe, and up to {plan.num_finalists} where "
+            "time is left; the best of them by validation is tested once"
+        )
+        return lines
     if plan.confirm_seeds:
         total = plan.num_finalists * plan.confirm_seeds
         tested = "; the best is tested once" if plan.reads_test else ""
@@ -56,22 +62,25 @@ def train_lines(space: Space, num_params: int) -> list[str]:
     ]
 
 
-def recipe_line(recipe: Recipe, dataset: ImageDataset) -> str:
+def recipe_line(recipe: Recipe, dataset: ImageDataset, has_cells: bool = True) -> str:
     """Says what one training is.
 
     Args:
       recipe: of it.
       dataset: loaded as the recipe wants it.
+      has_cells: whether the recipe sizes the networks of the space.
     """
     train, network = recipe.train, recipe.network
     height, width, _ = dataset.input_shape
     steps = len(dataset.train) // train.batch_size
+    size = (
+        f"; network: {_counted(network.num_stages, 'stage')} of "
+        f"{_counted(network.num_cells, 'cell')}, {_counted(network.filters, 'filter')}"
+    )
     return (
         f"each training (recipe {recipe.name}): {len(dataset.train):,} images of {height}x{width} "
         f"pixels, {_counted(train.epochs, 'epoch')} of {_counted(steps, 'step')} with "
-        f"{train.batch_size} images, {train.optimizer}; network: "
-        f"{_counted(network.num_stages, 'stage')} of {_counted(network.num_cells, 'cell')}, "
-        f"{_counted(network.filters, 'filter')}"
+        f"{train.batch_size} images, {train.optimizer}{size if has_cells else ''}"
     )
 
 

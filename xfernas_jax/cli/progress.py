@@ -83,6 +83,9 @@ class EvaluationProgress(_Lines):
     def started(self, job: Job) -> None:
         """Names the evaluation in the bar."""
         label = self._label(job)
+        if job.purpose == "final":
+            limit = "" if job.limit_seconds is None else f", at most {duration(job.limit_seconds)}"
+            self._say(f"{label:>14}  the full training begins{limit}")
         self._running[label] = f"{label}  compiling"
         self._show(f"{self._all_running()}{self._tail()}")
 

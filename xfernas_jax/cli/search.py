@@ -25,6 +25,7 @@ from xfernas_jax.search.base import Optimizer
 from xfernas_jax.search.clock import start_clock
 from xfernas_jax.search.desk import Desk
 from xfernas_jax.search.early_stop import EarlyStop, make_early_stop
+from xfernas_jax.search.outcome import Outcome
 from xfernas_jax.search.plan import SearchPlan
 from xfernas_jax.search.registry import SearchConfig, make_optimizer
 from xfernas_jax.search.result import read_result
@@ -204,8 +205,16 @@ def _run(
     seen = start.then(desk.recorded("search"))
     return {
         **outcome.to_json(spec, asked.space, [source.name for source in learned.sources], found),
+        "references": _references(asked, record, found),
         "relations": outcome.relations(optimizer, seen),
     }
+
+
+def _references(asked: _Asked, record: Record, found: Outcome) -> list[dict[str, Any]]:
+    """Returns the values of the known networks, in the search and after a final training."""
+    decided = asked.scored.decided
+    named = () if decided is None else decided.references
+    return outcome.references(asked.space, named, record.evaluations(), found)
 
 
 def _timed(asked: _Asked, record: Record, num_workers: int) -> SearchPlan:

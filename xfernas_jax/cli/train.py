@@ -18,7 +18,7 @@ from xfernas_jax.cli.scoring import runtime, trained_spec
 from xfernas_jax.cli.tensorboard import TrainingFiles
 from xfernas_jax.data.base import ImageDataset
 from xfernas_jax.errors import AgreedError, FlagError, TrainingDivergedError
-from xfernas_jax.evaluate.recipes import Recipe
+from xfernas_jax.evaluate.recipes import Recipe, is_read
 from xfernas_jax.evaluate.trained import TrainedEvaluator, versions
 from xfernas_jax.history.metric import Metric
 from xfernas_jax.nn.compile import count_params
@@ -102,7 +102,8 @@ def _say_plan(training: _Training) -> None:
     evaluator, recipe = training.evaluator, training.recipe
     num_params = count_params(evaluator.initial_variables(training.genotype, training.seed))
     lines = train_lines(evaluator.space, num_params)
-    say_plan([recipe_line(recipe, training.dataset), *lines])
+    has_cells = is_read(evaluator.space, "filters")
+    say_plan([recipe_line(recipe, training.dataset, has_cells), *lines])
 
 
 def _finished(training: _Training) -> Mapping[str, Any] | None:

@@ -29,6 +29,13 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "data_dir": (str, type(None)),
     "costs": (dict,),
     "front": (list,),
+    "references": (list,),
+}
+_REFERENCE_KINDS: Mapping[str, tuple[type, ...]] = {
+    "name": (str,),
+    "value": (float, type(None)),
+    "final_value": (float, type(None)),
+    "is_best": (bool,),
 }
 _FRONT_KINDS: Mapping[str, tuple[type, ...]] = {
     "evaluation": (int,),
@@ -53,6 +60,7 @@ _LATE_FIELDS: Mapping[str, Any] = {  # that versions before 0.2 did not write, o
     "data_dir": None,
     "costs": {},
     "front": [],
+    "references": [],
     "relations": None,
 }
 
@@ -103,6 +111,7 @@ def _is_whole(result: Mapping[str, Any]) -> bool:
         and all(map(_is_number, result["costs"].values()))
         and all(map(_is_front_row, result["front"]))
         and all(map(_is_finalist, result["finalists"]))
+        and all(_has_fields(row, _REFERENCE_KINDS) for row in result["references"])
         and _are_relations(result["relations"])
     )
 
