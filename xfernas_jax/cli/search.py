@@ -222,9 +222,15 @@ def _timed(asked: _Asked, record: Record, num_workers: int) -> SearchPlan:
     decided = asked.scored.decided
     if decided is None or decided.shares is None:
         return asked.plan
-    budget, search_seconds = decided.shares.budget_seconds, decided.shares.search_seconds
-    recorded = record.evaluations()
-    clock = start_clock(budget, search_seconds, recorded, num_workers, decided.started)
+    shares = decided.shares
+    clock = start_clock(
+        shares.budget_seconds,
+        shares.search_seconds,
+        record.evaluations(),
+        num_workers,
+        decided.started,
+        shares.each_seconds,
+    )
     return dataclasses.replace(asked.plan, clock=clock)
 
 

@@ -49,12 +49,14 @@ class Shares:
     Attributes:
       budget_seconds: in all.
       search_seconds: after which nothing is searched any more.
+      each_seconds: that one evaluation of the search is expected to take.
       num_evaluations: that are expected to fit into those.
       max_flops: of a network for one image; larger ones could not be trained to the end.
     """
 
     budget_seconds: float
     search_seconds: float
+    each_seconds: float
     num_evaluations: int
     max_flops: float
 
@@ -109,7 +111,8 @@ def shares(
     each = START_SECONDS + recipe.train.epochs * examples * flops * seconds_per_flop
     search_seconds = SEARCH_SHARE * budget_seconds
     room = epochs_that_fit(seconds_per_flop, num_images, budget_seconds) / FEWEST_EPOCHS
-    return Shares(budget_seconds, search_seconds, int(search_seconds / each), max(room, 1.0))
+    count = int(search_seconds / each)
+    return Shares(budget_seconds, search_seconds, each, count, max(room, 1.0))
 
 
 def choose_references(

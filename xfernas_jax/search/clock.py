@@ -1,6 +1,7 @@
 """The time that a search may take, and what is left of it."""
 
 import dataclasses
+import statistics
 import time
 from collections.abc import Iterable, Sequence
 
@@ -19,11 +20,13 @@ class Clock:
       budget_seconds: in all.
       search_seconds: after which no evaluation is begun, and those that run are stopped.
       started: `time.time()` at which nothing would have been spent.
+      each_seconds: that an evaluation is expected to take, before one is known.
     """
 
     budget_seconds: float
     search_seconds: float
     started: float
+    each_seconds: float = 0.0
 
     def spent(self) -> float:
         """Returns the seconds since the search began."""
@@ -33,9 +36,11 @@ class Clock:
         """Returns the seconds of the whole budget that are left; at least 0."""
         return max(self.budget_seconds - self.spent(), 0.0)
 
-    def has_room_for(self, seconds: float) -> bool:
-        """Tells whether an evaluation of that many seconds may begin."""
-        return self.spent() + seconds <= self.search_seconds
+    def has_room(self, done: Sequence[Evaluation]) -> bool:
+        """Tells whether another evaluation is expected to end in the search's time."""
+        known = [evaluation.seconds for evaluation in done]
+        expected = statistics.median(known) if known else self.each_seconds
+        return self.spent() + expected <= self.search_seconds
 
     def stopper(self, stop: Stop | None = None) -> Stop:
         """Returns what stops an evaluation where the search's time is over, or `stop` says so."""
@@ -64,6 +69,7 @@ def start_clock(
     recorded: Iterable[Evaluation] = (),
     num_workers: int = 1,
     started: float | None = None,
+    each_seconds: float = 0.0,
 ) -> Clock:
     """Starts a clock from what a study has recorded already; see `Clock`.
 
@@ -73,8 +79,12 @@ def start_clock(
       recorded: by earlier processes.
       num_workers: that worked side by side.
       started: `time.time()` from which this process counts; now by default.
+      each_seconds: expected of an evaluation.
     """
     spent = sum(evaluation.seconds for evaluation in recorded) / num_workers
     return Clock(
-        budget_seconds, search_seconds, (time.time() if started is None else started) - spent
+        budget_seconds,
+        search_seconds,
+        (time.time() if started is None else started) - spent,
+        each_seconds,
     )

@@ -1,11 +1,9 @@
 """Exploring: the optimizer is asked by a schedule until the budget is spent."""
 
-import statistics
 from collections.abc import Sequence
 
 from xfernas_jax.history.record import Evaluation, Job
 from xfernas_jax.search.base import Optimizer, suggest
-from xfernas_jax.search.clock import Clock
 from xfernas_jax.search.desk import Desk, key_seed
 from xfernas_jax.search.early_stop import EarlyStop
 from xfernas_jax.search.plan import SearchPlan
@@ -45,7 +43,7 @@ def explore(
             done.remove(broken)
             desk.submit(broken.job)
     while True:
-        while not is_exhausted and _has_time(plan.clock, done):
+        while not is_exhausted and (plan.clock is None or plan.clock.has_room(done)):
             ask = schedule.ask(done, desk.running, asked, desk.num_free)
             if ask is None:
                 break
@@ -62,13 +60,6 @@ def explore(
         done.append(evaluation)
         best = start.goal.best(sorted(done, key=lambda e: e.number), plan.num_finalists)
         desk.append_among(evaluation, variables, best)
-
-
-def _has_time(clock: Clock | None, done: Sequence[Evaluation]) -> bool:
-    """Tells whether another evaluation is expected to end in time; the first is always begun."""
-    if clock is None or not done:
-        return True
-    return clock.has_room_for(statistics.median(e.seconds for e in done))
 
 
 def _suggestions(optimizer: Optimizer, plan: SearchPlan, seen: Seen, ask: Ask) -> list[Suggestion]:
