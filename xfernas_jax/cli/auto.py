@@ -105,32 +105,27 @@ def decide(space: Space) -> Decided:
         return Decided(
             dataset, search, final, None, started, _genotypes(chosen), _mirror_lines(mirror)
         )
-    *larger, smallest = auto.sides(whole)
-    for side in larger:
-        found = _tried(space, whole, mirror, side)
-        if found.epochs(budget) >= auto.WANTED_EPOCHS:
-            break
-    else:
-        found = _tried(space, whole, mirror, smallest)
-    return _decided(space, found, search, budget, started, mirror)
+    gauge = _of_size(whole, dataclasses.replace(search.data, train_examples=None))
+    speed = _speed(space, search, gauge)
+    side = auto.choose_side(
+        auto.sides(whole),
+        speed.seconds_per_image,
+        auto.longest_side(gauge),
+        len(whole.train),
+        budget,
+    )
+    final = _changed(auto.final_recipe(whole, mirror.allowed, side))
+    dataset = _of_size(whole, final.data)
+    per_flop = speed.seconds_per_image / _flops(space, search, gauge)[_GAUGE]
+    return _decided(space, dataset, (search, final), per_flop, budget, started, mirror)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Tried:
-    """A size of images that was tried: its recipe, the data in it, and the speed."""
-
-    recipe: Recipe
-    dataset: ImageDataset
-    speed: Speed
-
-    def epochs(self, budget: float) -> float:
-        return auto.epochs_that_fit(self.speed.seconds_per_image, len(self.dataset.train), budget)
-
-
-def _tried(space: Space, whole: ImageDataset, mirror: MirrorEvidence, side: int) -> _Tried:
-    recipe = _changed(auto.final_recipe(whole, mirror.allowed, side))
-    dataset = _of_size(whole, recipe.data)
-    return _Tried(recipe, dataset, _speed(space, recipe, dataset))
+def _flops(space: Space, recipe: Recipe, dataset: ImageDataset) -> dict[str, float]:
+    """Returns the operations of each reference for one image of a data set."""
+    num_classes = dataset.task.num_classes
+    assert num_classes is not None
+    costs = NetworkCosts(space, recipe.network, num_classes, dataset.input_shape)
+    return {name: costs(PUBLISHED[name][1])["flops"] for name in _FAMILIES}
 
 
 def recipe_by_data(space: Space, *, is_final: bool) -> Recipe:
@@ -153,22 +148,16 @@ def _check(space: Space) -> None:
 
 def _decided(
     space: Space,
-    found: _Tried,
-    search: Recipe,
+    dataset: ImageDataset,
+    recipes: tuple[Recipe, Recipe],
+    seconds_per_flop: float,
     budget: float,
     started: float,
     mirror: MirrorEvidence,
 ) -> Decided:
-    final, dataset, speed = found.recipe, found.dataset, found.speed
-    num_classes = dataset.task.num_classes
-    assert num_classes is not None
-    costs = NetworkCosts(space, final.network, num_classes, dataset.input_shape)
-    known = {
-        name: auto.Reference(name, family, costs(PUBLISHED[name][1])["flops"])
-        for name, family in _FAMILIES.items()
-    }
-    num_images = len(dataset.train)
-    seconds_per_flop = speed.seconds_per_image / known[_GAUGE].flops
+    search, final = recipes
+    flops, num_images = _flops(space, final, dataset), len(dataset.train)
+    known = {name: auto.Reference(name, _FAMILIES[name], flops[name]) for name in flops}
     chosen = auto.choose_references(known, seconds_per_flop, num_images, budget)
     if flags.REFERENCES.value == "none":
         chosen = chosen[:1] if budget < auto.START_SECONDS else ()
@@ -187,7 +176,8 @@ def _decided(
             f"{(one + 2 * auto.START_SECONDS) / auto.FINAL_SHARE:.0f}s, or fewer images by "
             "--set=data.train_examples=N."
         )
-    lines = (*_mirror_lines(mirror), *_time_lines(planned, search, final, speed, chosen))
+    per_image = seconds_per_flop * flops[_GAUGE]
+    lines = (*_mirror_lines(mirror), *_time_lines(planned, search, final, per_image, chosen))
     return Decided(dataset, search, final, planned, started, _genotypes(chosen), lines)
 
 
@@ -227,10 +217,10 @@ def _mirror_lines(mirror: MirrorEvidence) -> tuple[str, ...]:
 
 
 def _time_lines(
-    planned: auto.Shares, search: Recipe, final: Recipe, speed: Speed, chosen: Sequence[str]
+    planned: auto.Shares, search: Recipe, final: Recipe, per_image: float, chosen: Sequence[str]
 ) -> tuple[str, ...]:
     return (
-        f"speed: {1e3 * speed.seconds_per_image:.2f} ms for an image of ResNet-8 at "
+        f"speed: {1e3 * per_image:.2f} ms for an image of ResNet-8 at "
         f"{final.data.image_size} pixels",
         f"time: {planned.budget_seconds:.0f} s; about {planned.num_evaluations} short trainings of "
         f"{search.train.epochs} epochs in {planned.search_seconds:.0f} s, then the best network is "

@@ -7,7 +7,7 @@ and on the time that there is. Everything here is a pure function.
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xfernas_jax.data.base import DataConfig, ImageDataset
@@ -93,6 +93,30 @@ def epochs_that_fit(seconds_per_image: float, num_images: int, budget_seconds: f
     """Returns the epochs of a final training for which a budget leaves time."""
     seconds = max(FINAL_SHARE * budget_seconds - START_SECONDS, 0.0)
     return seconds / (seconds_per_image * num_images)
+
+
+def choose_side(
+    sides: Sequence[int],
+    seconds_per_image: float,
+    measured_side: int,
+    num_images: int,
+    budget: float,
+) -> int:
+    """Returns the largest size of images at which a network can be trained for long.
+
+    Args:
+      sides: to choose from, the largest first.
+      seconds_per_image: of the network, where the longer side has `measured_side` pixels; it grows
+        with the pixels.
+      measured_side: see there.
+      num_images: of an epoch.
+      budget: in seconds.
+    """
+    for side in sides:
+        each = seconds_per_image * (side / measured_side) ** 2
+        if epochs_that_fit(each, num_images, budget) >= WANTED_EPOCHS:
+            return side
+    return sides[-1]
 
 
 def shares(
