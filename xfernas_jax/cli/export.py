@@ -174,13 +174,13 @@ def _best(
     key, name = space.key(genotype), result["variables"]
     trainings = [e for e in evaluations if e.key == key]
     made = next((e for e in trainings if variables_name(e) == name), None)
-    if made is None:
-        raise StudyError(f"Study {spec.name!r}: its recorded result names no training of its own.")
     if result["test_value"] is None:
         raise StudyError(
             f"Study {spec.name!r} has no test value of its best network; name --evaluation=N to "
             "train and test one again."
         )
+    if made is None:
+        raise StudyError(f"Study {spec.name!r}: its recorded result names no training of its own.")
     store = VariablesStore(inputs.folder_of(inputs.STUDIES, spec.name) / "variables")
     variables = store.load(name)
     if variables is None:
@@ -194,7 +194,7 @@ def _best(
         made.seed,
         variables,
         result["best_value"],
-        sum(e.purpose == "confirm" for e in trainings),
+        sum(e.purpose in ("confirm", "final") for e in trainings),
         result["test_value"],
         dict(made.result.versions),
     )
