@@ -23,7 +23,7 @@ GENOTYPE = PUBLISHED["vgg_tiny"][1]
 JOB = Job(0, GENOTYPE, SPACE.key(GENOTYPE), 1)
 FINAL_JOB = dataclasses.replace(JOB, purpose="final")
 SEARCH = get_recipe("cpu", ["train.epochs=1", "data.train_examples=64", "data.image_size=8"])
-FINAL = get_recipe("cpu", ["train.epochs=2", "data.image_size=8"])
+FINAL = get_recipe("cpu", ["train.epochs=2", "data.image_size=8", "data.train_examples=100000"])
 SPEC = TrainedSpec("convnet", "digits", None, SEARCH, final=FINAL)
 SHRUNK = dataclasses.replace(
     SPEC, recipe=get_recipe("cpu", ["data.image_size=6", "data.train_examples=64"])
