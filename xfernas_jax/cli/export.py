@@ -207,14 +207,14 @@ def _best(
     key, name = space.key(genotype), result["variables"]
     trainings = [e for e in evaluations if e.key == key]
     made = next((e for e in trainings if variables_name(e) == name), None)
-    if made is None:
-        raise StudyError(f"Study {spec.name!r}: its recorded result names no training of its own.")
     is_finished = result.get("is_finished", True)
     if result["test_value"] is None and is_finished:
         raise StudyError(
             f"Study {spec.name!r} has no test value of its best network; name --evaluation=N to "
             "train and test one again."
         )
+    if made is None:
+        raise StudyError(f"Study {spec.name!r}: its recorded result names no training of its own.")
     variables = _store(spec).load(name)
     if variables is None:
         raise ExportError(
@@ -230,7 +230,7 @@ def _best(
         made.seed,
         variables,
         result["best_value"],
-        sum(e.purpose == "confirm" for e in trainings),
+        sum(e.purpose in ("confirm", "final") for e in trainings),
         tested,
         dict(made.result.versions),
     )

@@ -29,7 +29,7 @@ def report() -> None:
             folder = pathlib.Path(flags.OUTPUT_DIR.value).expanduser().absolute()
         check_folder(folder)
         study = _recorded(storage, spec)
-        if not study.searched:
+        if not (study.searched or study.confirmations):
             raise StudyError(f"Study {spec.name!r} holds no evaluation yet; let the search run.")
         alike = [other for other in storage.studies() if _is_comparable(other, spec)]
         others = tuple(_recorded(storage, other) for other in alike)

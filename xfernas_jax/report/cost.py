@@ -49,7 +49,8 @@ def source_costs(
 def cost_table(study: SearchStudy) -> Table:
     """Returns the cost of each part: trainings, epochs and device seconds."""
     sources = study.sources
-    parts = [("search", study.searched), ("confirmation of the finalists", study.confirmations)]
+    confirmed = "final training" if study.has_final else "confirmation of the finalists"
+    parts = [("search", study.searched), (confirmed, study.confirmations)]
     if study.repeated:
         parts.append(("repeated for the test", study.repeated))
     parts.append(("this study together", tuple(e for _, part in parts for e in part)))

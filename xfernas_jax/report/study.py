@@ -11,7 +11,7 @@ from xfernas_jax.history.record import Evaluation, StudySpec
 from xfernas_jax.predictor.explain import TaskRelations
 from xfernas_jax.space.base import Space
 
-_UNSEEN = ("confirm", "test")  # purposes of trainings that no optimizer suggested
+_UNSEEN = ("confirm", "test", "final")  # purposes of trainings that no optimizer suggested
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +62,13 @@ class SearchStudy:
 
     @property
     def confirmations(self) -> tuple[Evaluation, ...]:
-        """The repeated trainings of the finalists."""
-        return self._of("confirm")
+        """The trainings of the finalists: repeated, or by the study's final recipe."""
+        return self._of("confirm", "final")
+
+    @property
+    def has_final(self) -> bool:
+        """Whether finalists were trained by a final recipe, which says more than the search's."""
+        return bool(self._of("final"))
 
     @property
     def repeated(self) -> tuple[Evaluation, ...]:
@@ -146,7 +151,7 @@ class SearchStudy:
         return list(distinct.values())[:count]
 
     def confirmed(self, key: str) -> list[float]:
-        """Returns the values of an architecture's complete confirming trainings."""
+        """Returns the values of an architecture's complete trainings as a finalist."""
         return [e.value for e in self.confirmations if e.key == key and e.value is not None]
 
     @functools.cached_property
@@ -164,8 +169,8 @@ class SearchStudy:
         """The evaluations of the search as they were recorded, in the order of suggestion."""
         return tuple(sorted(self._of("search"), key=lambda e: e.number))
 
-    def _of(self, purpose: str) -> tuple[Evaluation, ...]:
-        return tuple(e for e in self.evaluations if e.purpose == purpose)
+    def _of(self, *purposes: str) -> tuple[Evaluation, ...]:
+        return tuple(e for e in self.evaluations if e.purpose in purposes)
 
 
 @dataclasses.dataclass(frozen=True)

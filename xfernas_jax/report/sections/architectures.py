@@ -74,10 +74,11 @@ def _parameters(evaluation: Evaluation) -> str:
 def _values(study: SearchStudy, best: Evaluation) -> str:
     """Says what an architecture reached in the search and when it was confirmed."""
     words = []
-    if best.purpose != "confirm" and best.value is not None:
+    if best.purpose not in ("confirm", "final") and best.value is not None:
         words.append(f"{study.metric.text(best.value)} in the search")
     confirmed = study.confirmed(best.key)
     if confirmed:
         mean = study.metric.text(sum(confirmed) / len(confirmed))
-        words.append(f"{mean} as the mean of {len(confirmed)} confirming trainings")
+        repeated = f"as the mean of {len(confirmed)} confirming trainings"
+        words.append(f"{mean} {'by the final recipe' if study.has_final else repeated}")
     return ", ".join(words).capitalize() or "Not in the search itself"

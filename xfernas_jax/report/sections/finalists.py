@@ -25,8 +25,9 @@ def section(study: SearchStudy) -> Section | None:
     table = _table(study, finalists)
     formats: dict[str, Format] = dict.fromkeys(table.columns[2:], value_format(study.metric))
     formats["architecture"] = functools.partial(tokens, study.space)
+    how = "by the final recipe" if study.has_final else "again with new seeds"
     note = (
-        f"Each was trained again with new seeds. Values are {study.value_label}; the spread is the "
+        f"Each was trained {how}. Values are {study.value_label}; the spread is the "
         "standard deviation of one network's trainings."
     )
     listing = Listing("finalists", TITLE, table, formats, unknown="not known")

@@ -1,0 +1,201 @@
+"""What --recipe=auto and --time_budget decide, and what they refuse."""
+
+import json
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from absl.testing import flagsaver
+
+from xfernas_jax.cli import auto, flags
+from xfernas_jax.cli.scoring import scoring
+from xfernas_jax.errors import FlagError
+from xfernas_jax.evaluate.spec import TrainedSpec
+from xfernas_jax.evaluate.speed import Speed
+from xfernas_jax.history import Storage, default_storage_url
+from xfernas_jax.space import get_space
+
+SPACE = get_space("convnet")
+DIGITS = ("--dataset=digits", "--space=convnet")
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device of known speed, which is not measured."""
+    monkeypatch.setattr(auto, "training_speed", lambda *_, **__: Speed(2e-4, 1.0))
+
+
+@contextmanager
+def given(*words: str) -> Iterator[None]:
+    with flagsaver.flagsaver():
+        flags.flags.FLAGS.unparse_flags()
+        flags.parse(["run.py", *words])
+        yield
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90.0), ("10m", 600.0), ("1.5h", 5400.0), ("600", 600.0), (" 0.5m ", 30.0)],
+)
+def test_a_time_is_read(text: str, seconds: float) -> None:
+    assert auto.parse_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-5s", "10x", "m", "1h30m", "1e3", "nan", "inf", "10 m"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(FlagError, match=r"--time_budget=.*such as 90s, 10m or 1.5h") as refused:
+        auto.parse_seconds(text)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("time", ["1m", "10m", "10h"])
+def test_the_recipe_of_the_search_does_not_depend_on_the_time(fast: None, time: str) -> None:
+    with given(*DIGITS, f"--time_budget={time}"):
+        timed = auto.decide(SPACE)
+    with given(*DIGITS, "--budget_evaluations=3"):
+        untimed = auto.decide(SPACE)
+    assert timed.search == untimed.search
+    assert timed.shares is not None
+    assert untimed.shares is None
+    assert timed.config["recipe"] == untimed.config["recipe"]
+
+
+@pytest.mark.slow
+def test_more_time_gives_more_evaluations_and_larger_references(fast: None) -> None:
+    found = []
+    for time in ("30s", "5m", "10h"):
+        with given(*DIGITS, f"--time_budget={time}"):
+            found.append(auto.decide(SPACE))
+    counts = [decided.shares.num_evaluations for decided in found if decided.shares]
+    assert counts == sorted(set(counts))
+    assert [name for name, _ in found[-1].references] == ["vgg_like", "resnet20", "mobilenet_like"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", [(), ("--set=data.train_examples=200",)], ids=str)
+def test_workers_load_the_data_that_was_decided_on(fast: None, change: tuple[str, ...]) -> None:
+    with given(*DIGITS, "--time_budget=5m", *change):
+        scored = scoring(SPACE, is_search=True)
+    assert isinstance(scored.spec, TrainedSpec)
+    assert scored.dataset is not None
+    loaded = scored.spec.load()
+    assert loaded.task == scored.dataset.task
+    for own, other in zip(loaded.parts().values(), scored.dataset.parts().values(), strict=True):
+        np.testing.assert_array_equal(own.images[:], other.images[:])
+        np.testing.assert_array_equal(own.labels, other.labels)
+
+
+@pytest.mark.slow
+def test_without_references_none_is_named_where_there_is_time_for_the_optimizer(
+    fast: None,
+) -> None:
+    with given(*DIGITS, "--time_budget=5m", "--references=none"):
+        assert auto.decide(SPACE).references == ()
+
+
+@pytest.mark.slow
+def test_a_study_is_named_by_what_was_asked_for_and_not_by_the_speed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = []
+    for seconds in (1e-4, 1e-3):
+        monkeypatch.setattr(auto, "training_speed", lambda *_, s=seconds, **__: Speed(s, 1.0))
+        with given(*DIGITS, "--time_budget=5m"):
+            config = scoring(SPACE, is_search=True).config
+            found.append((config, auto.wishes({"seed": 1, **config})))
+    (first, wishes), (second, same) = found
+    assert first != second
+    assert wishes == same == {"seed": 1, "recipe": "auto", "set": [], "time": 300.0}
+
+
+def check_refused(done: Any, *parts: str) -> None:
+    assert done.code == 2, done.out + done.err
+    assert done.err.startswith("run.py: ")
+    assert done.err.count("\n") == 1, done.err
+    for part in parts:
+        assert part in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (
+            ["--space=convnet", "--recipe=cpu", "--time_budget=5m"],
+            ["--time_budget=5m", "--recipe=auto", "with cpu give --budget_evaluations"],
+        ),
+        (
+            ["--space=nasbench201", "--time_budget=5m"],
+            ["--time_budget=5m", "--space=convnet", "--budget_evaluations"],
+        ),
+        (["--space=nasbench201", "--recipe=auto"], ["--recipe=auto", "'nasbench201'", "cpu"]),
+        (["--space=convnet", "--time_budget=soon"], ["--time_budget=soon", "90s, 10m or 1.5h"]),
+        pytest.param(
+            ["--space=convnet", "--time_budget=9s"],
+            ["--time_budget=9s is too short", "give at least", "data.train_examples"],
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    fast: None,
+    words: list[str],
+    parts: list[str],
+    run_command: Callable,
+    tmp_path: pathlib.Path,
+) -> None:
+    done = run_command("search", "--dataset=digits", *words, f"--workdir={tmp_path}")
+    check_refused(done, *parts)
+    assert [path.name for path in tmp_path.iterdir()] == []
+
+
+@pytest.mark.slow
+def test_the_time_that_is_asked_for_instead_suffices(fast: None) -> None:
+    with given(*DIGITS, "--time_budget=9s"), pytest.raises(FlagError) as refused:
+        auto.decide(SPACE)
+    words = str(refused.value).split()
+    least = words[words.index("least") + 1].rstrip(",")
+    with given(*DIGITS, f"--time_budget={least}"):
+        assert auto.decide(SPACE).shares is not None
+
+
+@pytest.mark.slow
+def test_a_search_within_a_time_ends_with_a_tested_network_to_take_away(
+    run_command: Callable, tmp_path: pathlib.Path
+) -> None:
+    words = ["search", *DIGITS, "--time_budget=25s", "--sources=none", "--study=s"]
+    work = tmp_path / "work"
+    done = run_command(*words, f"--workdir={work}")
+    assert done.code == 0, done.err
+    result = json.loads((work / "studies" / "s" / "result.json").read_text())
+    assert 0.0 < result["test_value"] <= 1.0
+    with Storage(default_storage_url(work)) as storage:
+        recorded = storage.evaluations("s")
+    final = next(e for e in recorded if e.purpose == "final" and e.value == result["best_value"])
+    assert final.job.limit_seconds is not None
+    assert result["variables"] == f"{final.key}-{final.seed}"
+
+    again = run_command(*words, f"--workdir={work}")
+    assert again.code == 0, again.err
+    assert "nothing is trained" in again.err + again.out
+    with Storage(default_storage_url(work)) as storage:
+        assert storage.evaluations("s") == recorded
+
+    report = run_command("report", "--study=s", f"--workdir={work}")
+    assert report.code == 0, report.err
+    assert (work / "studies" / "s" / "report" / "report.html").is_file()
+
+    folder = tmp_path / "taken"
+    exported = run_command("export", "--study=s", f"--workdir={work}", f"--output_dir={folder}")
+    assert exported.code == 0, exported.err
+    assert "(mean of 1; the search compared it)" in (folder / "model_card.md").read_text()
+    reloaded = subprocess.run(
+        [sys.executable, "reload.py"], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert reloaded.stdout == f"test_accuracy: {result['test_value']}\n"

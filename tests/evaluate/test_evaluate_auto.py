@@ -1,0 +1,153 @@
+"""The rules of the recipe "auto": pure functions of the data, the speed and the time."""
+
+import json
+from collections.abc import Iterator
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given
+
+from xfernas_jax.data.base import ImageDataset, Split
+from xfernas_jax.evaluate import auto
+from xfernas_jax.evaluate.auto import Reference
+from xfernas_jax.evaluate.recipes import recipe_from_json
+from xfernas_jax.history.record import Task
+
+REFERENCES = {
+    r.name: r
+    for r in (
+        Reference("small a", "a", 1e6),
+        Reference("large b", "b", 4e7),
+        Reference("large a", "a", 2e7),
+        Reference("small b", "b", 3e6),
+        Reference("c", "c", 1e7),
+    )
+}
+BUDGETS = st.floats(1.0, 1e6)
+SPEEDS = st.floats(1e-13, 1e-6)  # seconds for a flop
+COUNTS = st.integers(1, 10**6)
+
+
+def dataset(num_images: int, side: int = 32, channels: int = 3, seed: int = 0) -> ImageDataset:
+    rng = np.random.default_rng(seed)
+
+    def part(count: int) -> Split:
+        pixels = rng.integers(0, 256, (1, side, side, channels), np.uint8)
+        images = np.broadcast_to(pixels, (count, side, side, channels))
+        return Split(images, np.arange(count, dtype=np.int32) % 2)
+
+    parts = (part(num_images), part(2), part(2))
+    return ImageDataset(Task("toy", "none", 2), *parts, ("a", "b"))
+
+
+SETS = [dataset(3, 8, 1), dataset(1_079, 8, 1), dataset(50_000), dataset(9_000, 96)]
+
+
+def recipes(data: ImageDataset) -> Iterator[auto.Recipe]:
+    for mirror in (False, True):
+        yield auto.search_recipe(data, mirror)
+        for side in auto.sides(data):
+            yield auto.final_recipe(data, mirror, side)
+
+
+def test_a_recipe_depends_on_the_shape_of_the_data_and_on_nothing_else() -> None:
+    first, second = dataset(500, seed=1), dataset(500, seed=2)
+    assert list(recipes(first)) == list(recipes(second))
+    assert auto.search_recipe(first, True) != auto.search_recipe(dataset(400), True)
+
+
+def test_a_search_trains_briefly_on_few_small_images() -> None:
+    recipe = auto.search_recipe(dataset(50_000, 64), False)
+    assert (recipe.data.train_examples, recipe.data.image_size) == (4_000, 32)
+    assert recipe.train.epochs < auto.final_recipe(dataset(50_000, 64), False, 64).train.epochs
+    small = auto.search_recipe(dataset(300, 8, 1), False)
+    assert (small.data.train_examples, small.data.image_size) == (300, 8)
+
+
+def test_a_final_training_sees_all_images() -> None:
+    assert auto.final_recipe(dataset(50_000), True, 32).data.train_examples is None
+
+
+@pytest.mark.parametrize("num_images", [1, 2, 3, 7, 63, 64, 65, 1_079, 20_000])
+def test_a_batch_fits_into_a_small_set(num_images: int) -> None:
+    for recipe in recipes(dataset(num_images, 8, 1)):
+        batch = recipe.train.batch_size
+        assert 1 <= batch <= num_images
+        assert batch & (batch - 1) == 0  # a power of two, which devices divide
+        assert recipe.train.learning_rate == pytest.approx(0.1 * batch / 64)
+
+
+def test_images_are_mirrored_in_training_and_tests_only_where_they_keep_their_class() -> None:
+    for data in SETS:
+        for recipe in recipes(data):
+            assert recipe.data.test_flips == (recipe.data.augment == "crop_flip")
+        assert auto.search_recipe(data, False).data.augment == "crop"
+
+
+def test_grey_digits_of_8_pixels_are_cropped_by_one_and_have_one_size() -> None:
+    digits = dataset(1_079, 8, 1)
+    assert auto.sides(digits) == (8,)
+    for recipe in recipes(digits):
+        assert (recipe.data.image_size, recipe.data.crop_padding) == (8, 1)
+
+
+@pytest.mark.parametrize(
+    ("side", "sides"), [(8, (8,)), (32, (32,)), (40, (40, 32)), (64, (64, 48, 32))]
+)
+def test_no_image_is_enlarged_and_the_largest_size_comes_first(
+    side: int, sides: tuple[int, ...]
+) -> None:
+    assert auto.sides(dataset(2, side)) == sides
+    assert auto.sides(dataset(2, 300)) == (64, 48, 32)
+
+
+@given(SPEEDS, st.floats(1e4, 1e9), COUNTS, BUDGETS, st.floats(1.0, 100.0))
+def test_more_time_never_gives_fewer_evaluations_or_smaller_limits(
+    speed: float, flops: float, count: int, budget: float, times: float
+) -> None:
+    recipe = auto.search_recipe(SETS[2], False)
+    less = auto.shares(speed, flops, recipe, count, budget)
+    more = auto.shares(speed, flops, recipe, count, times * budget)
+    assert 0 <= less.num_evaluations <= more.num_evaluations
+    assert 0.0 < less.max_flops <= more.max_flops
+    assert less.search_seconds <= more.search_seconds < more.budget_seconds
+
+
+@given(SPEEDS, COUNTS, BUDGETS)
+def test_a_network_of_the_largest_size_has_time_for_the_fewest_epochs(
+    speed: float, count: int, budget: float
+) -> None:
+    found = auto.shares(speed, 1e6, auto.search_recipe(SETS[2], False), count, budget)
+    epochs = auto.epochs_that_fit(speed * found.max_flops, count, budget)
+    assert found.max_flops == 1.0 or epochs == pytest.approx(auto.FEWEST_EPOCHS)
+
+
+@given(SPEEDS, COUNTS, BUDGETS, st.floats(1.0, 100.0))
+def test_each_family_has_one_reference_and_more_time_never_a_smaller_one(
+    speed: float, count: int, budget: float, times: float
+) -> None:
+    less = auto.choose_references(REFERENCES, speed, count, budget)
+    more = auto.choose_references(REFERENCES, speed, count, times * budget)
+    for names in (less, more):
+        assert [REFERENCES[name].family for name in names] == ["a", "b", "c"]
+    assert all(REFERENCES[a].flops <= REFERENCES[b].flops for a, b in zip(less, more, strict=True))
+
+
+def test_references_are_the_largest_that_can_be_trained_for_long_or_else_the_smallest() -> None:
+    no_time = auto.choose_references(REFERENCES, 1e-9, 1_000, 1.0)
+    assert no_time == ("small a", "small b", "c")
+    assert auto.choose_references(REFERENCES, 1e-9, 1_000, 1e9) == ("large a", "large b", "c")
+    seconds = (auto.WANTED_EPOCHS * 2e7 * 1e-9 * 1_000 + auto.START_SECONDS) / auto.FINAL_SHARE
+    names = auto.choose_references(REFERENCES, 1e-9, 1_000, seconds * 1.001)
+    assert names == ("large a", "small b", "c")
+
+
+def test_what_was_decided_comes_back_from_the_configuration_of_a_study() -> None:
+    search, final = auto.search_recipe(SETS[1], True), auto.final_recipe(SETS[1], True, 8)
+    planned = auto.shares(1e-10, 1e6, search, 1_079, 60.0)
+    config = json.loads(json.dumps(auto.to_config(search, final, planned)))
+    assert recipe_from_json(config["recipe"]).fingerprint() == search.fingerprint()
+    assert recipe_from_json(config["final_recipe"]).fingerprint() == final.fingerprint()
+    assert auto.Shares(**config["time"]) == planned
+    assert auto.to_config(search, final, None)["time"] is None

@@ -1,0 +1,43 @@
+"""Reports of searches that ended in a final training by another recipe."""
+
+from report_cases import SPACE, make_evaluation, study_of
+from test_report_page import read
+
+from xfernas_jax.report.cost import cost_table
+from xfernas_jax.report.sections.architectures import section
+
+SEARCHED = (make_evaluation(0, 0.5), make_evaluation(1, 0.25))
+FINAL = make_evaluation(1, 0.875, purpose="final", seconds=4.0)
+FAILED = make_evaluation(0, None, purpose="final")
+RESULT = {"best_genotype": SPACE.to_json(FINAL.genotype)}
+
+
+def test_final_trainings_are_the_finalists_and_no_step_of_the_curve() -> None:
+    study = study_of(*SEARCHED, FINAL, FAILED)
+    assert study.searched == SEARCHED
+    assert study.confirmations == (FINAL, FAILED)
+    assert [step.value for step in study.incumbent()] == [0.5, 0.5]
+    assert study.confirmed(FINAL.key) == [0.875]
+    assert study.round_of(FINAL) is None
+
+
+def test_final_trainings_have_a_row_of_costs() -> None:
+    rows = {row[0]: row[1:] for row in cost_table(study_of(*SEARCHED, FINAL)).rows}
+    assert rows["final training"] == (1, 2, 4.0)
+    assert rows["this study together"] == (3, 6, 7.0)
+
+
+def test_a_page_says_that_finalists_were_trained_by_the_final_recipe() -> None:
+    text = read(study_of(*SEARCHED, FINAL, FAILED)).text
+    assert "Each was trained by the final recipe." in text
+
+
+def test_an_architecture_has_its_value_in_the_search_and_by_the_final_recipe() -> None:
+    found = section(study_of(*SEARCHED, FINAL, result=RESULT))
+    texts = " ".join([found.note, *(picture.caption for picture in found.pictures)])
+    assert "25.00 % in the search, 87.50 % by the final recipe" in texts
+
+
+def test_a_search_of_one_final_training_alone_has_a_page() -> None:
+    assert study_of(FINAL, result=RESULT).best(3) == [FINAL]
+    assert "This search is not finished" in read(study_of(FINAL)).text
