@@ -96,7 +96,10 @@ class Training:
 
 
 def variants(full: Recipe) -> dict[str, Recipe]:
-    """Returns the recipes that differ from the full one in one thing, by what it is."""
+    """Returns the recipes that differ from the full one in one thing, by what it is.
+
+    They are trained in this order: first what probably matters most.
+    """
 
     def train(**values: Any) -> Recipe:
         return dataclasses.replace(full, train=dataclasses.replace(full.train, **values))
@@ -108,24 +111,24 @@ def variants(full: Recipe) -> dict[str, Recipe]:
     found = {
         FULL: full,
         "cosine, no warm-up": train(schedule="cosine", warmup=0.0),
-        "cosine, warm-up .2": train(schedule="cosine"),
-        "one_cycle, no warm-up": train(warmup=0.0),
-        "no Nesterov": train(nesterov=False),
-        "decay of all parameters": train(decay_all=True),
-        "no label smoothing": train(label_smoothing=0.0),
-        "no augmentation": data(augment="none"),
-        "no flips": data(augment="crop", test_flips=False),
-        "average of weights, .99": train(average_decay=0.99),
-        "mixup .2": train(mixup=0.2),
-        "cutout of a quarter of the side": data(cutout=side // 4),
-        "learning rate x .5": train(learning_rate=rate / 2),
         "learning rate x 2": train(learning_rate=rate * 2),
+        "no augmentation": data(augment="none"),
         "batch 32 (rate by the rule)": train(
             batch_size=32, learning_rate=rate * 32 / full.train.batch_size
         ),
+        "no label smoothing": train(label_smoothing=0.0),
+        "average of weights, .99": train(average_decay=0.99),
         "AdamW, rate .003": train(
             optimizer="adamw", learning_rate=0.003, nesterov=False, decay_all=True
         ),
+        "learning rate x .5": train(learning_rate=rate / 2),
+        "no flips": data(augment="crop", test_flips=False),
+        "one_cycle, no warm-up": train(warmup=0.0),
+        "mixup .2": train(mixup=0.2),
+        "cutout of a quarter of the side": data(cutout=side // 4),
+        "cosine, warm-up .2": train(schedule="cosine"),
+        "no Nesterov": train(nesterov=False),
+        "decay of all parameters": train(decay_all=True),
         "no flips at test time": data(test_flips=False),
     }
     same = full.fingerprint()  # as without flips where there are none
@@ -144,29 +147,35 @@ def order(names: Sequence[str]) -> list[tuple[str, int]]:
     ]
 
 
-def table(trainings: Sequence[Training]) -> list[str]:
+def table(trainings: Sequence[Training], names: Sequence[str]) -> list[str]:
     """Returns the lines of the Markdown table: differences to the full recipe, in points.
 
     The interval is of Student's t, with the standard deviation of one training that is pooled
     over all variants of a set: two seeds of one variant alone would tell too little. A set has no
     interval before some variant has a second seed.
+
+    Args:
+      trainings: that are finished.
+      names: of all variants; those that were not trained yet have empty cells.
     """
     scores: dict[str, dict[str, dict[int, float]]] = {}
     for t in trainings:
         scores.setdefault(t.source, {}).setdefault(t.variant, {})[t.seed] = t.accuracy
-    names = list(dict.fromkeys(t.variant for t in trainings if t.variant != FULL))
     lines = [
         f"| variant | {' | '.join(f'`{source}`' for source in scores)} | mean of the sets |",
         "|---|" + "---|" * (len(scores) + 1),
     ]
-    rows = {name: [_difference(scores[source], name) for source in scores] for name in names}
-    means = {name: _mean_of([cell for cell in row if cell]) for name, row in rows.items()}
     full = [_level(by_variant) for by_variant in scores.values()]
     lines.append(f"| {FULL}: accuracy | {' | '.join(full)} | |")
-    ordered = sorted(names, key=lambda name: -means[name][0] if means[name] else math.inf)
-    for name in ordered:
-        cells = [_text(cell) for cell in [*rows[name], means[name]]]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+    rows = []
+    for name in names:
+        cells = [_difference(by_variant, name) for by_variant in scores.values()]
+        if name != FULL:
+            rows.append((name, cells, _mean_of([cell for cell in cells if cell])))
+    for name, cells, mean in sorted(rows, key=lambda row: -row[2][0] if row[2] else math.inf):
+        number = sum(cell is not None for cell in cells)
+        of = f" ({number} of {len(cells)})" if 0 < number < len(cells) else ""
+        lines.append(f"| {name} | {' | '.join(map(_text, cells))} | {_text(mean)}{of} |")
     return lines
 
 
@@ -251,7 +260,9 @@ def _train(dataset: ImageDataset, recipe: Recipe, seed: int) -> tuple[float, flo
     return 0.0 if result.value is None else result.value, result.seconds
 
 
-def _report(trainings: Sequence[Training], planned: int, facts: Sequence[str]) -> str:
+def _report(
+    trainings: Sequence[Training], names: Sequence[str], planned: int, facts: Sequence[str]
+) -> str:
     """Returns the whole file: what was done in how many seconds, and the table."""
     here = pathlib.Path(__file__).parent
     words = ["git", "rev-parse", "--short", "HEAD"]
@@ -276,7 +287,7 @@ def _report(trainings: Sequence[Training], planned: int, facts: Sequence[str]) -
             "",
             *facts,
             "",
-            *table(trainings),
+            *table(trainings, names),
             "",
         ]
     )
@@ -297,30 +308,37 @@ def main() -> None:
         f"{recipes[source][FULL].train.batch_size}, `{recipes[source][FULL].data.augment}`."
         for source, dataset in loaded.items()
     ]
+    names = list(dict.fromkeys(itertools.chain(*recipes.values())))
     planned = [
         (source, name, seed)
-        for name, seed in order(list(dict.fromkeys(itertools.chain(*recipes.values()))))
+        for name, seed in order(names)
         for source in loaded
         if name in recipes[source]
     ]
     file = output / "trainings.jsonl"
-    kept = _read(file)
-    known = {(t.source, t.variant, t.seed, t.identity): t for t in kept}
-    done: list[Training] = []
-    for source, name, seed in planned:
-        dataset, recipe = loaded[source], recipes[source][name]
-        identity = f"{dataset.task.dataset} {_NETWORK.value} {recipe.fingerprint()}"
-        training = known.get((source.name, name, seed, identity))
-        if training is None:
-            accuracy, seconds = _train(dataset, recipe, seed)
-            training = Training(source.name, name, seed, accuracy, seconds, identity)
-            kept.append(training)
-            lines = (json.dumps(dataclasses.asdict(t)) + "\n" for t in kept)
-            write_atomically(file, "".join(lines).encode())
-            print(f"{source.name}  {name}  {seed}  {accuracy:.4f}  {seconds:.1f} s", flush=True)
-        done.append(training)
-        text = _report(done, len(planned), facts)
+    known = {(t.source, t.variant, t.seed, t.identity): t for t in _read(file)}
+
+    def key(source: Source, name: str, seed: int) -> tuple[str, str, int, str]:
+        task, fingerprint = loaded[source].task.dataset, recipes[source][name].fingerprint()
+        return source.name, name, seed, f"{task} {_NETWORK.value} {fingerprint}"
+
+    def write() -> None:
+        done = [known[key(*one)] for one in planned if key(*one) in known]
+        text = _report(done, names, len(planned), facts)
         write_atomically(output / "INGREDIENTS.md", text.encode())
+
+    write()
+    for source, name, seed in planned:
+        if (place := key(source, name, seed)) in known:
+            continue
+        training = Training(
+            *place[:3], *_train(loaded[source], recipes[source][name], seed), place[3]
+        )
+        known[place] = training
+        lines = (json.dumps(dataclasses.asdict(t)) + "\n" for t in known.values())
+        write_atomically(file, "".join(lines).encode())
+        print(f"{source.name}  {name}  {seed}  {training.accuracy:.4f}", flush=True)
+        write()
 
 
 if __name__ == "__main__":

@@ -27,16 +27,18 @@ def test_the_table_has_differences_to_the_full_recipe_with_intervals_from_all_va
             training("b", FULL, 0, 0.90),
             training("b", "worse", 0, 0.89),
             training("b", "better", 0, 0.91),
-        ]
+        ],
+        [FULL, "worse", "none", "better"],
     )
     rows = cells(lines)
     # On a, each pair's residuals are +-.01, so the pooled variance of one training is
     # 4 x .01**2 / 2 degrees of freedom. The difference's standard error is sqrt(.0002 x (1/2 +
     # 1/2)) = .01414 and t of 2 degrees is 4.303: 6.1 points.
     assert rows["worse"] == ["**-10.0 ± 6.1**", "-1.0", "-5.5"]
-    assert rows["better"] == ["", "+1.0", "+1.0"]
+    assert rows["better"] == ["", "+1.0", "+1.0 (1 of 2)"]
+    assert rows["none"] == ["", "", ""]
     assert rows[f"{FULL}: accuracy"][0] == "51.0 (one training scatters by 1.4)"
-    assert list(rows)[1:] == ["better", "worse"]  # the best first
+    assert list(rows)[1:] == ["better", "worse", "none"]  # the best first
 
 
 def test_the_mean_of_the_sets_has_an_interval_once_every_set_has() -> None:
@@ -48,7 +50,7 @@ def test_the_mean_of_the_sets_has_an_interval_once_every_set_has() -> None:
     ]
     # As above on each set; their mean has .01414 / sqrt(2) = .01 and, by Welch and Satterthwaite,
     # (2 v)**2 / (2 v**2 / 2) = 4 degrees of freedom, t = 2.776: 2.8 points.
-    assert cells(ingredients.table(found))["other"][2] == "**+10.0 ± 2.8**"
+    assert cells(ingredients.table(found, [FULL, "other"]))["other"][2] == "**+10.0 ± 2.8**"
 
 
 def test_every_variant_is_a_recipe_of_its_own() -> None:
