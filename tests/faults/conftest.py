@@ -1,4 +1,4 @@
-"""In this folder tests take long, and one that cannot run fails: `make test-faults` provides all."""
+"""Tests here take long, and one that cannot run fails: `make test-faults` gives what they need."""
 
 import pathlib
 import sys
