@@ -38,7 +38,7 @@ class Recorded(TrainedEvaluator):
         self.whole_recipe, self.recipe = recipe, recipe.fingerprint()
         self.asked: list[str] = []
 
-    def evaluate(self, job: Job, *_: Any) -> Scored:
+    def evaluate(self, job: Job, on_epoch: Any = None, stop: Any = None) -> Scored:
         self.asked.append(job.purpose)
         return Scored(Result("failed"), None)
 

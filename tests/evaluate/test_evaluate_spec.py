@@ -54,7 +54,7 @@ def test_a_metric_changes_what_is_measured_and_not_what_is_trained() -> None:
     dataset, results, identities = TRAINED.load(), {}, set()
     for name in METRICS:
         spec = dataclasses.replace(TRAINED, metric=name)
-        evaluator = spec.build(Runtime(programs="own"), jax.devices()[:2], dataset)
+        evaluator = spec.build_one(Runtime(programs="own"), jax.devices()[:2], dataset)
         results[name] = evaluator.evaluate(JOB)
         identities.add(json.dumps(evaluator.identity(LIGHT, 1)))
         tested = evaluator.test(LIGHT, results[name].variables)
