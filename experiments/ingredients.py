@@ -1,6 +1,6 @@
 """What each ingredient of the recipe "auto" is worth: the table in `INGREDIENTS.md`.
 
-    python -m experiments.ingredients --output=runs/ingredients
+    python -m experiments.ingredients --results=runs/ingredients
 
 Every variant changes one thing of the full recipe (`evaluate/auto.py`) and trains the same network
 from the same initial values for as many epochs; what counts is the validation accuracy after the
@@ -44,7 +44,7 @@ _NETWORK = flags.DEFINE_string("network", "vgg_tiny", "Published network of spac
 _EPOCHS = flags.DEFINE_integer("epochs", 12, "Of a training; twice as many for flowers17.", 1)
 _SEEDS = flags.DEFINE_integer("num_seeds", 2, "Seeds, from 0.", lower_bound=1)
 _FULL_SEEDS = flags.DEFINE_integer("num_full_seeds", 3, "Of the full recipe.", lower_bound=1)
-_OUTPUT = flags.DEFINE_string("output", "runs/ingredients", "Folder of trainings and table.")
+_OUTPUT = flags.DEFINE_string("results", "runs/ingredients", "Folder of trainings and table.")
 
 FULL = "full recipe"
 _MOST_VALID = 1_000

@@ -221,7 +221,9 @@ def test_search_and_train_write_event_files(run_command: Callable, tmp_path: pat
     )
     assert [step for step, _ in read(events / "s" / "search_0001")["valid_accuracy"]] == [1, 2]
     # No terminal here: plain lines, without control characters.
-    assert [line.split()[:2] for line in done.out.splitlines()[2:4]] == [
+    whole = done.out.splitlines()
+    lines = whole[next(i for i, line in enumerate(whole) if line.startswith("Study ")) :]
+    assert [line.split()[:2] for line in lines[2:4]] == [
         ["search", "1/2"],
         ["search", "2/2"],
     ]

@@ -28,6 +28,7 @@ TODAY: dict[str, Any] = {
     "dataset_flag": "digits",
     "data_dir": None,
     "costs": {"params": 10.0},
+    "references": [{"name": "a", "value": 0.5, "final_value": None, "is_best": False}],
     "front": [{"evaluation": 1, "value": 0.5, "costs": {"params": 10.0}, "genotype": GENOTYPE}],
     "relations": None,
 }

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+from absl import flags as absl_flags
 
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.data.base import DataConfig, ImageDataset
@@ -14,7 +15,7 @@ from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.data.symmetry import MirrorEvidence, keeps_class_when_mirrored
 from xfernas_jax.errors import FlagError, RecipeError
 from xfernas_jax.evaluate import auto
-from xfernas_jax.evaluate.recipes import Recipe, is_read
+from xfernas_jax.evaluate.recipes import Recipe, check_changes, is_read
 from xfernas_jax.evaluate.speed import Speed, training_speed
 from xfernas_jax.nn.costs import NetworkCosts
 from xfernas_jax.options import parse_changes
@@ -143,6 +144,12 @@ def _check(space: Space) -> None:
         raise RecipeError(
             f"--recipe=auto is for spaces whose architectures say their own size, such as "
             f"--space=convnet; for {space.name!r} take --recipe=cpu, or leave --recipe out."
+        )
+    check_changes(flags.SET.value, space)
+    if absl_flags.FLAGS.scan_cells and not is_read(space, "scan_cells"):
+        raise RecipeError(
+            f"--scan_cells compiles equal cells as one, but networks of space {space.name!r} have "
+            "no such cells; leave it out."
         )
 
 

@@ -150,8 +150,13 @@ def get_recipe(name: str, changes: Sequence[str] = (), space: Space | None = Non
         has no meaning in the space.
     """
     recipe = parse_changes(_PRESETS.find(name), changes, error=RecipeError)
-    if space is None:
-        return recipe
+    if space is not None:
+        check_changes(changes, space)
+    return recipe
+
+
+def check_changes(changes: Sequence[str], space: Space) -> None:
+    """Raises `RecipeError` for a changed value that the networks of a space do not read."""
     for change in changes:
         part, _, field = change.partition("=")[0].partition(".")
         if part == "network" and not is_read(space, field):
@@ -159,7 +164,6 @@ def get_recipe(name: str, changes: Sequence[str] = (), space: Space | None = Non
                 f"--set={change:.80}: the networks of space {space.name!r} do not read "
                 f"network.{field}, which sizes or regularises cells; leave it out."
             )
-    return recipe
 
 
 _PRESETS = Registry(
