@@ -27,7 +27,7 @@ DIGITS = ("--dataset=digits", "--space=convnet")
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device of known speed, which is not measured."""
-    monkeypatch.setattr(auto, "training_speed", lambda *_, **__: Speed(2e-4, 1.0))
+    monkeypatch.setattr(auto, "training_speed", lambda *_, **__: Speed(2e-4, 8.0))
 
 
 @contextmanager
@@ -133,8 +133,17 @@ def check_refused(done: Any, *parts: str) -> None:
             ["--space=nasbench201", "--time_budget=5m"],
             ["--time_budget=5m", "--space=convnet", "--budget_evaluations"],
         ),
+        (["--references=none"], ["--references=none", "--recipe=auto", "leave it out"]),
         (["--space=nasbench201", "--recipe=auto"], ["--recipe=auto", "'nasbench201'", "cpu"]),
         (["--space=convnet", "--time_budget=soon"], ["--time_budget=soon", "90s, 10m or 1.5h"]),
+        *(
+            pytest.param(
+                ["--space=convnet", "--time_budget=5m", f"--{flag}=2"],
+                [f"--{flag}", "eave it out"],
+                marks=pytest.mark.slow,
+            )
+            for flag in ("confirm_seeds", "batch_size")
+        ),
         pytest.param(
             ["--space=convnet", "--time_budget=9s"],
             ["--time_budget=9s is too short", "give at least", "data.train_examples"],

@@ -1,6 +1,9 @@
 import dataclasses
+from typing import get_args
 
-from xfernas_jax.data.base import DataConfig
+import pytest
+
+from xfernas_jax.data.base import Augment, DataConfig
 from xfernas_jax.data.facts import DataFacts, PartFacts, SizeFacts
 from xfernas_jax.data.words import data_lines
 
@@ -77,6 +80,11 @@ def test_augmentation_is_said_in_words() -> None:
     last = data_lines(FACTS, config)[-1]
     assert "validation images are trained on too, random crops and left-right flips" in last
     assert "a random square of 16 pixels a side is erased" in last
+
+
+@pytest.mark.parametrize("augment", get_args(Augment))
+def test_every_augmentation_has_words(augment: Augment) -> None:
+    assert data_lines(FACTS, DataConfig(augment=augment))
 
 
 def test_what_nobody_looked_at_is_said() -> None:

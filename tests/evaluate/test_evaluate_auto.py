@@ -28,6 +28,8 @@ BUDGETS = st.floats(1.0, 1e6)
 SPEEDS = st.floats(1e-13, 1e-6)  # seconds for a flop
 COUNTS = st.integers(1, 10**6)
 
+START = 8.0  # seconds before a training's first step
+
 
 def dataset(num_images: int, side: int = 32, channels: int = 3, seed: int = 0) -> ImageDataset:
     rng = np.random.default_rng(seed)
@@ -102,13 +104,23 @@ def test_no_image_is_enlarged_and_the_largest_size_comes_first(
     assert auto.sides(dataset(2, 300)) == (64, 48, 32)
 
 
+def within(seconds: float) -> auto.Budget:
+    return auto.Budget(seconds, START)
+
+
+@given(st.floats(1e-5, 1.0), COUNTS)
+def test_the_least_time_is_that_of_the_least_training(speed: float, count: int) -> None:
+    least = within(1.0).least_seconds(speed, count)
+    assert within(least).epochs(speed, count) == pytest.approx(auto.LEAST_EPOCHS)
+
+
 @given(SPEEDS, st.floats(1e4, 1e9), COUNTS, BUDGETS, st.floats(1.0, 100.0))
 def test_more_time_never_gives_fewer_evaluations_or_smaller_limits(
     speed: float, flops: float, count: int, budget: float, times: float
 ) -> None:
     recipe = auto.search_recipe(SETS[2], False)
-    less = auto.shares(speed, flops, recipe, count, budget)
-    more = auto.shares(speed, flops, recipe, count, times * budget)
+    less = auto.shares(speed, flops, recipe, count, within(budget))
+    more = auto.shares(speed, flops, recipe, count, within(times * budget))
     assert 0 <= less.num_evaluations <= more.num_evaluations
     assert 0.0 < less.max_flops <= more.max_flops
     assert less.search_seconds <= more.search_seconds < more.budget_seconds
@@ -118,8 +130,8 @@ def test_more_time_never_gives_fewer_evaluations_or_smaller_limits(
 def test_a_network_of_the_largest_size_has_time_for_the_fewest_epochs(
     speed: float, count: int, budget: float
 ) -> None:
-    found = auto.shares(speed, 1e6, auto.search_recipe(SETS[2], False), count, budget)
-    epochs = auto.epochs_that_fit(speed * found.max_flops, count, budget)
+    found = auto.shares(speed, 1e6, auto.search_recipe(SETS[2], False), count, within(budget))
+    epochs = within(budget).epochs(speed * found.max_flops, count)
     assert found.max_flops == 1.0 or epochs == pytest.approx(auto.FEWEST_EPOCHS)
 
 
@@ -127,25 +139,29 @@ def test_a_network_of_the_largest_size_has_time_for_the_fewest_epochs(
 def test_each_family_has_one_reference_and_more_time_never_a_smaller_one(
     speed: float, count: int, budget: float, times: float
 ) -> None:
-    less = auto.choose_references(REFERENCES, speed, count, budget)
-    more = auto.choose_references(REFERENCES, speed, count, times * budget)
+    less = auto.choose_references(REFERENCES, speed, count, within(budget))
+    more = auto.choose_references(REFERENCES, speed, count, within(times * budget))
     for names in (less, more):
         assert [REFERENCES[name].family for name in names] == ["a", "b", "c"]
     assert all(REFERENCES[a].flops <= REFERENCES[b].flops for a, b in zip(less, more, strict=True))
 
 
 def test_references_are_the_largest_that_can_be_trained_for_long_or_else_the_smallest() -> None:
-    no_time = auto.choose_references(REFERENCES, 1e-9, 1_000, 1.0)
+    no_time = auto.choose_references(REFERENCES, 1e-9, 1_000, within(1.0))
     assert no_time == ("small a", "small b", "c")
-    assert auto.choose_references(REFERENCES, 1e-9, 1_000, 1e9) == ("large a", "large b", "c")
-    seconds = (auto.WANTED_EPOCHS * 2e7 * 1e-9 * 1_000 + auto.START_SECONDS) / auto.FINAL_SHARE
-    names = auto.choose_references(REFERENCES, 1e-9, 1_000, seconds * 1.001)
+    assert auto.choose_references(REFERENCES, 1e-9, 1_000, within(1e9)) == (
+        "large a",
+        "large b",
+        "c",
+    )
+    seconds = (auto.WANTED_EPOCHS * 2e7 * 1e-9 * 1_000 + START) / auto.FINAL_SHARE
+    names = auto.choose_references(REFERENCES, 1e-9, 1_000, within(seconds * 1.001))
     assert names == ("large a", "small b", "c")
 
 
 def test_what_was_decided_comes_back_from_the_configuration_of_a_study() -> None:
     search, final = auto.search_recipe(SETS[1], True), auto.final_recipe(SETS[1], True, 8)
-    planned = auto.shares(1e-10, 1e6, search, 1_079, 60.0)
+    planned = auto.shares(1e-10, 1e6, search, 1_079, within(60.0))
     config = json.loads(json.dumps(auto.to_config(search, final, planned)))
     assert recipe_from_json(config["recipe"]).fingerprint() == search.fingerprint()
     assert recipe_from_json(config["final_recipe"]).fingerprint() == final.fingerprint()

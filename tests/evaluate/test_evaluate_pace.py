@@ -45,9 +45,21 @@ def test_a_steady_training_uses_its_time_and_ends_in_it(now: Now, each: float) -
     assert done == int(100.0 / each)
 
 
+@pytest.mark.parametrize(("late", "epochs"), [(3.0, 10), (6.0, 9)])
+def test_the_last_epoch_may_end_a_little_late_so_that_none_is_half_trained(
+    now: Now, late: float, epochs: int
+) -> None:
+    pace = TimePace(1100.0, 10)
+    for done in range(1, 9):
+        now.seconds += 10.0
+        assert pace(done, 10) == 10
+    now.seconds += 10.0 + late
+    assert pace(9, 10) == epochs
+
+
 def test_a_training_that_becomes_slower_ends_in_time(now: Now) -> None:
     trained(now, TimePace(1100.0, 50), [2.0] * 10 + [4.0])
-    assert now.seconds <= 1100.0
+    assert now.seconds <= 1105.0
 
 
 def test_no_training_has_more_epochs_than_its_recipe(now: Now) -> None:

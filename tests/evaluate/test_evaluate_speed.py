@@ -10,7 +10,7 @@ import pytest
 
 from xfernas_jax.evaluate import speed
 from xfernas_jax.evaluate.recipes import get_recipe
-from xfernas_jax.evaluate.speed import Speed, training_speed
+from xfernas_jax.evaluate.speed import Gauge, Speed, training_speed
 from xfernas_jax.space import PUBLISHED, get_space
 
 SPACE = get_space("convnet")
@@ -47,8 +47,8 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Speed]:
 def test_a_measurement_is_read_again_with_every_bit(
     measured: list[Speed], tmp_path: pathlib.Path
 ) -> None:
-    first = training_speed(**ASKED, cache=tmp_path / "new" / "folder")
-    assert training_speed(**ASKED, cache=tmp_path / "new" / "folder") == first
+    first = training_speed(Gauge(**ASKED), tmp_path / "new" / "folder")
+    assert training_speed(Gauge(**ASKED), tmp_path / "new" / "folder") == first
     assert measured == [first]
 
 
@@ -56,18 +56,18 @@ def test_a_measurement_is_read_again_with_every_bit(
 def test_another_of_what_decides_it_is_another_measurement(
     name: str, measured: list[Speed], tmp_path: pathlib.Path
 ) -> None:
-    first = training_speed(**ASKED, cache=tmp_path)
-    other = training_speed(**{**ASKED, name: OTHERS[name]}, cache=tmp_path)
+    first = training_speed(Gauge(**ASKED), tmp_path)
+    other = training_speed(Gauge(**{**ASKED, name: OTHERS[name]}), tmp_path)
     assert other != first
-    assert training_speed(**ASKED, cache=tmp_path) == first
+    assert training_speed(Gauge(**ASKED), tmp_path) == first
     assert len(measured) == 2
 
 
 def test_another_number_of_devices_is_another_measurement(
     measured: list[Speed], tmp_path: pathlib.Path
 ) -> None:
-    training_speed(**ASKED, cache=tmp_path)
-    training_speed(**{**ASKED, "devices": 2 * ASKED["devices"]}, cache=tmp_path)
+    training_speed(Gauge(**ASKED), tmp_path)
+    training_speed(Gauge(**{**ASKED, "devices": 2 * ASKED["devices"]}), tmp_path)
     assert len(measured) == 2
 
 
@@ -82,31 +82,33 @@ def test_another_number_of_devices_is_another_measurement(
         b'{"seconds_per_image": NaN, "compile_seconds": 1.0}',
         b'{"seconds_per_image": -0.1, "compile_seconds": 1.0}',
         b'{"seconds_per_image": [0.1], "compile_seconds": 1.0}',
+        b'{"seconds_per_image": 0.1, "compile_seconds": Infinity}',
+        b'{"seconds_per_image": 0.1, "compile_seconds": -1.0}',
     ],
     ids=repr,
 )
 def test_a_damaged_measurement_is_made_again(
     text: bytes, measured: list[Speed], tmp_path: pathlib.Path
 ) -> None:
-    training_speed(**ASKED, cache=tmp_path)
+    training_speed(Gauge(**ASKED), tmp_path)
     (file,) = tmp_path.iterdir()
     file.write_bytes(text)
-    again = training_speed(**ASKED, cache=tmp_path)
+    again = training_speed(Gauge(**ASKED), tmp_path)
     assert measured[1:] == [again]
-    assert training_speed(**ASKED, cache=tmp_path) == again
+    assert training_speed(Gauge(**ASKED), tmp_path) == again
     assert len(measured) == 2
 
 
 def test_without_a_folder_it_is_measured_each_time(measured: list[Speed]) -> None:
-    training_speed(**ASKED)
-    training_speed(**ASKED)
+    training_speed(Gauge(**ASKED))
+    training_speed(Gauge(**ASKED))
     assert len(measured) == 2
 
 
 @pytest.mark.slow
 def test_what_is_measured_is_a_short_time() -> None:
     asked = {**ASKED, "devices": jax.devices()[:1]}
-    found = training_speed(**asked)
+    found = training_speed(Gauge(**asked))
     assert 0.0 < found.seconds_per_image < 1.0
     assert found.compile_seconds > 0.0
     assert dataclasses.asdict(found).keys() == {"seconds_per_image", "compile_seconds"}

@@ -245,6 +245,21 @@ def test_trials_that_run_side_by_side_differ() -> None:
     assert len({tuple(t.params.values()) for t in trials}) == 12
 
 
+def test_a_trial_that_ends_while_another_is_asked_for_changes_nothing() -> None:
+    worth, found = weights(10), []
+    for ends_between in (False, True):
+        study = search(storage_with((worth, 1.0)), worth, 0)
+        trial, other = study.ask(), study.ask()
+        first, *names = PARAMETERS
+        trial.suggest_categorical(first, PARAMETERS[first])
+        if ends_between:
+            study.tell(other, objective(worth)(other))
+        for name in names:
+            trial.suggest_categorical(name, PARAMETERS[name])
+        found.append(trial.params)
+    assert found[0] == found[1]
+
+
 def test_threads_share_a_sampler() -> None:
     worth = weights(10)
     beside = storage_with((worth, 1.0))

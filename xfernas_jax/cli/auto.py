@@ -1,6 +1,7 @@
 """From flags, data and the speed of this device to what --recipe=auto and --time_budget decide."""
 
 import dataclasses
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from xfernas_jax.data.symmetry import MirrorEvidence, keeps_class_when_mirrored
 from xfernas_jax.errors import FlagError, RecipeError
 from xfernas_jax.evaluate import auto
 from xfernas_jax.evaluate.recipes import Recipe, check_changes, is_read
-from xfernas_jax.evaluate.speed import Speed, training_speed
+from xfernas_jax.evaluate.speed import Gauge, Speed, training_speed
 from xfernas_jax.nn.costs import NetworkCosts
 from xfernas_jax.options import parse_changes
 from xfernas_jax.space.base import Genotype, Space
@@ -108,17 +109,20 @@ def decide(space: Space) -> Decided:
         )
     gauge = _of_size(whole, dataclasses.replace(search.data, train_examples=None))
     speed = _speed(space, search, gauge)
+    time_budget = auto.Budget(budget, speed.compile_seconds)
+    limit = _changed(auto.final_recipe(whole, mirror.allowed, auto.SEARCH_SIDE)).data.train_examples
+    num_images = min(len(whole.train), limit or len(whole.train))
     side = auto.choose_side(
         auto.sides(whole),
         speed.seconds_per_image,
         auto.longest_side(gauge),
-        len(whole.train),
-        budget,
+        num_images,
+        time_budget,
     )
     final = _changed(auto.final_recipe(whole, mirror.allowed, side))
     dataset = _of_size(whole, final.data)
     per_flop = speed.seconds_per_image / _flops(space, search, gauge)[_GAUGE]
-    return _decided(space, dataset, (search, final), per_flop, budget, started, mirror)
+    return _decided(space, dataset, (search, final), per_flop, time_budget, started, mirror)
 
 
 def _flops(space: Space, recipe: Recipe, dataset: ImageDataset) -> dict[str, float]:
@@ -158,29 +162,27 @@ def _decided(
     dataset: ImageDataset,
     recipes: tuple[Recipe, Recipe],
     seconds_per_flop: float,
-    budget: float,
+    budget: auto.Budget,
     started: float,
     mirror: MirrorEvidence,
 ) -> Decided:
     search, final = recipes
     flops, num_images = _flops(space, final, dataset), len(dataset.train)
     known = {name: auto.Reference(name, _FAMILIES[name], flops[name]) for name in flops}
-    chosen = auto.choose_references(known, seconds_per_flop, num_images, budget)
-    if flags.REFERENCES.value == "none":
-        chosen = chosen[:1] if budget < auto.START_SECONDS else ()
+    chosen: tuple[str, ...] = ()
+    if flags.REFERENCES.value != "none":
+        chosen = auto.choose_references(known, seconds_per_flop, num_images, budget)
     shrunk = min(1.0, (auto.SEARCH_SIDE / auto.longest_side(dataset)) ** 2)
     planned = auto.shares(
         seconds_per_flop, shrunk * known[_GAUGE].flops, search, num_images, budget
     )
-    smallest = min(known.values(), key=lambda r: r.flops)
-    fastest = auto.epochs_that_fit(smallest.flops * seconds_per_flop, num_images, budget)
-    if fastest < 1.0:
-        one = smallest.flops * seconds_per_flop * num_images
+    each = seconds_per_flop * min(flops.values())
+    if budget.seconds < budget.least_seconds(each, num_images):
         raise FlagError(
-            f"--time_budget={budget:.0f}s is too short: one pass of the smallest network over the "
-            f"{num_images:,} images takes about {one:.0f} s here, and building it "
-            f"{auto.START_SECONDS:.0f} s; give at least "
-            f"{(one + 2 * auto.START_SECONDS) / auto.FINAL_SHARE:.0f}s, or fewer images by "
+            f"--time_budget={budget.seconds:.0f}s is too short: one pass of the smallest network "
+            f"over the {num_images:,} images takes about {each * num_images:.0f} s here, and "
+            f"building it {budget.start_seconds:.0f} s; give at least "
+            f"{math.ceil(budget.least_seconds(each, num_images))}s, or fewer images by "
             "--set=data.train_examples=N."
         )
     per_image = seconds_per_flop * flops[_GAUGE]
@@ -207,10 +209,9 @@ def _speed(space: Space, recipe: Recipe, dataset: ImageDataset) -> Speed:
     num_classes = dataset.task.num_classes
     assert num_classes is not None
     devices = jax.devices()[: flags.DEVICES_PER_EVALUATION.value or None]
-    return training_speed(
-        *(space, PUBLISHED[_GAUGE][1], recipe, dataset.input_shape, num_classes, devices),
-        cache=None if flags.DRY_RUN.value else inputs.folder_of("speed"),
-    )
+    genotype, shape = PUBLISHED[_GAUGE][1], dataset.input_shape
+    gauge = Gauge(space, genotype, recipe, shape, num_classes, devices)
+    return training_speed(gauge, None if flags.DRY_RUN.value else inputs.folder_of("speed"))
 
 
 def _genotypes(names: Sequence[str]) -> tuple[tuple[str, Genotype], ...]:
@@ -226,12 +227,18 @@ def _mirror_lines(mirror: MirrorEvidence) -> tuple[str, ...]:
 def _time_lines(
     planned: auto.Shares, search: Recipe, final: Recipe, per_image: float, chosen: Sequence[str]
 ) -> tuple[str, ...]:
+    short = f"up to {planned.num_evaluations} short trainings" if planned.num_evaluations else ""
+    search_words = (
+        f"{short} of {search.train.epochs} epochs in {planned.search_seconds:.0f} s, then the best "
+        "network"
+        if short
+        else "too short to compare networks; the first of the references, or of the suggestions,"
+    )
     return (
         f"speed: {1e3 * per_image:.2f} ms for an image of ResNet-8 at "
         f"{final.data.image_size} pixels",
-        f"time: {planned.budget_seconds:.0f} s; about {planned.num_evaluations} short trainings of "
-        f"{search.train.epochs} epochs in {planned.search_seconds:.0f} s, then the best network is "
-        f"trained for as many of {final.train.epochs} epochs as fit",
+        f"time: {planned.budget_seconds:.0f} s; {search_words} is trained for as many of "
+        f"{final.train.epochs} epochs as fit",
         f"references: {', '.join(chosen) or 'none'}",
     )
 

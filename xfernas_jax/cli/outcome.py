@@ -119,7 +119,8 @@ def hand_over(space: Space, result: Mapping[str, Any], metric: Metric) -> None:
 def _rows(result: Mapping[str, Any], metric: Metric, folder: pathlib.Path) -> dict[str, str]:
     """Returns the rows of the table that ends a search."""
     is_trained = flags.OBJECTIVE.value is None
-    cost = f"{result['num_evaluations']} evaluations + {result['num_confirmations']} confirmations"
+    again = "full trainings" if result["references"] else "confirmations"
+    cost = f"{result['num_evaluations']} evaluations + {result['num_confirmations']} {again}"
     rows = {
         "best genotype": json.dumps(result["best_genotype"]),
         **_values(result, metric, is_trained),
@@ -167,9 +168,10 @@ def _compared(result: Mapping[str, Any], metric: Metric) -> dict[str, str]:
     if not known:
         return {}
     best = next((row["name"] for row in known if row["is_best"]), None)
-    rows = {
-        "the network is": "one that the search found" if best is None else f"{best}, a known one"
-    }
+    shown = "one that the search found" if best is None else f"{best}, a known one"
+    if not result["num_evaluations"]:
+        shown += "; there was no time to compare it with others"
+    rows = {"the network is": shown}
     searched = [(row["name"], row["value"]) for row in known if row["value"] is not None]
     if searched:
         values = ", ".join(f"{name} {metric.text(value)}" for name, value in searched)

@@ -1,12 +1,14 @@
 """The verb `search`; without a verb: the demo."""
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any, cast
 
 import numpy as np
+from absl import flags as absl_flags
 
 from xfernas_jax.cli import auto, flags, goals, inputs, outcome, tensorboard
 from xfernas_jax.cli.executors import open_executor
@@ -145,11 +147,8 @@ def _asked() -> _Asked:
     )
     if scored.decided is not None:
         plan = _as_decided(plan, scored.decided)
-    elif flags.given("time_budget"):
-        raise FlagError(
-            f"--time_budget={flags.TIME_BUDGET.value} plans trainings of --recipe=auto, such as "
-            f"those of --space=convnet; with {scored.label} give --budget_evaluations."
-        )
+    else:
+        _check_not_auto(scored)
     # A mistake shows before anything is written.
     make_schedule(plan.schedule, plan.budget_evaluations, plan.batch_size)
     goal = goals.goal(scored.task.metric)
@@ -159,9 +158,30 @@ def _asked() -> _Asked:
     return _Asked(space, scored, _within_time(goal, scored), plan, spec)
 
 
+def _check_not_auto(scored: Scoring) -> None:
+    """Raises for flags that only --recipe=auto uses."""
+    ways_out = {"time_budget": "give --budget_evaluations", "references": "leave it out"}
+    for name, way_out in ways_out.items():
+        if flags.given(name):
+            raise FlagError(
+                f"--{name}={absl_flags.FLAGS[name].value} is for trainings of --recipe=auto, such "
+                f"as those of --space=convnet; with {scored.label} {way_out}."
+            )
+
+
 def _as_decided(plan: SearchPlan, decided: auto.Decided) -> SearchPlan:
     """Returns the plan of a search that ends in a final training."""
     shares = decided.shares
+    if flags.given("confirm_seeds"):
+        raise FlagError(
+            "--confirm_seeds repeats short trainings; under --recipe=auto the best networks are "
+            "trained by the full recipe instead. Leave it out."
+        )
+    if flags.given("batch_size") and shares is not None and flags.SCHEDULE.value != "rounds":
+        raise FlagError(
+            "--batch_size is of rounds, and in a time budget networks are suggested one at a time; "
+            "give --schedule=rounds too, or leave it out."
+        )
     num_evaluations = plan.budget_evaluations
     if shares is not None and not flags.given("budget_evaluations"):
         num_evaluations = shares.num_evaluations
@@ -177,9 +197,11 @@ def _as_decided(plan: SearchPlan, decided: auto.Decided) -> SearchPlan:
 def _within_time(goal: Goal, scored: Scoring) -> Goal:
     """Returns the goal without networks that could not be trained to the end in time."""
     decided = scored.decided
-    if decided is None or decided.shares is None or "flops" in dict(goal.limits):
+    if decided is None or decided.shares is None:
         return goal
-    return dataclasses.replace(goal, limits=(*goal.limits, ("flops", decided.shares.max_flops)))
+    limits = dict(goal.limits)
+    limits["flops"] = min(decided.shares.max_flops, limits.get("flops", math.inf))
+    return dataclasses.replace(goal, limits=tuple(limits.items()))
 
 
 def _run(

@@ -9,6 +9,7 @@ _MUCH_SHRUNK = 4  # times fewer pixels that are worth a warning
 _NAMES_SHOWN = 5
 _AUGMENT = {
     "none": "no augmentation",
+    "flip": "left-right flips",
     "crop": "random crops",
     "crop_flip": "random crops and left-right flips",
 }

@@ -26,8 +26,31 @@ SEARCH_EPOCHS = 5
 MOST_EPOCHS = 80  # of a final training
 WANTED_EPOCHS = 25  # that a reference leaves time for, and a size of images
 FEWEST_EPOCHS = 10  # that any architecture leaves time for
+LEAST_EPOCHS = 3  # below which a training is none: its learning rate has hardly risen
 SEARCH_SHARE, FINAL_SHARE = 0.3, 0.65  # of the time
-START_SECONDS = 8.0  # of an evaluation: building and compiling
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """A time budget.
+
+    Attributes:
+      seconds: in all.
+      start_seconds: of a training before its first step: building and compiling.
+    """
+
+    seconds: float
+    start_seconds: float
+
+    def epochs(self, seconds_per_image: float, num_images: int) -> float:
+        """Returns the epochs of a final training for which there is time."""
+        steps_seconds = max(FINAL_SHARE * self.seconds - self.start_seconds, 0.0)
+        return steps_seconds / (seconds_per_image * num_images)
+
+    def least_seconds(self, seconds_per_image: float, num_images: int) -> float:
+        """Returns the smallest budget in which a network of this speed can be trained at all."""
+        epochs_seconds = LEAST_EPOCHS * seconds_per_image * num_images
+        return (epochs_seconds + self.start_seconds) / FINAL_SHARE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,18 +115,12 @@ def sides(dataset: ImageDataset) -> tuple[int, ...]:
     return tuple(sorted({min(side, longest) for side in (LARGEST_SIDE, 48, SEARCH_SIDE)})[::-1])
 
 
-def epochs_that_fit(seconds_per_image: float, num_images: int, budget_seconds: float) -> float:
-    """Returns the epochs of a final training for which a budget leaves time."""
-    seconds = max(FINAL_SHARE * budget_seconds - START_SECONDS, 0.0)
-    return seconds / (seconds_per_image * num_images)
-
-
 def choose_side(
     sides: Sequence[int],
     seconds_per_image: float,
     measured_side: int,
     num_images: int,
-    budget: float,
+    budget: Budget,
 ) -> int:
     """Returns the largest size of images at which a network can be trained for long.
 
@@ -113,17 +130,17 @@ def choose_side(
         with the pixels.
       measured_side: see there.
       num_images: of an epoch.
-      budget: in seconds.
+      budget: of time.
     """
     for side in sides:
         each = seconds_per_image * (side / measured_side) ** 2
-        if epochs_that_fit(each, num_images, budget) >= WANTED_EPOCHS:
+        if budget.epochs(each, num_images) >= WANTED_EPOCHS:
             return side
     return sides[-1]
 
 
 def shares(
-    seconds_per_flop: float, flops: float, recipe: Recipe, num_images: int, budget_seconds: float
+    seconds_per_flop: float, flops: float, recipe: Recipe, num_images: int, budget: Budget
 ) -> Shares:
     """Divides a time budget.
 
@@ -132,18 +149,18 @@ def shares(
       flops: of a typical network in the search.
       recipe: of the search.
       num_images: of an epoch of the final training.
-      budget_seconds: in all.
+      budget: of time.
     """
     examples = recipe.data.train_examples or num_images
-    each = START_SECONDS + recipe.train.epochs * examples * flops * seconds_per_flop
-    search_seconds = SEARCH_SHARE * budget_seconds
-    room = epochs_that_fit(seconds_per_flop, num_images, budget_seconds) / FEWEST_EPOCHS
+    each = budget.start_seconds + recipe.train.epochs * examples * flops * seconds_per_flop
+    search_seconds = SEARCH_SHARE * budget.seconds
+    room = budget.epochs(seconds_per_flop, num_images) / FEWEST_EPOCHS
     count = int(search_seconds / each)
-    return Shares(budget_seconds, search_seconds, each, count, max(room, 1.0))
+    return Shares(budget.seconds, search_seconds, each, count, max(room, 1.0))
 
 
 def choose_references(
-    references: Mapping[str, Reference], seconds_per_flop: float, num_images: int, budget: float
+    references: Mapping[str, Reference], seconds_per_flop: float, num_images: int, budget: Budget
 ) -> tuple[str, ...]:
     """Returns the names of one network of each family: the largest that can be trained for long.
 
@@ -151,7 +168,7 @@ def choose_references(
     """
     chosen: dict[str, Reference] = {}
     for reference in sorted(references.values(), key=lambda r: r.flops):
-        epochs = epochs_that_fit(reference.flops * seconds_per_flop, num_images, budget)
+        epochs = budget.epochs(reference.flops * seconds_per_flop, num_images)
         if reference.family not in chosen or epochs >= WANTED_EPOCHS:
             chosen[reference.family] = reference
     families = dict.fromkeys(reference.family for reference in references.values())

@@ -8,6 +8,7 @@ import os
 import pathlib
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -35,41 +36,53 @@ class Speed:
     compile_seconds: float
 
 
-def training_speed(
-    space: Space,
-    genotype: Genotype,
-    recipe: Recipe,
-    input_shape: tuple[int, int, int],
-    num_classes: int,
-    devices: Sequence[Device],
-    cache: str | os.PathLike[str] | None = None,
-) -> Speed:
-    """Measures the training of a network on random images, or reads an earlier measurement.
+@dataclasses.dataclass(frozen=True)
+class Gauge:
+    """A training whose speed is asked for.
 
-    Args:
+    Attributes:
       space: of the network.
       genotype: of it.
       recipe: whose batches and options are used.
       input_shape: (H, W, C) of the images.
       num_classes: of the task.
       devices: that share a batch.
-      cache: folder of measurements, by device, versions and all of the above; None measures.
     """
-    identity = {
-        "network": space.to_json(genotype),
-        "recipe": recipe.fingerprint(),
-        "shape": list(input_shape),
-        "classes": num_classes,
-        "devices": [device.device_kind for device in devices],
-        "cores": os.cpu_count(),
-        "versions": dict(versions()),
-    }
+
+    space: Space
+    genotype: Genotype
+    recipe: Recipe
+    input_shape: tuple[int, int, int]
+    num_classes: int
+    devices: Sequence[Device]
+
+    def identity(self) -> dict[str, Any]:
+        """Returns, as JSON, all that a measurement depends on."""
+        return {
+            "network": self.space.to_json(self.genotype),
+            "recipe": self.recipe.fingerprint(),
+            "shape": list(self.input_shape),
+            "classes": self.num_classes,
+            "devices": [device.device_kind for device in self.devices],
+            "cores": os.cpu_count(),
+            "versions": dict(versions()),
+        }
+
+
+def training_speed(gauge: Gauge, cache: str | os.PathLike[str] | None = None) -> Speed:
+    """Measures a training on random images, or reads an earlier measurement.
+
+    Args:
+      gauge: what is measured.
+      cache: folder of measurements by `Gauge.identity`; None measures.
+    """
+    identity = gauge.identity()
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     file = None if cache is None else pathlib.Path(cache, f"{digest}.json")
     known = None if file is None else _read(file)
     if known is not None:
         return known
-    speed = _measure(space, genotype, recipe, input_shape, num_classes, devices)
+    speed = _measure(gauge)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(dataclasses.asdict(speed)).encode())
@@ -83,30 +96,25 @@ def _read(file: pathlib.Path) -> Speed | None:
         speed = Speed(float(value["seconds_per_image"]), float(value["compile_seconds"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return speed if 0.0 < speed.seconds_per_image < 1e3 else None
+    is_sound = 0.0 < speed.seconds_per_image < 1e3 and 0.0 <= speed.compile_seconds < 1e4
+    return speed if is_sound else None
 
 
-def _measure(
-    space: Space,
-    genotype: Genotype,
-    recipe: Recipe,
-    input_shape: tuple[int, int, int],
-    num_classes: int,
-    devices: Sequence[Device],
-) -> Speed:
+def _measure(gauge: Gauge) -> Speed:
+    space, genotype, recipe, devices = gauge.space, gauge.genotype, gauge.recipe, gauge.devices
     batch = recipe.train.batch_size
     rng = np.random.default_rng(0)
 
     def part(count: int) -> Split:
-        images = rng.integers(0, 256, (count, *input_shape), np.uint8)
-        return Split(images, np.arange(count, dtype=np.int32) % num_classes)
+        images = rng.integers(0, 256, (count, *gauge.input_shape), np.uint8)
+        return Split(images, np.arange(count, dtype=np.int32) % gauge.num_classes)
 
     noise = ImageDataset(
-        Task("noise", "random", num_classes),
+        Task("noise", "random", gauge.num_classes),
         part(_STEPS * batch),
         part(1),
         part(1),
-        tuple(map(str, range(num_classes))),
+        tuple(map(str, range(gauge.num_classes))),
     )
     data = DataConfig(augment=recipe.data.augment, standardize=recipe.data.standardize)
     train = dataclasses.replace(

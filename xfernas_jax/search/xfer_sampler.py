@@ -165,7 +165,9 @@ class XferSampler(BaseSampler):
         """
         if self._given is not None or not learnable({name: distribution}):
             return None
-        if study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
+        # What ends while this trial is asked for its parameters, one by one, changes nothing.
+        ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        if any(_ended_before(other, trial) for other in ended):
             return None
         known = {**trial.distributions, name: distribution}
         parameters = likely_parameters(self._sources(study), known)
@@ -216,6 +218,12 @@ class XferSampler(BaseSampler):
         while len(self._searches) > _MAX_SEARCHES:
             self._searches.popitem(last=False)
         return search
+
+
+def _ended_before(other: FrozenTrial, trial: FrozenTrial) -> bool:
+    """Tells whether a finished trial had ended when another began."""
+    ended, began = other.datetime_complete, trial.datetime_start
+    return ended is None or began is None or ended <= began
 
 
 class _Search:
