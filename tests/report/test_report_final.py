@@ -1,5 +1,7 @@
 """Reports of searches that ended in a final training by another recipe."""
 
+import dataclasses
+
 from report_cases import SPACE, make_evaluation, study_of
 from test_report_page import read
 
@@ -30,6 +32,17 @@ def test_final_trainings_have_a_row_of_costs() -> None:
 def test_a_page_says_that_finalists_were_trained_by_the_final_recipe() -> None:
     text = read(study_of(*SEARCHED, FINAL, FAILED)).text
     assert "Each was trained by the final recipe." in text
+
+
+def test_a_page_shows_the_final_recipe_beside_that_of_the_search() -> None:
+    study = study_of(*SEARCHED, FINAL)
+    recipes = {"recipe": {"data": {"image_size": 32}}, "final_recipe": {"data": {"image_size": 48}}}
+    config = {**study.spec.config, **recipes}
+    study = dataclasses.replace(study, spec=dataclasses.replace(study.spec, config=config))
+    text = read(study).text
+    assert "image_size 32" in text
+    assert "final data" in text
+    assert "image_size 48" in text
 
 
 def test_an_architecture_has_its_value_in_the_search_and_by_the_final_recipe() -> None:

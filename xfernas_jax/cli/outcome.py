@@ -119,8 +119,10 @@ def hand_over(space: Space, result: Mapping[str, Any], metric: Metric) -> None:
 def _rows(result: Mapping[str, Any], metric: Metric, folder: pathlib.Path) -> dict[str, str]:
     """Returns the rows of the table that ends a search."""
     is_trained = flags.OBJECTIVE.value is None
-    again = "full trainings" if result["references"] else "confirmations"
-    cost = f"{result['num_evaluations']} evaluations + {result['num_confirmations']} {again}"
+    count = result["num_confirmations"]
+    full = "full training" if count == 1 else "full trainings"
+    again = f"{count} {full if result['references'] else 'confirmations'}"
+    cost = f"{result['num_evaluations']} evaluations + {again}"
     rows = {
         "best genotype": json.dumps(result["best_genotype"]),
         **_values(result, metric, is_trained),

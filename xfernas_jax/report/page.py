@@ -43,7 +43,10 @@ def render_page(
         status=_status(study),
         headline=_headline(study),
         facts=_facts(study),
-        recipe=_recipe_rows(study.spec.config.get("recipe")),
+        recipe=[
+            *_recipe_rows(study.spec.config.get("recipe")),
+            *_recipe_rows(study.spec.config.get("final_recipe"), "final "),
+        ],
         sections=sections,
         images={name: _image(png) for name, png in images.items()},
         shown=_listing,
@@ -115,6 +118,8 @@ def _headline(study: SearchStudy) -> list[tuple[str, str, str]]:
     plural = "s" if num_confirmed > 1 else ""
     mean = f"mean over {num_confirmed} confirming training{plural}"
     remark = mean if num_confirmed else "one evaluation; not confirmed"
+    if study.has_final:
+        remark = "one training by the final recipe"
     rows = [(study.value_name, metric.text(result["best_value"]), remark)]
     if result["test_value"] is not None:  # a function of the user's has no test part
         test = (f"test {metric.label}", metric.text(result["test_value"]))
@@ -172,7 +177,7 @@ def _optimizer_words(config: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def _recipe_rows(recipe: Any) -> list[tuple[str, str]]:
+def _recipe_rows(recipe: Any, prefix: str = "") -> list[tuple[str, str]]:
     if not isinstance(recipe, Mapping):
         return []
     rows = []
@@ -181,5 +186,5 @@ def _recipe_rows(recipe: Any) -> list[tuple[str, str]]:
             shown = ", ".join(f"{key} {word(value)}" for key, value in values.items())
         else:
             shown = word(values)
-        rows.append((str(part), shown))
+        rows.append((f"{prefix}{part}", shown))
     return rows
