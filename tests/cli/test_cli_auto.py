@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -178,9 +179,18 @@ def test_the_time_that_is_asked_for_instead_suffices(fast: None) -> None:
 def test_a_search_within_a_time_ends_with_a_tested_network_to_take_away(
     run_command: Callable, tmp_path: pathlib.Path
 ) -> None:
-    words = ["search", *DIGITS, "--time_budget=25s", "--sources=none", "--study=s"]
     work = tmp_path / "work"
+
+    def within(seconds: int) -> list[str]:
+        return ["search", *DIGITS, f"--time_budget={seconds}s", "--sources=none", "--study=s"]
+
+    words = within(25)
     done = run_command(*words, f"--workdir={work}")
+    if done.code == 2:  # a slow machine; what is asked for instead is taken
+        found = re.search(r"give at least (\d+)s", done.err)
+        assert found, done.err
+        words = within(int(found[1]))
+        done = run_command(*words, f"--workdir={work}")
     assert done.code == 0, done.err
     result = json.loads((work / "studies" / "s" / "result.json").read_text())
     assert 0.0 < result["test_value"] <= 1.0

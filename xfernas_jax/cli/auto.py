@@ -101,16 +101,17 @@ def decide(space: Space) -> Decided:
     mirror = keeps_class_when_mirrored(whole.train.images, whole.train.labels, 0)
     search = _changed(auto.search_recipe(whole, mirror.allowed))
     if budget is None:
-        final = _changed(auto.final_recipe(whole, mirror.allowed, auto.SEARCH_SIDE))
+        final = _changed(auto.final_recipe(whole, mirror.allowed, auto.GAUGE_SIDE))
         dataset = _of_size(whole, final.data)
         chosen = ("resnet8", "vgg_small", "mobilenet_like")
         return Decided(
             dataset, search, final, None, started, _genotypes(chosen), _mirror_lines(mirror)
         )
-    gauge = _of_size(whole, dataclasses.replace(search.data, train_examples=None))
-    speed = _speed(space, search, gauge)
+    measured = _changed(auto.final_recipe(whole, mirror.allowed, auto.GAUGE_SIDE))
+    gauge = _of_size(whole, dataclasses.replace(measured.data, train_examples=None))
+    speed = _speed(space, measured, gauge)
     time_budget = auto.Budget(budget, speed.compile_seconds)
-    limit = _changed(auto.final_recipe(whole, mirror.allowed, auto.SEARCH_SIDE)).data.train_examples
+    limit = measured.data.train_examples
     num_images = min(len(whole.train), limit or len(whole.train))
     side = auto.choose_side(
         auto.sides(whole),

@@ -1,18 +1,20 @@
 """The verb `collect`."""
 
+from collections.abc import Callable
 from contextlib import closing
 
-from xfernas_jax.cli import flags, inputs, tensorboard
+from xfernas_jax.cli import flags, goals, inputs, tensorboard
 from xfernas_jax.cli.executors import open_executor
 from xfernas_jax.cli.first_words import say_data_of, say_plan, training_lines
 from xfernas_jax.cli.listening import listening
 from xfernas_jax.cli.plan_words import collect_lines
 from xfernas_jax.cli.progress import console
-from xfernas_jax.cli.scoring import scoring
+from xfernas_jax.cli.scoring import Scoring, scoring
 from xfernas_jax.errors import FlagError
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.search.collect import collect_random
 from xfernas_jax.search.desk import Desk
+from xfernas_jax.space.base import Genotype
 from xfernas_jax.space.registry import get_space
 
 
@@ -21,7 +23,10 @@ def collect() -> None:
     event_files = None if flags.DRY_RUN.value else tensorboard.folder()
     space = get_space(flags.SPACE.value)
     scored = scoring(space)
+    limits = goals.goal(scored.task.metric).limits
     config = {"seed": flags.SEED.value, **scored.config}
+    if limits:
+        config["goal"] = {"limits": dict(limits)}
     count, num_repeated = flags.NUM_ARCHITECTURES.value, flags.NUM_REPEATED.value
     if num_repeated > count:
         raise FlagError(
@@ -45,6 +50,14 @@ def collect() -> None:
         record, goal = storage.record(spec.name), Goal(metric=scored.task.metric)
         with listening(total, executor, record, spec, goal, event_files) as listener:
             desk = Desk(executor, record, spec.recipe, listener, runtime=scored.runtime_words)
-            collect_random(desk, count, flags.SEED.value, num_repeated)
+            collect_random(desk, count, flags.SEED.value, num_repeated, _admits(scored, limits))
         record.set_result({"command": flags.command("collect")})
         console.print(f"The study {spec.name} holds {count} architectures.")
+
+
+def _admits(scored: Scoring, limits: tuple[tuple[str, float], ...]) -> Callable[[Genotype], bool]:
+    """Returns what tells whether an architecture is within limits."""
+    if scored.known_costs is None:
+        return lambda _: True
+    known, goal = scored.known_costs, Goal(limits, metric=scored.task.metric)
+    return lambda genotype: goal.admits(known(genotype))

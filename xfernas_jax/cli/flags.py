@@ -292,6 +292,8 @@ def command(verb: str) -> str:
         "space",
         "recipe",
         "set",
+        "max_params",
+        "max_flops",
         "num_architectures",
         "num_repeated",
         "seed",

@@ -95,8 +95,8 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "num_repeated": _COLLECT,
     },
     "What a network may cost": {
-        "max_params": _SEARCH,
-        "max_flops": _SEARCH,
+        "max_params": _EVALUATES,
+        "max_flops": _EVALUATES,
         "max_latency_ms": _SEARCH,
         "max_cost": _SEARCH,
         "pareto": _SEARCH,

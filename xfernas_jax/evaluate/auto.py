@@ -19,10 +19,12 @@ from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.train.config import TrainConfig
 
 NAME = "auto"
-LARGEST_SIDE = 64  # pixels; larger images are shrunk to it
-SEARCH_SIDE = 32
-SEARCH_EXAMPLES = 4_000
-SEARCH_EPOCHS = 5
+SIDES = (64, 48, 32)  # pixels of a final training; larger images are shrunk to one of them
+LARGEST_SIDE, GAUGE_SIDE = SIDES[0], SIDES[-1]  # the latter is that of the speed's measurement
+SEARCH_SIDE = 16
+SEARCH_EXAMPLES = 2_000  # at most, and as many to validate
+SEARCH_IMAGES = 10_000  # that a training of the search sees
+SEARCH_BATCH = 32
 MOST_EPOCHS = 80  # of a final training
 WANTED_EPOCHS = 25  # that a reference leaves time for, and a size of images
 FEWEST_EPOCHS = 10  # that any architecture leaves time for
@@ -96,12 +98,17 @@ def search_recipe(dataset: ImageDataset, mirror: bool) -> Recipe:
     """
     examples = min(SEARCH_EXAMPLES, len(dataset.train))
     side = min(SEARCH_SIDE, longest_side(dataset))
-    return _recipe(examples, side, mirror, SEARCH_EPOCHS, examples)
+    recipe = _recipe(examples, side, mirror, max(1, round(SEARCH_IMAGES / examples)), SEARCH_BATCH)
+    data = dataclasses.replace(
+        recipe.data, train_examples=examples, valid_examples=SEARCH_EXAMPLES
+    )
+    return dataclasses.replace(recipe, data=data)
 
 
 def final_recipe(dataset: ImageDataset, mirror: bool, side: int) -> Recipe:
     """Returns the recipe of what is handed over; images have `side` pixels at most."""
-    return _recipe(len(dataset.train), side, mirror, MOST_EPOCHS, None)
+    num_images = len(dataset.train)
+    return _recipe(num_images, side, mirror, MOST_EPOCHS, 64 if num_images < 20_000 else 128)
 
 
 def longest_side(dataset: ImageDataset) -> int:
@@ -112,7 +119,7 @@ def longest_side(dataset: ImageDataset) -> int:
 def sides(dataset: ImageDataset) -> tuple[int, ...]:
     """Returns the sizes of images that a final training may have, the largest first."""
     longest = longest_side(dataset)
-    return tuple(sorted({min(side, longest) for side in (LARGEST_SIDE, 48, SEARCH_SIDE)})[::-1])
+    return tuple(sorted({min(side, longest) for side in SIDES})[::-1])
 
 
 def choose_side(
@@ -175,11 +182,9 @@ def choose_references(
     return tuple(chosen[family].name for family in families)
 
 
-def _recipe(num_images: int, side: int, mirror: bool, epochs: int, examples: int | None) -> Recipe:
-    batch = 64 if num_images < 20_000 else 128
+def _recipe(num_images: int, side: int, mirror: bool, epochs: int, batch: int) -> Recipe:
     batch = min(batch, 2 ** int(math.log2(num_images)))
     data = DataConfig(
-        train_examples=examples,
         image_size=side,
         augment="crop_flip" if mirror else "crop",
         crop_padding=max(1, round(side / 10)),
