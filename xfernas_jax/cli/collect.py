@@ -9,12 +9,14 @@ from xfernas_jax.cli.first_words import say_data_of, say_plan, training_lines
 from xfernas_jax.cli.listening import listening
 from xfernas_jax.cli.plan_words import collect_lines
 from xfernas_jax.cli.progress import console
-from xfernas_jax.cli.scoring import Scoring, scoring
+from xfernas_jax.cli.scoring import Scoring, recipe_name, scoring
 from xfernas_jax.errors import FlagError
+from xfernas_jax.evaluate.auto import NAME as AUTO
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.search.collect import collect_random
 from xfernas_jax.search.desk import Desk
-from xfernas_jax.space.base import Genotype
+from xfernas_jax.space.base import Genotype, Space
+from xfernas_jax.space.published import PUBLISHED
 from xfernas_jax.space.registry import get_space
 
 
@@ -25,6 +27,9 @@ def collect() -> None:
     scored = scoring(space)
     limits = goals.goal(scored.task.metric).limits
     config = {"seed": flags.SEED.value, **scored.config}
+    first = _references(space)
+    if first:
+        config["references"] = flags.REFERENCES.value
     if limits:
         config["goal"] = {"limits": dict(limits)}
     count, num_repeated = flags.NUM_ARCHITECTURES.value, flags.NUM_REPEATED.value
@@ -50,9 +55,24 @@ def collect() -> None:
         record, goal = storage.record(spec.name), Goal(metric=scored.task.metric)
         with listening(total, executor, record, spec, goal, event_files) as listener:
             desk = Desk(executor, record, spec.recipe, listener, runtime=scored.runtime_words)
-            collect_random(desk, count, flags.SEED.value, num_repeated, _admits(scored, limits))
+            admits = _admits(scored, limits)
+            collect_random(desk, count, flags.SEED.value, num_repeated, admits, first)
         record.set_result({"command": flags.command("collect")})
         console.print(f"The study {spec.name} holds {count} architectures.")
+
+
+def _references(space: Space) -> list[Genotype]:
+    """Returns the networks to begin with: under --recipe=auto, the published ones of the space."""
+    if recipe_name(space) != AUTO:
+        if flags.given("references"):
+            raise FlagError(
+                f"--references={flags.REFERENCES.value} is for trainings of --recipe=auto, such as "
+                "those of --space=convnet; leave it out."
+            )
+        return []
+    if flags.REFERENCES.value == "none":
+        return []
+    return [genotype for name, genotype in PUBLISHED.values() if name == space.name]
 
 
 def _admits(scored: Scoring, limits: tuple[tuple[str, float], ...]) -> Callable[[Genotype], bool]:

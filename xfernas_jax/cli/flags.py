@@ -131,8 +131,8 @@ REFERENCES = flags.DEFINE_enum(
     "references",
     "auto",
     ["auto", "none"],
-    "Known networks that --recipe=auto trains first and compares with: auto (a VGG-like, a ResNet "
-    "and a MobileNet-like one of a cost that fits the time) or none.",
+    "Known networks that --recipe=auto trains first and a search compares with: auto (VGG-like, "
+    "ResNet and MobileNet-like ones; in a search those of a cost that fits the time) or none.",
 )
 RECIPE = flags.DEFINE_string(
     "recipe",
@@ -292,6 +292,7 @@ def command(verb: str) -> str:
         "space",
         "recipe",
         "set",
+        "references",
         "max_params",
         "max_flops",
         "num_architectures",

@@ -80,7 +80,7 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "surrogate": _SEARCH,
         "encoder": _SEARCH,
         "architecture_numbers": _SEARCH,
-        "references": _SEARCH,
+        "references": _EVALUATES,
         "sources": _SEARCH,
         "reuse_target": _SEARCH,
         "schedule": _SEARCH,

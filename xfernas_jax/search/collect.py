@@ -1,6 +1,7 @@
 """Random architectures of a task: the source of later searches."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -18,10 +19,11 @@ def collect_random(
     seed: int,
     num_repeated: int = 0,
     admits: Callable[[Genotype], bool] = lambda _: True,
+    first: Sequence[Genotype] = (),
 ) -> int:
     """Evaluates random architectures until the study holds `num_architectures`.
 
-    The first `num_repeated` of them are trained with a second seed too: how far the two values lie
+    The first `num_repeated` of all are trained with a second seed too: how far the two values lie
     apart is the noise of the record. The sequence of architectures depends on `seed` alone, so a
     rerun goes on where the last one stopped. What broke under other options is tried again.
 
@@ -30,7 +32,8 @@ def collect_random(
       num_architectures: in all.
       seed: of the draws and, with the architecture, of a training.
       num_repeated: see above.
-      admits: tells which of the drawn architectures count.
+      admits: tells which architectures count.
+      first: evaluated before what is drawn.
 
     Returns:
       The number of evaluations done now.
@@ -46,8 +49,10 @@ def collect_random(
     rng = np.random.default_rng([seed, 0xC0])
     seen: set[str] = set()
     number = num_refused = 0
-    while len(seen) < num_architectures:
-        genotype = desk.space.sample(rng)
+    draws = (desk.space.sample(rng) for _ in itertools.count())
+    for genotype in itertools.chain(first, draws):
+        if len(seen) == num_architectures:
+            break
         key = desk.space.key(genotype)
         if key in seen:
             continue

@@ -17,7 +17,10 @@ from xfernas_jax.errors import DeviceError
 from xfernas_jax.types import Device
 
 AXIS = "devices"
-_CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
+_CPU_OPTIONS = {
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
+    "xla_backend_optimization_level": 1,
+}
 
 
 def check_divides(batch_size: int, devices: Sequence[Device], what: str) -> None:
@@ -51,6 +54,8 @@ def compile_step(step: Any, *arguments: Any) -> Callable[..., Any]:
 
     On a CPU XLA computes matrix products by its library YNN, and convolutions by Eigen: that was
     measured to be faster than YNN for both, which is its default (experiments/bench/RESULTS.md).
+    LLVM optimizes at level 1, not 2 or 3: four networks then started 15 to 25 % sooner on two
+    cores, and their epochs took as long.
     """
     lowered = step.lower(*arguments)
     if jax.default_backend() != "cpu":
