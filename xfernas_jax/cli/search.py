@@ -1,4 +1,4 @@
-"""The verb `search`; without a verb: the demo."""
+"""The verb `search`."""
 
 import dataclasses
 import math
@@ -76,11 +76,15 @@ class _Asked:
         return dataclasses.replace(self, plan=dataclasses.replace(self.plan, schedule="async"))
 
 
-def search() -> None:
-    """Searches an architecture for one task, reusing the histories of others."""
+def search() -> dict[str, Any] | None:
+    """Searches an architecture for one task, reusing the histories of others.
+
+    Returns:
+      The result, as it is recorded; None after a dry run.
+    """
     if flags.DRY_RUN.value:
         _say_plan(_look())
-        return
+        return None
     inputs.check_output()
     event_files = tensorboard.folder()
     asked = _look()
@@ -107,6 +111,7 @@ def search() -> None:
             result = {**found, "devices_per_evaluation": num_devices}
             record.set_result(result)
     outcome.hand_over(space, result, spec.task.metric)
+    return result
 
 
 def _look() -> _Asked:

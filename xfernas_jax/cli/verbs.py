@@ -32,13 +32,13 @@ class Verb:
         """Runs it, as the flags say."""
         module, _, function = self.address.partition(":")
         found = getattr(importlib.import_module(f"{__package__}.{module}"), function)
-        cast(Callable[[], None], found)()
+        cast(Callable[[], object], found)()
 
 
 VERBS: Mapping[str, Verb] = {
     verb.name: verb
     for verb in (
-        Verb("", "search:search", "the demo: a search for `digits` that learns from histories"),
+        Verb("", "demo:demo", "the demo: a search for `mnist_5k`, beside a tutorial's ConvNet"),
         Verb("search", "search:search", "a search for --dataset, or by --objective"),
         Verb("collect", "collect:collect", "random architectures, as a source for later searches"),
         Verb("train", "train:train", "one architecture of --genotype, with checkpoints"),
