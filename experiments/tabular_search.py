@@ -40,7 +40,7 @@ _OPTIMIZERS = flags.DEFINE_list(
     "optimizers", ["random", "nao", "xfer_nao"], "Optimizers, also module:NAME."
 )
 
-CHECKPOINTS = (10, 20, 50, 100, 200, 500, 1000)
+CHECKPOINTS = (1, 5, 10, 20, 30, 50, 100, 200, 500, 1000)
 
 
 def setting_from_flags() -> Setting:
