@@ -95,7 +95,9 @@ def facts(tasks: Sequence[Measured], keys: Sequence[str]) -> dict[str, Any]:
     """Returns the content of `facts.json`."""
     values = matrix(tasks, keys)
     ranks = values.argsort(1).argsort(1)
-    known = {name: _SPACE.key(its) for name, (space, its) in PUBLISHED.items() if space == "convnet"}
+    known = {
+        name: _SPACE.key(its) for name, (space, its) in PUBLISHED.items() if space == "convnet"
+    }
     rows = {}
     for i, task in enumerate(tasks):
         repeated = [its for its in task.values.values() if len(its) > 1]
@@ -131,20 +133,30 @@ def write_table(folder: pathlib.Path, tasks: Sequence[Measured], keys: Sequence[
     header = [*columns, *(task.task for task in tasks)]
     values = matrix(tasks, keys)
     lines = [
-        [*(text.partition("=")[2] for text in _words(tasks[0], key)), *map(repr, map(float, column))]
+        [
+            *(text.partition("=")[2] for text in _words(tasks[0], key)),
+            *map(repr, map(float, column)),
+        ]
         for key, column in zip(keys, values.T, strict=True)
     ]
     text = "\n".join(",".join(line) for line in [header, *lines]) + "\n"
     write_atomically(folder / "convnet.csv", text.encode())
     alphabets = [
-        [_SPACE.vocabulary[token].partition("=")[2] for token in choice] for choice in _SPACE.choices
+        [_SPACE.vocabulary[token].partition("=")[2] for token in choice]
+        for choice in _SPACE.choices
     ]
     entry = {
         "path": "convnet.csv",
         "rows": len(keys),
         "sha256": hashlib.sha256(text.encode()).hexdigest(),
         "tasks": [
-            {"column": t.task, "task": t.task, "split": "valid", "unit": "fraction", "maximize": True}
+            {
+                "column": t.task,
+                "task": t.task,
+                "split": "valid",
+                "unit": "fraction",
+                "maximize": True,
+            }
             for t in tasks
         ],
         "space": {

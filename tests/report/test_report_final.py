@@ -6,6 +6,7 @@ from report_cases import SPACE, make_evaluation, study_of
 from test_report_page import read
 
 from xfernas_jax.report.cost import cost_table
+from xfernas_jax.report.sections import references
 from xfernas_jax.report.sections.architectures import section
 
 SEARCHED = (make_evaluation(0, 0.5), make_evaluation(1, 0.25))
@@ -54,3 +55,34 @@ def test_an_architecture_has_its_value_in_the_search_and_by_the_final_recipe() -
 def test_a_search_of_one_final_training_alone_has_a_page() -> None:
     assert study_of(FINAL, result=RESULT).best(3) == [FINAL]
     assert "This search is not finished" in read(study_of(FINAL)).text
+
+
+def test_known_networks_stand_beside_what_was_found() -> None:
+    known = [
+        {"name": "vgg_small", "value": 0.5, "final_value": 0.75, "is_best": False},
+        {"name": "resnet8", "value": None, "final_value": None, "is_best": False},
+    ]
+    result = {**RESULT, "best_value": 0.875, "references": known}
+    found = references.section(study_of(*SEARCHED, FINAL, result=result))
+    assert found is not None
+    assert found.listing is not None
+    assert found.listing.table.rows == (
+        ("found by the search", 25.0, 87.5),
+        ("vgg_small", 50.0, 75.0),
+        ("resnet8", None, None),
+    )
+    page = read(study_of(*SEARCHED, FINAL, result={**result, "epochs_saved": 0}))
+    assert "not trained" in page.text
+
+
+def test_a_known_network_that_is_handed_over_is_said_to_be() -> None:
+    known = [{"name": "vgg_small", "value": 0.5, "final_value": 0.875, "is_best": True}]
+    result = {**RESULT, "best_value": 0.875, "references": known}
+    found = references.section(study_of(*SEARCHED, FINAL, result=result))
+    assert found is not None
+    assert found.listing is not None
+    assert found.listing.table.rows == (("vgg_small, handed over", 50.0, 87.5),)
+
+
+def test_a_search_without_known_networks_has_no_such_section() -> None:
+    assert references.section(study_of(*SEARCHED, FINAL, result=RESULT)) is None

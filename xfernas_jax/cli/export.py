@@ -20,6 +20,7 @@ from xfernas_jax.export.measure import ACCURACY, MEASURES, Measure
 from xfernas_jax.history import Evaluation, Storage, StudySpec
 from xfernas_jax.nn.compile import count_params
 from xfernas_jax.search.desk import variables_name
+from xfernas_jax.search.references import reference_rows
 from xfernas_jax.search.result import read_result
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.registry import lookup_space
@@ -330,6 +331,7 @@ def _card(
         device_seconds=devices * sum(e.seconds for e in evaluations),
         sources=result["sources"],
         versions=dict(versions()),
+        compared=reference_rows(result, spec.task.metric),
     )
 
 

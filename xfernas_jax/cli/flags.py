@@ -239,8 +239,8 @@ OUTPUT_DIR = flags.DEFINE_string(
 SECTIONS = flags.DEFINE_list(
     "sections",
     [],
-    "Sections of `report`, in this order: incumbent, finalists, architectures, trades, prediction, "
-    "sources, cost, evaluations, or module:NAME of your own, a function from a "
+    "Sections of `report`, in this order: incumbent, references, finalists, architectures, trades, "
+    "prediction, sources, cost, evaluations, or module:NAME of your own, a function from a "
     "xfernas_jax.report.study.SearchStudy to a Section; by default all of ours.",
 )
 EVALUATION = flags.DEFINE_integer(

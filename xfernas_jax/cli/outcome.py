@@ -11,6 +11,7 @@ from xfernas_jax.history import Evaluation, StudySpec
 from xfernas_jax.history.metric import Metric
 from xfernas_jax.search.base import Optimizer
 from xfernas_jax.search.outcome import Finalist, Outcome, selection_bias
+from xfernas_jax.search.references import reference_rows
 from xfernas_jax.search.seen import Seen
 from xfernas_jax.search.surrogate_search import SurrogateSearch
 from xfernas_jax.space import write_genotype
@@ -126,7 +127,7 @@ def _rows(result: Mapping[str, Any], metric: Metric, folder: pathlib.Path) -> di
     rows = {
         "best genotype": json.dumps(result["best_genotype"]),
         **_values(result, metric, is_trained),
-        **_compared(result, metric),
+        **reference_rows(result, metric),
         **{name: f"{cost:,.4g}" for name, cost in result["costs"].items() if name != "params"},
         "cost": f"{cost}, {result['seconds']:.0f} s of {'training' if is_trained else 'scoring'}",
         "sources": ", ".join(result["sources"]) or "none",
@@ -161,27 +162,6 @@ def _values(result: Mapping[str, Any], metric: Metric, is_trained: bool) -> dict
         f"{result['epochs_trained']} in the search, "
         f"{result['epochs_saved']} saved by early stopping"
     )
-    return rows
-
-
-def _compared(result: Mapping[str, Any], metric: Metric) -> dict[str, str]:
-    """Returns the rows that say how known networks did; none where there were none."""
-    known = result["references"]
-    if not known:
-        return {}
-    best = next((row["name"] for row in known if row["is_best"]), None)
-    shown = "one that the search found" if best is None else f"{best}, a known one"
-    if not result["num_evaluations"]:
-        shown += "; there was no time to compare it with others"
-    rows = {"the network is": shown}
-    searched = [(row["name"], row["value"]) for row in known if row["value"] is not None]
-    if searched:
-        values = ", ".join(f"{name} {metric.text(value)}" for name, value in searched)
-        rows["known networks, short trainings"] = values
-    finals = [(r["name"], r["final_value"]) for r in known if r["final_value"] is not None]
-    if finals:
-        values = ", ".join(f"{name} {metric.text(value)}" for name, value in finals)
-        rows["known networks, full trainings"] = values
     return rows
 
 

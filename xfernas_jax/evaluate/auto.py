@@ -99,9 +99,7 @@ def search_recipe(dataset: ImageDataset, mirror: bool) -> Recipe:
     examples = min(SEARCH_EXAMPLES, len(dataset.train))
     side = min(SEARCH_SIDE, longest_side(dataset))
     recipe = _recipe(examples, side, mirror, max(1, round(SEARCH_IMAGES / examples)), SEARCH_BATCH)
-    data = dataclasses.replace(
-        recipe.data, train_examples=examples, valid_examples=SEARCH_EXAMPLES
-    )
+    data = dataclasses.replace(recipe.data, train_examples=examples, valid_examples=SEARCH_EXAMPLES)
     return dataclasses.replace(recipe, data=data)
 
 

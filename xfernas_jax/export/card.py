@@ -31,6 +31,7 @@ class ModelCard:
       device_seconds: of all its trainings: wall seconds times devices.
       sources: studies of other tasks that it learned from.
       versions: that made the export, by name.
+      compared: lines by their names on how known networks did.
     """
 
     study: str
@@ -52,6 +53,7 @@ class ModelCard:
     device_seconds: float
     sources: Sequence[str]
     versions: Mapping[str, str]
+    compared: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def text(self) -> str:
         """Returns the card as Markdown."""
@@ -64,6 +66,7 @@ class ModelCard:
             f"Test {metric.label}": f"{metric.text(self.test_value)} (this training; read once)",
             f"Validation {metric.label}": f"{metric.text(self.valid_value)} "
             f"(mean of {self.valid_seeds}; the search compared it)",
+            **{name.capitalize(): words for name, words in self.compared.items()},
             "Training seed": str(self.seed),
             "Parameters": f"{self.num_params:,}",
             **{name: f"{cost:.6g}" for name, cost in self.costs.items()},

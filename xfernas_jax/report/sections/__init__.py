@@ -18,6 +18,7 @@ from xfernas_jax.report.sections import (
     finalists,
     incumbent,
     prediction,
+    references,
     sources,
     trades,
 )
@@ -28,6 +29,7 @@ MakeSection = Callable[[SearchStudy], Section | None]
 SECTIONS: Mapping[str, MakeSection] = MappingProxyType(
     {
         "incumbent": incumbent.section,
+        "references": references.section,
         "finalists": finalists.section,
         "architectures": architectures.section,
         "trades": trades.section,
