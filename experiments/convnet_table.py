@@ -1,6 +1,6 @@
 """Histories of space convnet as a table of architectures and tasks, and what can be read off it.
 
-    python -m experiments.convnet_table --results=runs/convnet_table [--histories=FILE,FILE]
+    python -m experiments.convnet_table --table_dir=runs/convnet_table [--histories=FILE,FILE]
     python -m experiments.tabular_search --benchmark_dir=runs/convnet_table --table=convnet
         --optimizers=random,nao,xfer_nao --source_evaluations=60 --budget=30 --seeds=10
         --output=runs/convnet_search  (one line)
@@ -32,7 +32,7 @@ from xfernas_jax.history.sources import RecordedStudy, bundled_histories, record
 from xfernas_jax.space.convnet import ConvNetSpace
 from xfernas_jax.space.published import PUBLISHED
 
-_RESULTS = flags.DEFINE_string("results", "runs/convnet_table", "Folder that is written.")
+_RESULTS = flags.DEFINE_string("table_dir", "runs/convnet_table", "Folder that is written.")
 _FILES = flags.DEFINE_list("histories", [], "History files; by default those of the package.")
 
 _SPACE = ConvNetSpace()
@@ -85,6 +85,11 @@ def matrix(tasks: Sequence[Measured], keys: Sequence[str]) -> np.ndarray:
     return np.array([[np.mean(task.values[key]) for key in keys] for task in tasks])
 
 
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Returns Spearman's correlation; equals share their mean rank."""
+    return float(np.corrcoef(stats.rankdata(first), stats.rankdata(second))[0, 1])
+
+
 def share_better(values: np.ndarray, row: int) -> float:
     """Returns the share of architectures better than one, in percent; of its equals, half."""
     better, equal = (values > values[row]).sum(), (values == values[row]).sum() - 1
@@ -111,7 +116,7 @@ def facts(tasks: Sequence[Measured], keys: Sequence[str]) -> dict[str, Any]:
             "best": float(values[i].max()),
             "median": float(np.median(values[i])),
             "rank_correlation": {
-                other.task: float(stats.spearmanr(values[i], values[j]).statistic)
+                other.task: rank_correlation(values[i], values[j])
                 for j, other in enumerate(tasks)
                 if j != i
             },

@@ -36,6 +36,13 @@ def guarded(words: Sequence[str]) -> int:
     except TrainingInterruptedError as interrupted:
         say(f"SIGTERM: {interrupted} The same command goes on from there.")
         return 128 + signal.SIGTERM
+    except MemoryError as error:  # NumPy's says how much; what is recorded stays
+        say(
+            f"There is not enough memory: {one_line(str(error)) or 'an array does not fit'}. Take "
+            "smaller or fewer images (--set=data.image_size=N, --set=data.train_examples=N), or "
+            "a smaller network. The same command goes on from what is recorded."
+        )
+        return 2
     except KeyboardInterrupt:
         say("stopped; the same command goes on from here.")
         return 130

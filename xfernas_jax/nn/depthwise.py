@@ -13,7 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from xfernas_jax.nn.boundary import alone
-from xfernas_jax.nn.shifts import pad_same, same_padding, window_spread, window_sum
+from xfernas_jax.nn.shifts import pad_same, reached, same_padding, window_spread, window_sum
 
 DepthwiseForm = Literal["auto", "lax", "shift"]
 
@@ -38,6 +38,7 @@ def depthwise_conv(
     Returns:
       Images of `ceil(H / stride)` by `ceil(W / stride)`.
     """
+    kernel = _reached(kernel, x.shape[1], x.shape[2], stride, dilation)
     if form == "auto":
         form = "shift" if jax.default_backend() == "cpu" else "lax"
     if form == "shift":
@@ -52,6 +53,24 @@ def depthwise_conv(
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=x.shape[3],
     )
+
+
+def _reached(kernel: jax.Array, height: int, width: int, stride: int, dilation: int) -> jax.Array:
+    """Leaves out taps that meet padding alone, where what stays has its place in a square."""
+    k = kernel.shape[0]
+    taps = {reached(n, k, stride, dilation) for n in (height, width)}
+    if len(taps) > 1:
+        return kernel
+    ((first, stop),) = taps
+    lows = [
+        (
+            same_padding(n, k, stride, dilation)[0],
+            same_padding(n, stop - first, stride, dilation)[0],
+        )
+        for n in (height, width)
+    ]
+    fits = all(low - first * dilation == its for low, its in lows)
+    return kernel[first:stop, first:stop] if fits else kernel
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))

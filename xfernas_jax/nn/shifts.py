@@ -21,6 +21,18 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tupl
     return total // 2, total - total // 2
 
 
+def reached(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
+    """Returns the taps [first, stop) of a kernel that meet a pixel; others meet padding alone.
+
+    A small image has few: of five taps it is one where the side is one pixel, three where it is
+    two. Args and padding as in `same_padding`.
+    """
+    low, _ = same_padding(size, kernel, stride, dilation)
+    last = (-(-size // stride) - 1) * stride  # where the window of the last place begins, less low
+    first = max(-((last - low) // dilation), 0)
+    return first, min((size - 1 + low) // dilation, kernel - 1) + 1
+
+
 def pad_same(x: jax.Array, k: int, stride: int, dilation: int = 1, fill: float = 0.0) -> jax.Array:
     """Pads `[B, H, W, C]` so that every window lies inside."""
     low_high = [same_padding(n, k, stride, dilation) for n in x.shape[1:3]]
