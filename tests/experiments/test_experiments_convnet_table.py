@@ -29,7 +29,7 @@ def write(folder: pathlib.Path, task: str, values: list[list[float]], recipe: st
     rows = [
         Evaluation(
             Job(i, NETWORKS[n], SPACE.key(NETWORKS[n]), s, "collect"),
-            Result("complete", v, (v,), {"params": 1.0}, 1.0, "", {}),
+            Result("complete", v, (v,), (("params", 1.0),), 1.0),
             recipe,
         )
         for i, (n, s, v) in enumerate(pairs)
