@@ -80,7 +80,12 @@ def _by_product(
         lax.slice(
             padded,
             (0, i, j, 0),
-            (len(x), i + (height - 1) * strides[0] + 1, j + (width - 1) * strides[1] + 1, channels),
+            (
+                x.shape[0],
+                i + (height - 1) * strides[0] + 1,
+                j + (width - 1) * strides[1] + 1,
+                channels,
+            ),
             (1, *strides, 1),
         )
         for i in range(rows)
@@ -88,4 +93,4 @@ def _by_product(
     ]
     pixels = jnp.concatenate(pieces, axis=-1).reshape(-1, rows * columns * channels)
     product = pixels @ kernel.reshape(-1, filters)
-    return product.reshape(len(x), height, width, filters)
+    return product.reshape(x.shape[0], height, width, filters)
