@@ -23,7 +23,7 @@ from xfernas_jax.space.registry import get_space
 def collect() -> None:
     """Evaluates random architectures of a task, for later searches to learn from."""
     event_files = None if flags.DRY_RUN.value else tensorboard.folder()
-    space = get_space(flags.SPACE.value)
+    space = get_space(flags.space_name())
     scored = scoring(space)
     limits = goals.goal(scored.task.metric).limits
     config = {"seed": flags.SEED.value, **scored.config}
