@@ -63,7 +63,7 @@ def collect() -> None:
 
 def _references(space: Space) -> list[Genotype]:
     """Returns the networks to begin with: under --recipe=auto, the published ones of the space."""
-    if recipe_name(space) != AUTO:
+    if flags.OBJECTIVE.value is not None or recipe_name(space) != AUTO:
         if flags.given("references"):
             raise FlagError(
                 f"--references={flags.REFERENCES.value} is for trainings of --recipe=auto, such as "
