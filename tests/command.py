@@ -1,9 +1,10 @@
-"""Runs `run.py` inside this process."""
+"""Runs `run.py` inside this process, or only reads its flags."""
 
 import contextlib
 import dataclasses
 import io
 import sys
+from collections.abc import Iterator
 from unittest import mock
 
 from absl import flags
@@ -17,6 +18,17 @@ class Done:
     code: int
     out: str
     err: str
+
+
+@contextlib.contextmanager
+def given(*words: str) -> Iterator[None]:
+    """Has the flags of a command line."""
+    from xfernas_jax.cli.flags import parse  # defines flags
+
+    with flagsaver.flagsaver():
+        flags.FLAGS.unparse_flags()
+        parse(["run.py", *words])
+        yield
 
 
 def run_here(words: tuple[str, ...], program: str = "run.py") -> Done:

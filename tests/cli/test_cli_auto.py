@@ -5,15 +5,14 @@ import pathlib
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from absl.testing import flagsaver
+from command import given
 
-from xfernas_jax.cli import auto, flags
+from xfernas_jax.cli import auto
 from xfernas_jax.cli.scoring import scoring
 from xfernas_jax.errors import FlagError
 from xfernas_jax.evaluate.spec import TrainedSpec
@@ -29,14 +28,6 @@ DIGITS = ("--dataset=digits", "--space=convnet")
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device of known speed, which is not measured."""
     monkeypatch.setattr(auto, "training_speed", lambda *_, **__: Speed(2e-4, 8.0))
-
-
-@contextmanager
-def given(*words: str) -> Iterator[None]:
-    with flagsaver.flagsaver():
-        flags.flags.FLAGS.unparse_flags()
-        flags.parse(["run.py", *words])
-        yield
 
 
 @pytest.mark.parametrize(
@@ -134,7 +125,10 @@ def check_refused(done: Any, *parts: str) -> None:
             ["--space=nasbench201", "--time_budget=5m"],
             ["--time_budget=5m", "--space=convnet", "--budget_evaluations"],
         ),
-        (["--references=none"], ["--references=none", "--recipe=auto", "leave it out"]),
+        (
+            ["--space=nasbench201", "--references=none"],
+            ["--references=none", "--recipe=auto", "leave it out"],
+        ),
         (["--space=nasbench201", "--recipe=auto"], ["--recipe=auto", "'nasbench201'", "cpu"]),
         (["--space=convnet", "--time_budget=soon"], ["--time_budget=soon", "90s, 10m or 1.5h"]),
         *(

@@ -14,8 +14,14 @@ from xfernas_jax.errors import FlagError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUNDLED = sorted((ROOT / "xfernas_jax" / "bundled").glob("*.jsonl.gz"))
+CELLS = "--space=nasbench201"  # a search of whole networks first measures a speed
 ALONE = ["--sources=none"]  # reading sources takes seconds
-QUICK = ["--set=train.epochs=1", "--set=data.train_examples=128", "--set=network.filters=4"]
+QUICK = [
+    CELLS,
+    "--set=train.epochs=1",
+    "--set=data.train_examples=128",
+    "--set=network.filters=4",
+]
 
 
 def check_refused(done, *parts: str) -> None:
@@ -122,7 +128,9 @@ def written(folder: pathlib.Path) -> list[str]:
 def test_a_mistake_is_one_line_and_leaves_nothing(
     words: list[str], parts: list[str], run_command: Callable, tmp_path: pathlib.Path
 ) -> None:
-    check_refused(run_command(*words, f"--workdir={tmp_path}"), *parts)
+    names_none = not any(word.startswith("--space") for word in words)
+    cells = [CELLS] if words[0] in ("search", "collect") and names_none else []
+    check_refused(run_command(*words, *cells, f"--workdir={tmp_path}"), *parts)
     left = [name for name in written(tmp_path) if not name.startswith("history.db")]
     assert left == []
 
@@ -201,7 +209,7 @@ def test_a_storage_that_is_no_database_is_refused_and_stays(
     file = tmp_path / "history.db"
     file.write_text("not a database, much longer than a header of SQLite has to be" * 20)
     before = file.read_bytes()
-    check_refused(run_command("search", f"--workdir={tmp_path}"), "history.db")
+    check_refused(run_command("search", CELLS, f"--workdir={tmp_path}"), "history.db")
     assert file.read_bytes() == before
 
 
@@ -241,7 +249,7 @@ def test_ray_that_is_not_installed_is_one_line(
     run_command: Callable, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not there
-    done = run_command("search", "--executor=ray", f"--workdir={tmp_path}")
+    done = run_command("search", CELLS, "--executor=ray", f"--workdir={tmp_path}")
     check_refused(done, "--executor=ray", "make setup EXTRAS=ray")
 
 

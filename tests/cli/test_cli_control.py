@@ -14,6 +14,7 @@ from xfernas_jax.space import get_space
 SPACE = get_space("nasbench201")
 WORDS = [
     "search",
+    "--space=nasbench201",
     "--study=s",
     "--optimizer=random",
     "--sources=none",

@@ -11,6 +11,7 @@ from xfernas_jax.space import get_space, write_genotype
 from xfernas_jax.space.nasbench201 import TopologyCell
 
 HERE = str(pathlib.Path(__file__).parent)  # the folder of the user's module
+CELLS = "--space=nasbench201"  # a search of whole networks first measures a speed
 ALONE = "--sources=none"  # reading sources takes seconds
 CELL = TopologyCell(("nor_conv_1x1", "none", "identity", "none", "none", "identity"))
 QUICK = [
@@ -18,12 +19,13 @@ QUICK = [
     "--set=data.train_examples=128",
     "--set=network.filters=4",
     "--study=mine",
+    CELLS,
 ]
 
 
 def words_of(verb: str, folder: pathlib.Path) -> list[str]:
     if verb != "train":
-        return [verb, *([ALONE] if verb == "search" else [])]
+        return [verb, CELLS, *([ALONE] if verb == "search" else [])]
     write_genotype(folder / "cell.json", get_space("nasbench201"), CELL)
     return [verb, f"--genotype={folder / 'cell.json'}"]
 
@@ -52,7 +54,7 @@ def test_a_dry_run_keeps_no_compiled_programs(
 ) -> None:
     opened = []
     monkeypatch.setattr(inputs, "use_compiled_programs", lambda: opened.append(1))
-    done = run_command("collect", "--dry_run", f"--workdir={tmp_path}")
+    done = run_command("collect", CELLS, "--dry_run", f"--workdir={tmp_path}")
     assert (done.code, opened) == (0, [])
 
 
@@ -90,7 +92,7 @@ def test_a_dry_run_shows_a_mistake_as_the_run_would(
     words: list[str], part: str, run_command: Callable, tmp_path: pathlib.Path
 ) -> None:
     shared = [] if any("sources" in word for word in words) else [ALONE]
-    done = run_command("search", *words, *shared, "--dry_run", f"--workdir={tmp_path}")
+    done = run_command("search", CELLS, *words, *shared, "--dry_run", f"--workdir={tmp_path}")
     assert done.code == 2
     assert part in done.err
     assert done.err.count("\n") == 1
@@ -105,7 +107,9 @@ def test_names_of_classes_cannot_command_the_terminal(
     names = np.array(["a\x1b[2J", "b\nc"])
     pixels = rng.integers(0, 256, (40, 4, 4), np.uint8)
     np.savez(file, x=pixels, y=np.arange(40) % 2, class_names=names)
-    done = run_command("collect", f"--dataset={file}", "--dry_run", f"--workdir={tmp_path / 'w'}")
+    done = run_command(
+        "collect", CELLS, f"--dataset={file}", "--dry_run", f"--workdir={tmp_path / 'w'}"
+    )
     assert done.code == 0, done.err
     assert "\x1b" not in done.out
     assert "\\x1b[2J" in done.out

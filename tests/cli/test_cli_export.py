@@ -18,7 +18,12 @@ from xfernas_jax.history.metric import Metric
 from xfernas_jax.space import get_space, read_genotype
 
 SPACE = get_space("nasbench201")
-QUICK = ["--set=train.epochs=1", "--set=data.train_examples=128", "--set=network.filters=4"]
+QUICK = [
+    "--space=nasbench201",
+    "--set=train.epochs=1",
+    "--set=data.train_examples=128",
+    "--set=network.filters=4",
+]
 WITHOUT_US = """
 import runpy, sys
 sys.modules.update(dict.fromkeys(["xfernas_jax", "flax", "optax", "orbax"]))

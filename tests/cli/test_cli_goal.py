@@ -9,6 +9,7 @@ import pytest
 from xfernas_jax.history import Evaluation, Storage, default_storage_url
 
 QUICK = [
+    "--space=nasbench201",
     "--set=train.epochs=1",
     "--set=data.train_examples=128",
     "--set=network.filters=4",

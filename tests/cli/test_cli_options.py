@@ -19,6 +19,7 @@ QUICK = [
     "--set=data.train_examples=128",
     "--set=network.filters=4",
     "--study=mine",
+    "--space=nasbench201",
 ]
 
 

@@ -26,7 +26,12 @@ with warnings.catch_warnings():
 
 SPACE = get_space("nasbench201")
 CURVE = (0.5, 0.75, 0.625)
-QUICK = ["--set=train.epochs=2", "--set=data.train_examples=128", "--set=network.filters=4"]
+QUICK = [
+    "--space=nasbench201",
+    "--set=train.epochs=2",
+    "--set=data.train_examples=128",
+    "--set=network.filters=4",
+]
 
 
 def read(folder: pathlib.Path) -> dict[str, list[tuple[int, float]]]:

@@ -18,6 +18,7 @@ from xfernas_jax.train.checkpoint import VariablesStore
 SPACE = get_space("nasbench201")
 CELL = TopologyCell(("nor_conv_1x1", "none", "identity", "none", "none", "identity"))
 QUICK = [
+    "--space=nasbench201",
     "--set=train.epochs=1",
     "--set=data.train_examples=128",
     "--set=network.filters=4",
@@ -118,7 +119,7 @@ def test_an_exported_history_is_the_same_after_import(
     done = run_command("history", "export", "--study=s", f"--file={file}", f"--workdir={first}")
     assert done.code == 0
     provenance = json.loads(file.read_text().splitlines()[0])["provenance"]
-    assert provenance["command"].startswith("python run.py collect --set=train.epochs=1")
+    assert provenance["command"].startswith("python run.py collect --space=nasbench201 --set=")
     assert "--seed=5" in provenance["command"]
     assert str(tmp_path) not in file.read_text()
     assert run_command("history", "import", f"--file={file}", f"--workdir={second}").code == 0

@@ -20,6 +20,7 @@ NEEDS_RAY = pytest.mark.skipif(
 HANG_SECONDS = 600  # after which what must happen never will
 QUICK_SEARCH = [
     "search",
+    "--space=nasbench201",
     "--optimizer=random",
     "--sources=none",
     "--budget_evaluations=3",

@@ -17,6 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SPACE = get_space("nasbench201")
 LIMIT_SECONDS = 240.0  # of one process; a hang is a failure
 QUICK = (
+    "--space=nasbench201",
     "--optimizer=evolution",
     "--sources=none",
     "--study=s",

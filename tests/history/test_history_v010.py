@@ -6,7 +6,8 @@ was stopped went on, `objective`, `pareto`, `two_cell`), one that was killed in 
 (`unfinished`), and two collections (`collection` with repeated trainings, `diverged` in which all
 failed). The leases were cleared, as they name a host.
 `v010/facts.json` is what 0.1.0 itself said of each study; under `continued_with_budget_10` are the
-evaluations with which 0.1.0 ended `unfinished` by the command `CONTINUED`.
+evaluations with which 0.1.0 ended `unfinished` by the command `CONTINUED`, where --space
+was left out.
 
 Names of today's interface stand in the helpers at the top alone.
 """
@@ -29,9 +30,9 @@ FACTS: dict[str, dict[str, Any]] = json.loads((FOLDER / "facts.json").read_text(
 STUDIES = sorted(FACTS)
 REPORTED = ("unfinished", "search_done", "objective")
 CONTINUED = (
-    "search --dataset=digits --study=unfinished --optimizer=xfer_nao --sources=collection --seed=3 "
-    "--batch_size=4 --budget_evaluations=10 --confirm_seeds=1 --set=train.epochs=2 "
-    "--set=data.train_examples=128 --set=network.filters=4"
+    "search --dataset=digits --space=nasbench201 --study=unfinished --optimizer=xfer_nao "
+    "--sources=collection --seed=3 --batch_size=4 --budget_evaluations=10 --confirm_seeds=1 "
+    "--set=train.epochs=2 --set=data.train_examples=128 --set=network.filters=4"
 )
 
 

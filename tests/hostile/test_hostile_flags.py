@@ -62,6 +62,8 @@ REFUSED = {  # a flag that each verb uses, with a value that it refuses
     "history list": "--storage=mysql://h/db",
     "history export": "--storage=mysql://h/db",
 }
+# Verbs that compare images and measure a speed before they refuse, where the space is no cells.
+LOOKS = ("", "search", "collect")
 ARGUMENTS = (
     [f"--{flag}={{}}" for flag in FLAGS]
     + [f"--set={field}={{}}" for field in FIELDS]
@@ -99,8 +101,9 @@ def test_a_command_line_is_refused_in_one_line(
         changed = [word for word in changed if not (word.startswith("--output") and ".." in word)]
         changed = [word.replace("--output_dir=/", "--output_dir=./") for word in changed]
         changed = [word.replace("--output=/", "--output=./") for word in changed]
+        space = [f"--space={SPACE.name}"] if verb in LOOKS else []
         # Whatever fits is refused by the last flag, so that nothing is trained.
-        command(*verb.split(), *changed, f"--workdir={work}/runs", REFUSED[verb])
+        command(*verb.split(), *space, *changed, f"--workdir={work}/runs", REFUSED[verb])
 
 
 @cases(150)

@@ -195,7 +195,8 @@ def test_a_search_whose_recorded_sources_are_damaged_is_refused(
     spec = dataclasses.replace(SPEC, kind="search", config={"source_studies": studies})
     with Storage(f"sqlite:///{tmp_path}/history.db") as storage:
         storage.create_or_open(spec)
-    done = command("search", "--study=study", "--optimizer=random", f"--workdir={tmp_path}")
+    words = ["search", f"--space={SPACE.name}", "--study=study", "--optimizer=random"]
+    done = command(*words, f"--workdir={tmp_path}")
     assert "source_studies" in done.err
 
 

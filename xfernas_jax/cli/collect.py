@@ -23,7 +23,7 @@ from xfernas_jax.space.registry import get_space
 def collect() -> None:
     """Evaluates random architectures of a task, for later searches to learn from."""
     event_files = None if flags.DRY_RUN.value else tensorboard.folder()
-    space = get_space(flags.SPACE.value)
+    space = get_space(flags.space_name())
     scored = scoring(space)
     limits = goals.goal(scored.task.metric).limits
     config = {"seed": flags.SEED.value, **scored.config}
@@ -63,7 +63,7 @@ def collect() -> None:
 
 def _references(space: Space) -> list[Genotype]:
     """Returns the networks to begin with: under --recipe=auto, the published ones of the space."""
-    if recipe_name(space) != AUTO:
+    if flags.OBJECTIVE.value is not None or recipe_name(space) != AUTO:
         if flags.given("references"):
             raise FlagError(
                 f"--references={flags.REFERENCES.value} is for trainings of --recipe=auto, such as "

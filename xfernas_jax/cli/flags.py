@@ -31,9 +31,11 @@ METRIC = flags.DEFINE_string(
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS sets.")
 SPACE = flags.DEFINE_string(
     "space",
-    "nasbench201",
-    "Search space: cells (nao5, nao11, nasnet, nasbench201), whole networks for images of any size "
-    "(convnet), or module:NAME of your own.",
+    None,
+    "Search space: whole networks for images of any size (convnet), cells (nasbench201, nao5, "
+    "nao11, nasnet), or module:NAME of your own; by default convnet, or where --recipe is one of "
+    "cells nasbench201 (cpu, proxy, final) or nao5 (cpu_two_cell). `train` takes that of the "
+    "genotype.",
 )
 OPTIMIZER = flags.DEFINE_string(
     "optimizer",
@@ -64,7 +66,11 @@ REUSE_TARGET = flags.DEFINE_bool(
     "reuse_target", False, "Also learn from earlier studies of the same task."
 )
 BUDGET = flags.DEFINE_integer(
-    "budget_evaluations", 24, "Architectures to evaluate in all.", lower_bound=1
+    "budget_evaluations",
+    24,
+    "Architectures to evaluate in all; under --recipe=auto, where this is left out, as many as "
+    "--time_budget has time for.",
+    lower_bound=1,
 )
 SCHEDULE = flags.DEFINE_string(
     "schedule",
@@ -137,9 +143,9 @@ REFERENCES = flags.DEFINE_enum(
 RECIPE = flags.DEFINE_string(
     "recipe",
     None,
-    "How architectures are trained: auto (by the data, the device and --time_budget), cpu, "
-    "cpu_two_cell, proxy or final; by default auto in the space convnet, cpu_two_cell in one with "
-    "a reduction cell, and else cpu.",
+    "How architectures are trained: auto (by the data, the device and --time_budget), one of cells "
+    "(cpu, cpu_two_cell, proxy, final), or module:NAME of your own; by default auto in the space "
+    "convnet, cpu_two_cell in one with a reduction cell, and else cpu.",
 )
 SET = flags.DEFINE_multi_string(
     "set", [], "Changes one recipe value, as in --set=train.epochs=10. May be repeated."
@@ -164,7 +170,11 @@ SEED = flags.DEFINE_integer(
 WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder for everything that is written.")
 OUTPUT = flags.DEFINE_string("output", None, "JSON file for the result.")
 CONFIRM_SEEDS = flags.DEFINE_integer(
-    "confirm_seeds", 3, "Trainings of each of the three finalists at the end.", lower_bound=1
+    "confirm_seeds",
+    3,
+    "Trainings of each of the three finalists at the end; --recipe=auto has a full training of the "
+    "best instead.",
+    lower_bound=1,
 )
 NUM_ARCHITECTURES = flags.DEFINE_integer(
     "num_architectures", 60, "Architectures to evaluate in all.", lower_bound=1
@@ -267,6 +277,13 @@ FILE = flags.DEFINE_string("file", None, "JSON Lines file.")
 
 define_flags(flags, Runtime)
 
+_SPACE_OF_RECIPE = {
+    "cpu": "nasbench201",
+    "cpu_two_cell": "nao5",
+    "proxy": "nasbench201",
+    "final": "nasbench201",
+}  # which size cells
+
 
 def parse(argv: Sequence[str]) -> list[str]:
     """Parses flags as absl does, with every mistake a `FlagError`."""
@@ -280,6 +297,13 @@ def parse(argv: Sequence[str]) -> list[str]:
 def given(name: str) -> bool:
     """Tells whether a flag was named on the command line."""
     return bool(flags.FLAGS[name].present)
+
+
+def space_name() -> str:
+    """Returns --space; where it is left out, convnet, or the cells that --recipe sizes."""
+    if SPACE.value is not None:
+        return SPACE.value
+    return _SPACE_OF_RECIPE.get(RECIPE.value or "", "convnet")
 
 
 def command(verb: str) -> str:

@@ -36,8 +36,8 @@ def storage_url() -> str:
 
 def open_storage(create: bool = True) -> Storage:
     """Opens the record; a space of the user's own is loaded first, so that it can be read."""
-    if ":" in flags.SPACE.value:
-        get_space(flags.SPACE.value)
+    if ":" in flags.space_name():
+        get_space(flags.space_name())
     return Storage(storage_url(), create=create)
 
 

@@ -128,7 +128,7 @@ def runtime(unfinished_dir: pathlib.Path | None = None) -> Runtime:
 
 
 def _trained(space: Space) -> Scoring:
-    spec = trained_spec(space, flags.SPACE.value)
+    spec = trained_spec(space, flags.space_name())
     metric, recipe, dataset = find_metric(spec.metric), spec.recipe, spec.load()
     return Scoring(
         spec,
@@ -148,7 +148,7 @@ def _decided(space: Space) -> Scoring:
     decided = auto.decide(space)
     limited = (*goals.limited_costs(), "flops")
     spec = TrainedSpec(
-        flags.SPACE.value,
+        flags.space_name(),
         flags.DATASET.value,
         flags.DATA_DIR.value,
         decided.search,
@@ -180,7 +180,7 @@ def _objective(address: str) -> Scoring:
             f"--{named[0]} is about trainings of ours, but --objective={address} scores "
             "architectures, in this process; leave one of the two out."
         )
-    spec = ObjectiveSpec(flags.SPACE.value, address)
+    spec = ObjectiveSpec(flags.space_name(), address)
     evaluator = spec.build()
     # Without a seed a function would only say the same again.
     confirm_seeds = flags.CONFIRM_SEEDS.value if evaluator.takes_seed else 0

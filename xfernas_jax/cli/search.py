@@ -140,7 +140,7 @@ def _recorded(storage: Storage, spec: StudySpec) -> Sequence[Evaluation]:
 
 
 def _asked() -> _Asked:
-    space = get_space(flags.SPACE.value)
+    space = get_space(flags.space_name())
     scored = scoring(space, is_search=True)
     plan = SearchPlan(
         flags.BUDGET.value,

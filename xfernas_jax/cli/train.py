@@ -81,9 +81,9 @@ def _prepare() -> _Training:
         inputs.check_output()
         event_files = tensorboard.folder()
     file = inputs.needed("genotype", flags.GENOTYPE.value)
-    given = flags.given("space")
-    name = flags.SPACE.value if given else read_space_name(file)
-    space = get_space(name) if given else lookup_space(name)
+    given = flags.SPACE.value
+    name = read_space_name(file) if given is None else given
+    space = lookup_space(name) if given is None else get_space(name)
     genotype, seed = read_genotype(file, space), flags.SEED.value
     spec = trained_spec(space, name, is_final=True)
     dataset = spec.load()

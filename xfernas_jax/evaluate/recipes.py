@@ -162,7 +162,8 @@ def check_changes(changes: Sequence[str], space: Space) -> None:
         if part == "network" and not is_read(space, field):
             raise RecipeError(
                 f"--set={change:.80}: the networks of space {space.name!r} do not read "
-                f"network.{field}, which sizes or regularises cells; leave it out."
+                f"network.{field}, which sizes or regularises cells; leave it out, or give a "
+                "--space of cells, such as nasbench201."
             )
 
 
