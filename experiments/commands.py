@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import pathlib
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -31,6 +32,14 @@ def start(name: str, main: Callable[[], None], *findings: type[Exception]) -> No
             sys.exit(2 if isinstance(error, UserError) else 1)
 
     app.run(guarded)
+
+
+def commit() -> str:
+    """Returns the commit of the code in short; `-dirty` says that files differ from it."""
+    words = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    here = pathlib.Path(__file__).parent
+    done = subprocess.run(words, cwd=here, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
 
 
 def write_json(file: pathlib.Path, value: Any) -> None:

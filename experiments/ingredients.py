@@ -19,7 +19,6 @@ import math
 import os
 import pathlib
 import platform
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -264,9 +263,6 @@ def _report(
     trainings: Sequence[Training], names: Sequence[str], planned: int, facts: Sequence[str]
 ) -> str:
     """Returns the whole file: what was done in how many seconds, and the table."""
-    here = pathlib.Path(__file__).parent
-    words = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(words, cwd=here, capture_output=True, text=True, check=False)
     state = "complete" if len(trainings) == planned else "NOT COMPLETE"
     seconds = sum(t.seconds for t in trainings)
     known = " ".join(f"{name} {version}" for name, version in versions())
@@ -282,7 +278,7 @@ def _report(
             f"`{command}`, network `{_NETWORK.value}`, {_SEEDS.value} seeds (full recipe:",
             f"{_FULL_SEEDS.value}); {len(trainings)} of {planned} trainings, {state};",
             f"{seconds:.0f} s of training with compilation. Commit",
-            f"{commit.stdout.strip() or 'unknown'}, {os.cpu_count()} cores, Python "
+            f"{commands.commit()}, {os.cpu_count()} cores, Python "
             f"{platform.python_version()}, {known}, {datetime.date.today()}.",
             "",
             *facts,

@@ -9,8 +9,6 @@ share is helped / (helped + harmed) with its 95 % interval. A second table has t
 random subsets of few images that allow mirroring. Validation and test parts are not looked at.
 """
 
-import pathlib
-import subprocess
 import time
 
 import numpy as np
@@ -76,16 +74,9 @@ def _counts(evidence: MirrorEvidence) -> str:
     )
 
 
-def _commit() -> str:
-    words = ["git", "rev-parse", "--short", "HEAD"]
-    here = pathlib.Path(__file__).parent
-    done = subprocess.run(words, cwd=here, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
-
-
 def main() -> None:
     """Measures all sets."""
-    print(f"Commit {_commit()}, {_SEEDS.value} seeds.\n\n{_HEADER}")
+    print(f"Commit {commands.commit()}, {_SEEDS.value} seeds.\n\n{_HEADER}")
     print("|" + "---|" * (_HEADER.count("|") - 1))
     datasets = [load_dataset(name, DataConfig(), _DATA_DIR.value) for name in _SETS.value]
     for dataset in datasets:

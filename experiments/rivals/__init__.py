@@ -1,0 +1,1 @@
+"""What `experiments.real_tasks` compares us with, each in a process of its own."""
