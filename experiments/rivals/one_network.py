@@ -36,7 +36,7 @@ class NoResult(Exception):
 
 def train_known(family: str) -> dict[str, Any]:
     """Trains a family's member by the final recipe, as many epochs as fit."""
-    space = get_space(flags.SPACE.value)
+    space = get_space(flags.space_name())
     decided = auto.decide(space)
     chosen = [found for found in decided.references if found[0].startswith(family)]
     if not chosen or decided.shares is None:
@@ -44,7 +44,7 @@ def train_known(family: str) -> dict[str, Any]:
         raise FlagError(f"--rival=known:{family}: known families here are those of {names}.")
     name, genotype = chosen[0]
     budget, spent = decided.shares.budget_seconds, time.time() - decided.started
-    spec = TrainedSpec(flags.SPACE.value, flags.DATASET.value, None, decided.final)
+    spec = TrainedSpec(flags.space_name(), flags.DATASET.value, None, decided.final)
     evaluator = spec.build_one(runtime(), dataset=decided.dataset)
     limit = max((1.0 - _KEPT_SHARE) * budget - spent, 0.0)
     job = Job(0, genotype, space.key(genotype), flags.SEED.value, "final", limit_seconds=limit)

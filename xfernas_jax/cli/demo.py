@@ -16,7 +16,7 @@ from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.evaluate import tutorial
 from xfernas_jax.history.metric import ACCURACY
 
-_DEFAULTS = {"dataset": "mnist_5k", "space": "convnet", "time_budget": "2m"}
+_DEFAULTS = {"dataset": "mnist_5k", "time_budget": "2m"}
 _NETWORK = "convnet"
 
 
