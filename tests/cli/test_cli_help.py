@@ -188,3 +188,14 @@ def test_a_reader_that_has_enough_ends_the_command_without_a_word() -> None:
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+def test_too_little_memory_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(self: verbs.Verb) -> None:
+        raise MemoryError("Unable to allocate 8.00 TiB for an array")
+
+    monkeypatch.setattr(verbs.Verb, "run", run)
+    done = run_here(("history", "list"))
+    assert done.code == 2
+    assert "There is not enough memory: Unable to allocate 8.00 TiB" in done.err
+    assert "--set=data.image_size=N" in done.err

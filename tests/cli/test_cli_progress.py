@@ -1,5 +1,6 @@
 """The lines that a search prints; here is no terminal, so there is no bar."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from xfernas_jax.cli.progress import EpochProgress, EvaluationProgress, print_cu
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.metric import ACCURACY, SCORE, Metric
 from xfernas_jax.history.record import Evaluation, Job, Result
+from xfernas_jax.search.clock import Clock
 from xfernas_jax.search.desk import Listener
 from xfernas_jax.space import get_space
 
@@ -89,3 +91,18 @@ def test_a_curve_is_printed_in_its_unit(capsys: pytest.CaptureFixture) -> None:
     print_curve("Incumbent by evaluation", [None, 0.5], {"study": "s"}, ACCURACY)
     out = capsys.readouterr().out
     assert "Incumbent by evaluation, accuracy in %:\n1:-  2:50.00\n" in out
+
+
+def test_a_search_that_goes_on_knows_what_was_best_before(capsys: pytest.CaptureFixture) -> None:
+    progress = EvaluationProgress(4, [1.0], best=0.75)
+    progress.finished(evaluation(1, 0.5))
+    assert "best  75.00 %" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_search_within_a_time_says_what_is_left_of_all_of_it(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_030.0)
+    progress = EvaluationProgress(4, clock=Clock(100.0, 40.0, 1_000.0))
+    progress.finished(evaluation(0, 0.5, seconds=1.0))
+    assert capsys.readouterr().out.splitlines()[-1].endswith("  70 s left in all")

@@ -64,7 +64,11 @@ def test_a_recipe_of_cells_brings_a_space_that_it_sizes(recipe: str) -> None:
         ),
         (["search", "--budget_evaluations=3"], ["chooses 3 architectures of convnet"], ["600 s"]),
         (["search", "--recipe=cpu"], ["(recipe cpu)", "chooses 24 architectures of nasb"], ["600"]),
-        (["collect"], ["(recipe auto)", "60 random architectures of convnet"], []),
+        (
+            ["collect"],
+            ["(recipe auto)", "60 architectures of convnet, up to 7 of them known networks"],
+            [],
+        ),
         (["collect", "--recipe=cpu_two_cell"], ["(recipe cpu_two_cell)", "of nao5"], []),
         (
             ["train", "--genotype=published:resnet8", "--recipe=cpu"],

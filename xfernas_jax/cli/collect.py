@@ -40,7 +40,7 @@ def collect() -> None:
         )
     say_data_of(scored)
     if flags.DRY_RUN.value:
-        say_plan([*training_lines(scored), *collect_lines(space, count, num_repeated)])
+        say_plan([*training_lines(scored), *collect_lines(space, count, num_repeated, len(first))])
         return
     total = count + num_repeated
     spec = inputs.study_spec("collect", scored.task, space, scored.recipe, config)

@@ -9,6 +9,7 @@ from xfernas_jax.cli.progress import EvaluationProgress
 from xfernas_jax.executors.base import Executor
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.record import Record, StudySpec
+from xfernas_jax.search.clock import Clock
 from xfernas_jax.search.desk import Listener
 
 
@@ -20,6 +21,7 @@ def listening(
     spec: StudySpec,
     goal: Goal,
     event_files: pathlib.Path | None,
+    clock: Clock | None = None,
 ) -> Iterator[Listener]:
     """Gives a listener that goes on from what a study holds already.
 
@@ -30,13 +32,15 @@ def listening(
       spec: of the study.
       goal: what may win.
       event_files: folder for event files of studies, or None.
+      clock: of a search within a time.
     """
     evaluations = record.evaluations()
     done = [e.seconds for e in evaluations if e.purpose in ("search", "collect")]
-    progress = EvaluationProgress(total, done, executor.num_workers, goal)
+    valued = [e for e in evaluations if e.purpose in ("search", "collect", "resume")]
+    *_, best = None, *goal.incumbents(valued)
+    progress = EvaluationProgress(total, done, executor.num_workers, goal, best, clock)
     folder = event_files and event_files / spec.name
     optimizer = spec.config.get("optimizer", "random")
-    is_trained = "objective" not in spec.config
     is_trained = flags.OBJECTIVE.value is None
     with (
         progress.bar,

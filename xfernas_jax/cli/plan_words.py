@@ -45,11 +45,17 @@ def search_lines(
     return [*lines, _TIME]
 
 
-def collect_lines(space: Space, num_architectures: int, num_repeated: int) -> list[str]:
-    """Says what a collection evaluates."""
+def collect_lines(
+    space: Space, num_architectures: int, num_repeated: int, num_known: int = 0
+) -> list[str]:
+    """Says what a collection evaluates; `num_known` published networks come first."""
+    where = f"architectures of {_space(space)}"
+    what = f"random {where}"
+    if num_known:
+        what = f"{where}, up to {num_known} of them known networks and the others random"
     twice = f", {num_repeated:,} of them twice" if num_repeated else ""
     return [
-        f"plan: {num_architectures:,} random architectures of {_space(space)}{twice}",
+        f"plan: {num_architectures:,} {what}{twice}",
         _TIME,
     ]
 

@@ -10,6 +10,7 @@ from rich.progress import Progress as Bar
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.metric import ACCURACY, Metric
 from xfernas_jax.history.record import Evaluation, Job
+from xfernas_jax.search.clock import Clock
 
 _COUNTED = ("search", "collect")  # purposes of what the total counts
 _NUMBERED = (*_COUNTED, "resume")  # purposes of a number out of that total
@@ -61,6 +62,8 @@ class EvaluationProgress(_Lines):
         seconds_done: Sequence[float] = (),
         num_workers: int = 1,
         goal: Goal | None = None,
+        best: float | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """Starts the bar.
 
@@ -70,10 +73,12 @@ class EvaluationProgress(_Lines):
           num_workers: evaluations that run at once.
           goal: with the metric; what exceeds its limits is no incumbent, by default there are
             none.
+          best: value of what was done before.
+          clock: of a search within a time, which then says how much is left.
         """
         super().__init__(total, len(seconds_done))
         self._total, self._seconds = total, list(seconds_done)
-        self._best: float | None = None
+        self._best, self._clock = best, clock
         self._goal = Goal() if goal is None else goal
         self._metric = self._goal.metric
         self._num_workers, self._running = num_workers, dict[str, str]()
@@ -129,10 +134,12 @@ class EvaluationProgress(_Lines):
     def _tail(self) -> str:
         if not self._seconds:
             return ""
+        best = f"  best {self._metric.text(self._best):>8}"
+        if self._clock is not None:
+            return f"{best}  {duration(self._clock.left())} left in all"
         recent = self._seconds[-10:]
         left = max(self._total - len(self._seconds), 0) * sum(recent) / len(recent)
-        shown = duration(left / self._num_workers)
-        return f"  best {self._metric.text(self._best):>8}  about {shown} left"
+        return f"{best}  about {duration(left / self._num_workers)} left"
 
 
 class EpochProgress(_Lines):

@@ -29,7 +29,7 @@ from xfernas_jax.search.desk import Desk
 from xfernas_jax.search.early_stop import EarlyStop, make_early_stop
 from xfernas_jax.search.outcome import Outcome
 from xfernas_jax.search.plan import SearchPlan
-from xfernas_jax.search.registry import SearchConfig, make_optimizer
+from xfernas_jax.search.registry import SearchConfig, find_builder, make_optimizer
 from xfernas_jax.search.result import read_result
 from xfernas_jax.search.schedule import make_schedule
 from xfernas_jax.search.search import Search
@@ -140,6 +140,7 @@ def _recorded(storage: Storage, spec: StudySpec) -> Sequence[Evaluation]:
 
 
 def _asked() -> _Asked:
+    find_builder(flags.OPTIMIZER.value)  # a mistake shows before the data is read
     space = get_space(flags.space_name())
     scored = scoring(space, is_search=True)
     plan = SearchPlan(
@@ -224,7 +225,7 @@ def _run(
     keeper = VariablesStore(variables) if scored.is_trained else None
     total, early_stop = asked.plan.budget_evaluations, _early_stop(scored, learned)
     plan = _timed(asked, record, executor.num_workers)
-    with listening(total, executor, record, spec, goal, event_files) as listener:
+    with listening(total, executor, record, spec, goal, event_files, plan.clock) as listener:
         desk = Desk(executor, record, spec.recipe, listener, keeper, scored.runtime_words)
         found = Search(optimizer, desk, plan, start, early_stop).run()
     if found is None:
