@@ -5,7 +5,7 @@ A step is written for one device plus an axis name (`train/step.py`); a move to 
 process; arrays hold what the devices of this process have.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,10 +17,11 @@ from xfernas_jax.errors import DeviceError
 from xfernas_jax.types import Device
 
 AXIS = "devices"
-_CPU_OPTIONS = {
+CPU_OPTIONS: Mapping[str, str | int] = {
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
     "xla_backend_optimization_level": 1,
 }
+"""Of XLA, for steps on a CPU; see `compile_step`."""
 
 
 def check_divides(batch_size: int, devices: Sequence[Device], what: str) -> None:
@@ -54,20 +55,25 @@ def compile_step(step: Any, *arguments: Any) -> Callable[..., Any]:
 
     On a CPU XLA computes matrix products by its library YNN, and convolutions by Eigen: that was
     measured to be faster than YNN for both, which is its default (experiments/bench/RESULTS.md).
-    LLVM optimizes at level 1, not 2 or 3: four networks then started 15 to 25 % sooner on two
-    cores, and their epochs took as long.
+    LLVM optimizes at level 1, not at XLA's own: networks start sooner, and their steps take as long
+    (experiments/bench/small_images.py).
     """
     lowered = step.lower(*arguments)
     if jax.default_backend() != "cpu":
         lowered.compile()
         return step  # which keeps what was compiled
+    compiled = compile_lowered(lowered)
+    return compiled if jax.process_count() == 1 else _of_shares(compiled)
+
+
+def compile_lowered(lowered: Any) -> Callable[..., Any]:
+    """Compiles what was lowered for a CPU with `CPU_OPTIONS`, where this JAX knows them."""
     try:
-        compiled = lowered.compile(compiler_options=_CPU_OPTIONS)
-    except jax.errors.JaxRuntimeError as error:  # another version may not know the option
+        return lowered.compile(compiler_options=dict(CPU_OPTIONS))
+    except jax.errors.JaxRuntimeError as error:  # another version may not know an option
         if "compile option" not in str(error):
             raise
-        compiled = lowered.compile()
-    return compiled if jax.process_count() == 1 else _of_shares(compiled)
+        return lowered.compile()
 
 
 def _of_shares(compiled: Callable[..., Any]) -> Callable[..., Any]:
