@@ -134,7 +134,7 @@ def main() -> None:
         )
     networks = []
     for name in _COMPILED.value:
-        for level in (None, parallel.CPU_OPTIONS[_LEVEL]):
+        for level in (None, int(parallel.CPU_OPTIONS[_LEVEL])):
             row = network(name, level)
             networks.append(row)
             print(
