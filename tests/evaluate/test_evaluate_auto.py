@@ -61,10 +61,16 @@ def test_a_recipe_depends_on_the_shape_of_the_data_and_on_nothing_else() -> None
 
 def test_a_search_trains_briefly_on_few_small_images() -> None:
     recipe = auto.search_recipe(dataset(50_000, 64), False)
-    assert (recipe.data.train_examples, recipe.data.image_size) == (4_000, 32)
+    assert (recipe.data.train_examples, recipe.data.image_size) == (2_000, 16)
+    assert recipe.train.epochs == 5
     assert recipe.train.epochs < auto.final_recipe(dataset(50_000, 64), False, 64).train.epochs
     small = auto.search_recipe(dataset(300, 8, 1), False)
     assert (small.data.train_examples, small.data.image_size) == (300, 8)
+    assert small.train.epochs == 33  # as many images in all
+
+
+def test_the_smallest_sets_are_not_trained_for_ever() -> None:
+    assert auto.search_recipe(dataset(7, 8, 1), False).train.epochs == auto.MOST_EPOCHS
 
 
 def test_a_final_training_sees_all_images() -> None:

@@ -23,9 +23,9 @@ SIDES = (64, 48, 32)  # pixels of a final training; larger images are shrunk to 
 LARGEST_SIDE, GAUGE_SIDE = SIDES[0], SIDES[-1]  # the latter is that of the speed's measurement
 SEARCH_SIDE = 16
 SEARCH_EXAMPLES = 2_000  # at most, and as many to validate
-SEARCH_IMAGES = 10_000  # that a training of the search sees
+SEARCH_IMAGES = 10_000  # that a training of the search sees, where MOST_EPOCHS suffice for them
 SEARCH_BATCH = 32
-MOST_EPOCHS = 80  # of a final training
+MOST_EPOCHS = 80  # of a training
 WANTED_EPOCHS = 25  # that a reference leaves time for, and a size of images
 FEWEST_EPOCHS = 10  # that any architecture leaves time for
 LEAST_EPOCHS = 3  # below which a training is none: its learning rate has hardly risen
@@ -98,7 +98,8 @@ def search_recipe(dataset: ImageDataset, mirror: bool) -> Recipe:
     """
     examples = min(SEARCH_EXAMPLES, len(dataset.train))
     side = min(SEARCH_SIDE, longest_side(dataset))
-    recipe = _recipe(examples, side, mirror, max(1, round(SEARCH_IMAGES / examples)), SEARCH_BATCH)
+    epochs = min(max(round(SEARCH_IMAGES / examples), 1), MOST_EPOCHS)
+    recipe = _recipe(examples, side, mirror, epochs, SEARCH_BATCH)
     data = dataclasses.replace(recipe.data, train_examples=examples, valid_examples=SEARCH_EXAMPLES)
     return dataclasses.replace(recipe, data=data)
 
