@@ -55,8 +55,8 @@ def compile_step(step: Any, *arguments: Any) -> Callable[..., Any]:
 
     On a CPU XLA computes matrix products by its library YNN, and convolutions by Eigen: that was
     measured to be faster than YNN for both, which is its default (experiments/bench/RESULTS.md).
-    LLVM optimizes at level 1, not at XLA's own: networks start about a fifth sooner, and their steps
-    take up to a tenth longer, which short trainings gain by (experiments/bench/small_images.py).
+    LLVM optimizes at level 1, not at XLA's own: networks start about a fifth sooner, and their
+    steps take up to a tenth longer, so short trainings gain (experiments/bench/small_images.py).
     """
     lowered = step.lower(*arguments)
     if jax.default_backend() != "cpu":
