@@ -21,7 +21,7 @@ setup: ## Make or update .venv from the locks (EXTRAS=bench,ray adds extras)
 	@$(SETUP)
 
 run: ## Run run.py; without ARGS, the demo
-	@$(SETUP)
+	@$(SETUP) demo
 	@$(PY) run.py $(ARGS)
 
 test: ## Run the tests in two processes (ARGS="-k name", ARGS="-m 'not slow'", ARGS=-n0 in one)

@@ -191,77 +191,43 @@ def run(method: str, work: Work, log: pathlib.Path, image_set: ImageSet) -> Outc
     start = time.monotonic()
     failure = _run(words, log, most_seconds=_most_seconds(method, budget))
     seconds = time.monotonic() - start
-    found: dict[str, Any] = {}
+    said: dict[str, Any] = {}
     if not failure:
         try:
-            found = json.loads(work.output.read_text())
+            said = json.loads(work.output.read_text())
         except (OSError, ValueError) as error:
             failure = f"it left no result ({error})"
     shutil.rmtree(work.folder, ignore_errors=True)
-    if failure:
-        return Outcome(None, None, "", None, seconds, budget, failure, {}, made)
-    read = _of_search if method in SEARCHES else _of_network
-    return read(found, image_set, seconds, budget, made)
-
-
-def _of_network(
-    found: dict[str, Any],
-    image_set: ImageSet,
-    seconds: float,
-    budget: float,
-    made: Mapping[str, Any],
-) -> Outcome:
-    del image_set
-    return _checked(
-        Outcome(
-            found.pop("test", None),
-            found.pop("valid", None),
-            found.pop("network", ""),
-            found.pop("num_params", None),
-            seconds,
-            budget,
-            "",
-            found,
-            made,
-        )
+    if said and method in SEARCHES:
+        failure, said = _leak(said, image_set), _of_search(said)
+    found = {name: said.pop(name, None) for name in ("test", "valid", "network", "num_params")}
+    if found["test"] is None and not failure:
+        failure = "it has no test accuracy"
+    found["network"] = found["network"] or ""
+    return Outcome(
+        **found, seconds=seconds, budget_seconds=budget, failure=failure, details=said, made=made
     )
 
 
-def _of_search(
-    found: Mapping[str, Any],
-    image_set: ImageSet,
-    seconds: float,
-    budget: float,
-    made: Mapping[str, Any],
-) -> Outcome:
-    best = [row["name"] for row in found["references"] if row["is_best"]]
-    leaked = [name for name in found["sources"] if image_set.images in name]
-    failure = ""
-    if leaked:
-        failure = f"not counted: it learned from {', '.join(leaked)}, which may hold its images"
-    details = {
-        name: found[name]
-        for name in ("dataset", "sources", "num_evaluations", "best_genotype", "references")
+def _leak(result: Mapping[str, Any], image_set: ImageSet) -> str:
+    """Returns why a search does not count, where it learned from its own images; else nothing."""
+    leaked = [name for name in result["sources"] if image_set.images in name]
+    if not leaked:
+        return ""
+    return f"not counted: it learned from {', '.join(leaked)}, which may hold its images"
+
+
+def _of_search(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a search's result in the words of the other programs."""
+    best = [row["name"] for row in result["references"] if row["is_best"]]
+    told = ("dataset", "sources", "num_evaluations", "best_genotype", "references")
+    return {
+        "test": result["test_value"],
+        "valid": result["best_value"],
+        "network": best[0] if best else "found",
+        "num_params": result["num_params"],
+        **{name: result[name] for name in told},
     }
-    return _checked(
-        Outcome(
-            found["test_value"],
-            found["best_value"],
-            best[0] if best else "found",
-            found["num_params"],
-            seconds,
-            budget,
-            failure,
-            details,
-            made,
-        )
-    )
-
-
-def _checked(outcome: Outcome) -> Outcome:
-    if outcome.test is None and not outcome.failure:
-        return dataclasses.replace(outcome, failure="it has no test accuracy")
-    return outcome
 
 
 def _most_seconds(method: str, budget: float) -> float:

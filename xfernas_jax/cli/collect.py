@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import closing
 
-from xfernas_jax.cli import flags, goals, inputs, tensorboard
+from xfernas_jax.cli import flags, inputs, tensorboard
 from xfernas_jax.cli.executors import open_executor
 from xfernas_jax.cli.first_words import say_data_of, say_plan, training_lines
 from xfernas_jax.cli.listening import listening
@@ -25,7 +25,7 @@ def collect() -> None:
     event_files = None if flags.DRY_RUN.value else tensorboard.folder()
     space = get_space(flags.space_name())
     scored = scoring(space)
-    limits = goals.goal(scored.task.metric).limits
+    limits = _limits()
     config = {"seed": flags.SEED.value, **scored.config}
     first = _references(space)
     if first:
@@ -59,6 +59,12 @@ def collect() -> None:
             collect_random(desk, count, flags.SEED.value, num_repeated, admits, first)
         record.set_result({"command": flags.command("collect")})
         console.print(f"The study {spec.name} holds {count} architectures.")
+
+
+def _limits() -> tuple[tuple[str, float], ...]:
+    """Returns the limits on what is known before a training: parameters and operations."""
+    given = {"params": flags.MAX_PARAMS.value, "flops": flags.MAX_FLOPS.value}
+    return tuple((name, float(limit)) for name, limit in given.items() if limit is not None)
 
 
 def _references(space: Space) -> list[Genotype]:

