@@ -87,3 +87,14 @@ def test_an_image_of_one_pixel_takes_one_tap() -> None:
     x, w = jnp.ones((1, 1, 1, 8)), jnp.ones((5, 5, 8, 8))
     text = jax.jit(lambda x, w: convolve(x, w, (1, 1))).lower(x, w).as_text()
     assert "convolution" not in text
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "is_product"), [(4, 1, True), (8, 2, True), (8, 1, False)]
+)
+def test_only_a_kernel_wider_than_the_result_is_a_product(
+    size: int, stride: int, is_product: bool
+) -> None:
+    x, w = jnp.ones((1, size, size, 4)), jnp.ones((5, 5, 4, 4))
+    text = jax.jit(lambda x, w: convolve(x, w, (stride, stride))).lower(x, w).as_text()
+    assert ("convolution" not in text) == is_product
