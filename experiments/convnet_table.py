@@ -53,6 +53,12 @@ class Measured:
     genotypes: Mapping[str, Any]
 
 
+def histories() -> list[RecordedStudy]:
+    """Returns the studies of --histories, or those of the package in space convnet."""
+    studies = [recorded_file(file) for file in _FILES.value] or bundled_histories()
+    return [study for study in studies if study.spec.space == _SPACE.name]
+
+
 def measured_tasks(studies: Sequence[RecordedStudy]) -> list[Measured]:
     """Joins the studies of each data set; those of another space are left out."""
     found: dict[str, list[Evaluation]] = {}
@@ -189,8 +195,7 @@ def _words(task: Measured, key: str) -> list[str]:
 
 def main() -> None:
     """Writes the table and prints its facts."""
-    studies = [recorded_file(file) for file in _FILES.value] or list(bundled_histories())
-    tasks = measured_tasks(studies)
+    tasks = measured_tasks(histories())
     if len(tasks) < 2:
         raise FlagError("--histories: a table needs histories of two tasks in space convnet.")
     keys, folder = common_keys(tasks), pathlib.Path(_RESULTS.value)

@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 from xfernas_jax.data import DataConfig, ImageDataset, Split, load_dataset
-from xfernas_jax.data.facts import DataFacts, data_facts
+from xfernas_jax.data.facts import DataFacts, data_facts, task_facts
 from xfernas_jax.data.lazy import LazyImages
 from xfernas_jax.data.npz import load_npz
 from xfernas_jax.data.split import apply_config, build_dataset, make_part
 from xfernas_jax.errors import DatasetError, HistoryError
-from xfernas_jax.history.record import Task
+from xfernas_jax.history.record import Task, TaskFacts
 
 RNG = np.random.default_rng(0)
 
@@ -196,3 +196,17 @@ def test_a_picture_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"3\.png: is not a readable image") as caught:
         load_dataset(f"folder:{tmp_path}", DataConfig())
     assert "\n" not in str(caught.value)
+
+
+def test_what_places_a_task_is_that_of_the_whole_set() -> None:
+    whole = unequal()
+    assert task_facts(whole) == TaskFacts(8, 3, 4, True, 6.0)
+    part = apply_config(whole, DataConfig(train_examples=3, image_size=2, valid_in_train=True))
+    assert task_facts(part) == task_facts(whole)
+    grey = as_given(
+        [0, 1, 2],
+        [0],
+        [1],
+        {k: images(3, 5, 1)[: 3 if k == "train" else 1] for k in ("train", "valid", "test")},
+    )
+    assert task_facts(grey) == TaskFacts(3, 3, 5, False, 1.0)

@@ -1,5 +1,6 @@
 """What every record promises: the one in memory and a study's in a database."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator
 
@@ -14,8 +15,9 @@ from history_space import (
     make_stopped,
 )
 
+from xfernas_jax.errors import HistoryError
 from xfernas_jax.history.memory import MemoryRecord
-from xfernas_jax.history.record import Evaluation, Record
+from xfernas_jax.history.record import Evaluation, Record, Task, TaskFacts
 from xfernas_jax.history.storage import Storage
 
 
@@ -93,3 +95,31 @@ def test_a_result_is_kept_and_replaced(make_record):
     record.set_result({"value": 0.5, "sources": ["a"]})
     record.set_result({"value": 0.75})
     assert record.result() == {"value": 0.75}
+
+
+FACTS = TaskFacts(1024, 8, 64, True, 4.0)
+
+
+def test_facts_are_logarithms_and_a_colour():
+    assert FACTS.numbers() == (10.0, 3.0, 6.0, 2.0, 1.0)
+    assert Task("d", "s", 8, facts=FACTS).numbers == FACTS.numbers()
+    assert Task("d", "s", 8).numbers == ()
+
+
+def test_facts_do_not_tell_tasks_apart():
+    assert Task("d", "s", 8, facts=FACTS) == Task("d", "s", 8)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_images": 0},
+        {"num_classes": 1},
+        {"side": 0},
+        {"imbalance": 0.5},
+        {"imbalance": float("nan")},
+    ],
+)
+def test_impossible_facts_are_refused(change):
+    with pytest.raises(HistoryError, match="2 classes, a pixel"):
+        dataclasses.replace(FACTS, **change)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from xfernas_jax.errors import HistoryError, SpaceError, UserError
 from xfernas_jax.history import serialize
 from xfernas_jax.history.metric import SCORE, Metric
-from xfernas_jax.history.record import Task
+from xfernas_jax.history.record import Task, TaskFacts
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import SPACES, lookup_space
 
@@ -272,3 +273,13 @@ def test_a_value_lies_in_the_range_of_the_tasks_metric(metric, value, is_refused
                 read(record, spec=spec)
         else:
             assert read(record, spec=spec) == make_evaluation(0, **changes)
+
+
+def test_facts_of_a_task_come_back_equal_and_are_left_out_where_nobody_knows_them():
+    facts = TaskFacts(1000, 10, 28, False, 1.5)
+    value = serialize.spec_to_json(make_spec(task=dataclasses.replace(DIGITS, facts=facts)))
+    assert serialize.spec_from_json(value, "file:1").task.facts == facts
+    assert "facts" not in serialize.spec_to_json(SPEC)["task"]
+    value["task"]["facts"]["side"] = -1
+    with pytest.raises(HistoryError, match=r"^file:1: side"):
+        serialize.spec_from_json(value, "file:1")

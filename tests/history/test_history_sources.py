@@ -145,6 +145,9 @@ def test_observations_of_another_recipe_or_split_never_mix():
         ("cifar10[:500]", "cifar100[:500]", False),
         ("mnist_5k", "mnist", True),
         ("MNIST", "mnist", True),
+        ("usps-c9d9f93a", "usps-0123abcd", True),  # a folder of the same images, or of some
+        ("cifar10_subset-c9d9f93a", "cifar10:3.0.2", True),
+        ("photos-c9d9f93a", "photos-0123abcd", False),  # two folders of one name
         ("cifar10", "cifar100", False),
         ("fashion_mnist", "mnist", False),
         ("my_package:LETTERS", "my_package:DIGITS", False),

@@ -24,6 +24,7 @@ from sqlalchemy import event
 from xfernas_jax.errors import HistoryError, SpaceError, StorageError, StudyError
 from xfernas_jax.history import serialize
 from xfernas_jax.history.metric import Metric
+from xfernas_jax.history.record import TaskFacts
 from xfernas_jax.history.storage import append_all, study_summaries
 from xfernas_jax.version import __version__
 
@@ -153,6 +154,18 @@ def test_another_description_of_the_same_name_is_refused(open_storage, change):
     with pytest.raises(StudyError, match="was begun with other values"):
         open_storage().create_or_open(make_spec(**change))
     assert storage.studies() == before
+
+
+def test_what_was_not_known_of_a_task_is_kept_when_its_study_goes_on(open_storage):
+    facts = TaskFacts(1000, 10, 28, False, 1.5)
+    storage = open_storage()
+    storage.create_or_open(make_spec())
+    evaluation = make_evaluation(0)
+    storage.append("study", evaluation)
+    for known in (facts, None, dataclasses.replace(facts, side=29)):
+        storage.create_or_open(make_spec(task=dataclasses.replace(DIGITS, facts=known)))
+        assert open_storage().spec("study").task.facts == facts
+    assert open_storage().evaluations("study") == (evaluation,)
 
 
 @pytest.mark.parametrize("name", ["", "all", "none", "../up", "a/b", "a,b", ".hidden", "x" * 129])

@@ -13,6 +13,7 @@ from xfernas_jax.history.record import Result
 from xfernas_jax.search.clock import Clock, StopAt, start_clock
 from xfernas_jax.search.outcome import Outcome
 from xfernas_jax.search.plan import SearchPlan
+from xfernas_jax.search.seen import Suggestion
 
 FIRST = tuple(distinct_cells(3, seed=5))
 KEYS = [SPACE.key(cell) for cell in FIRST]
@@ -253,3 +254,46 @@ def test_a_job_may_take_no_time_but_not_less() -> None:
     plan = dataclasses.replace(PLAN, budget_evaluations=3, clock=Clock(1.0, 1.0, 0.0))
     found(Toy(), record, plan)  # which is over since long
     assert [e.job.limit_seconds for e in finals(record)][:1] == [0.0]
+
+
+SUGGESTED = distinct_cells(4, seed=9)
+
+
+class Fixed:
+    """Suggests the same cells in the same order, as far as they are new."""
+
+    def suggest(self, seen: Any, rng: Any, count: int) -> list[Any]:
+        batch = seen.batch()
+        for cell in SUGGESTED:
+            if len(batch) < count:
+                batch.add(Suggestion(cell, 0.5))
+        return batch.fill(rng, count)
+
+
+@pytest.mark.parametrize("schedule", ["rounds", "async"])
+def test_a_suggestion_may_come_before_what_the_plan_names(schedule: str) -> None:
+    record = MemoryRecord()
+    search(
+        Fixed(), Toy(), record, dataclasses.replace(PLAN, schedule=schedule, suggests_first=True)
+    )
+    done = explored(record)
+    assert [e.key for e in done[:4]] == [SPACE.key(SUGGESTED[0]), *KEYS]
+    assert [e.job.predicted is None for e in done] == [False, True, True, True, False, False]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5])
+def test_a_search_that_suggests_first_goes_on_with_the_same_jobs(limit: int) -> None:
+    plan, whole = dataclasses.replace(PLAN, suggests_first=True), MemoryRecord()
+    search(Fixed(), Toy(), whole, plan)
+    broken = MemoryRecord()
+    with pytest.raises(KeyboardInterrupt):
+        search(Fixed(), Toy(limit=limit), broken, plan)
+    search(Fixed(), Toy(), broken, plan)
+    assert [e.job for e in broken.evaluations()] == [e.job for e in whole.evaluations()]
+
+
+def test_without_one_evaluation_what_is_suggested_first_is_trained(now: Now) -> None:
+    record = MemoryRecord()
+    toy = TimedToy(now, lambda _: 1000)
+    search(Fixed(), toy, record, timed(100.0, 35.0, budget_evaluations=0, suggests_first=True))
+    assert toy.keys("final") == [SPACE.key(SUGGESTED[0])]

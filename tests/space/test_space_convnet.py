@@ -146,3 +146,14 @@ def test_a_file_may_be_called_like_a_published_network(tmp_path: pathlib.Path) -
     file = tmp_path / "published:resnet8"
     file.write_text(json.dumps(VALUE))
     assert read_genotype(file, SPACE) == VGG_LIKE
+
+
+def test_equal_networks_have_equal_canonical_tokens() -> None:
+    rng = np.random.default_rng(4)
+    genotypes = [SPACE.sample(rng) for _ in range(300)]
+    tokens = np.array([SPACE.encode(genotype) for genotype in genotypes], np.int32)
+    expected = [SPACE.encode(SPACE.canonical(genotype)) for genotype in genotypes]
+    assert SPACE.canonical_tokens(tokens).tolist() == [list(row) for row in expected]
+    assert (tokens != np.array(expected)).any()
+    drawn = SPACE.sample_tokens(rng, 300)
+    assert (SPACE.canonical_tokens(drawn) == drawn).all()

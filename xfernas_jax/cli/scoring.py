@@ -10,6 +10,7 @@ from absl import flags as absl_flags
 
 from xfernas_jax.cli import auto, flags, goals, inputs
 from xfernas_jax.data.base import ImageDataset
+from xfernas_jax.data.facts import task_facts
 from xfernas_jax.errors import FlagError
 from xfernas_jax.evaluate.auto import NAME as AUTO
 from xfernas_jax.evaluate.recipes import default_recipe, get_recipe
@@ -19,7 +20,7 @@ from xfernas_jax.history.record import Task
 from xfernas_jax.options import flag_names, from_flags
 from xfernas_jax.search.seen import KnownCosts
 from xfernas_jax.space.base import Space
-from xfernas_jax.train.scores import find_metric
+from xfernas_jax.train.scores import TrainedMetric, find_metric
 
 # Flags that say how or where networks of ours are trained.
 _OF_TRAININGS = (
@@ -132,7 +133,7 @@ def _trained(space: Space) -> Scoring:
     metric, recipe, dataset = find_metric(spec.metric), spec.recipe, spec.load()
     return Scoring(
         spec,
-        dataclasses.replace(dataset.task, metric=metric.plain()),
+        _task(dataset, metric),
         recipe.fingerprint(),
         recipe.name,
         {"recipe": recipe.decisive()},
@@ -141,6 +142,11 @@ def _trained(space: Space) -> Scoring:
         spec.known_costs(dataset, goals.limited_costs()),
         dataset,
     )
+
+
+def _task(dataset: ImageDataset, metric: TrainedMetric) -> Task:
+    """Returns what a study is about, with what is known of it before any training."""
+    return dataclasses.replace(dataset.task, metric=metric.plain(), facts=task_facts(dataset))
 
 
 def _decided(space: Space) -> Scoring:
@@ -159,7 +165,7 @@ def _decided(space: Space) -> Scoring:
     metric, dataset = find_metric(spec.metric), decided.dataset
     return Scoring(
         spec,
-        dataclasses.replace(dataset.task, metric=metric.plain()),
+        _task(dataset, metric),
         decided.search.fingerprint(),
         AUTO,
         decided.config,

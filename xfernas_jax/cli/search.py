@@ -35,6 +35,7 @@ from xfernas_jax.search.schedule import make_schedule
 from xfernas_jax.search.search import Search
 from xfernas_jax.search.seen import Seen
 from xfernas_jax.search.sources import source_curves, task_histories
+from xfernas_jax.search.surrogate_search import SurrogateSearch
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import get_space
 from xfernas_jax.train.checkpoint import VariablesStore
@@ -99,7 +100,7 @@ def search() -> dict[str, Any] | None:
             f"Study {spec.name}: {spec.task.dataset} in {space.name}, {asked.scored.label}"
         )
         learned = choose_sources(storage, space, spec)
-        optimizer = _optimizer(space, learned, asked.goal)
+        optimizer = _optimizer(asked, learned)
         config = {**spec.config, "source_studies": learned.counts}
         storage.create_or_open(dataclasses.replace(spec, config=config))
         result = _finished(storage, asked)
@@ -127,7 +128,7 @@ def _say_plan(asked: _Asked) -> None:
     with inputs.recorded_before() as storage:
         learned = choose_sources(storage, asked.space, asked.spec)
         done = [] if storage is None else _recorded(storage, asked.spec)
-    _optimizer(asked.space, learned, asked.goal)  # a mistake shows
+    _optimizer(asked, learned)  # a mistake shows
     num_sources, name = len(learned.sources), flags.OPTIMIZER.value
     lines = search_lines(asked.plan, asked.space, name, num_sources, len(done))
     say_plan([*about, *lines])
@@ -225,6 +226,8 @@ def _run(
     keeper = VariablesStore(variables) if scored.is_trained else None
     total, early_stop = asked.plan.budget_evaluations, _early_stop(scored, learned)
     plan = _timed(asked, record, executor.num_workers)
+    if plan.finishes and isinstance(optimizer, SurrogateSearch):
+        plan = dataclasses.replace(plan, suggests_first=optimizer.trusts_sources)
     with listening(total, executor, record, spec, goal, event_files, plan.clock) as listener:
         desk = Desk(executor, record, spec.recipe, listener, keeper, scored.runtime_words)
         found = Search(optimizer, desk, plan, start, early_stop).run()
@@ -298,15 +301,16 @@ def _early_stop(scored: Scoring, learned: Learned) -> EarlyStop | None:
     return make_early_stop(rule, scored.epochs, curves, scored.task.metric)
 
 
-def _optimizer(space: Space, learned: Learned, goal: Goal) -> Optimizer:
+def _optimizer(asked: _Asked, learned: Learned) -> Optimizer:
     cache = str(inputs.folder_of("predictor_cache"))
     config = SearchConfig(
         surrogate=flags.SURROGATE.value,
         predictor=PredictorConfig(encoder=flags.ENCODER.value, cache_dir=cache),
         architecture_numbers=_architecture_numbers(),
+        task_numbers=asked.spec.task.numbers,
     )
-    histories = task_histories(space, learned.sources, goal.costs)
-    return make_optimizer(flags.OPTIMIZER.value, space, histories, config)
+    histories = task_histories(asked.space, learned.sources, asked.goal.costs)
+    return make_optimizer(flags.OPTIMIZER.value, asked.space, histories, config)
 
 
 def _architecture_numbers() -> Callable[[np.ndarray], np.ndarray] | None:

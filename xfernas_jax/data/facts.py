@@ -13,6 +13,7 @@ from xfernas_jax.data.lazy import LazyImages, image_chunks
 from xfernas_jax.data.split import with_found
 from xfernas_jax.errors import HistoryError
 from xfernas_jax.history import fields
+from xfernas_jax.history.record import TaskFacts
 
 Colour = Literal["grey", "colour", "grey stored as colour", "other"]
 _UNKNOWN_COPIES = "copies of images: images that are read when they are needed were not compared"
@@ -131,6 +132,22 @@ def data_facts(dataset: ImageDataset) -> DataFacts:
         colour=colour,
         num_contradicting=_contradicting(found.parts),
         left_out=tuple(left_out if has_contents else [*left_out, _UNKNOWN_COPIES]),
+    )
+
+
+def task_facts(dataset: ImageDataset) -> TaskFacts:
+    """Returns what places a task among others; the same whatever a recipe takes of the set."""
+    found = with_found(dataset).found
+    assert found is not None
+    train = found.parts["train"]
+    counts = np.bincount(train.labels)
+    height, width = np.median(train.sizes, axis=0)
+    return TaskFacts(
+        num_images=len(train.labels),
+        num_classes=len(dataset.class_names),
+        side=int(max(height, width)),
+        is_colour=_colour(dataset)[0] == "colour",
+        imbalance=float(counts.max() / counts[counts > 0].min()),
     )
 
 

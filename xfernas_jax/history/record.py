@@ -14,6 +14,38 @@ Purpose = Literal["search", "collect", "confirm", "resume", "test", "final"]
 
 
 @dataclasses.dataclass(frozen=True)
+class TaskFacts:
+    """What is known of an image task before anything is trained.
+
+    Attributes:
+      num_images: of the training part, before a recipe takes some of it.
+      num_classes: at least 2.
+      side: pixels of the longer side of the median image, in its source.
+      is_colour: whether the channels of some image differ.
+      imbalance: images of the largest class over those of the smallest that has any; 1 at least.
+    """
+
+    num_images: int
+    num_classes: int
+    side: int
+    is_colour: bool
+    imbalance: float
+
+    def __post_init__(self) -> None:
+        counts = (self.num_images, self.num_classes - 1, self.side, self.imbalance)
+        if not all(math.isfinite(count) and count >= 1 for count in counts):
+            raise HistoryError(
+                "Facts of a task are an image, 2 classes, a pixel and an imbalance of 1 at least. "
+                f"Got {self}."
+            )
+
+    def numbers(self) -> tuple[float, ...]:
+        """Returns `TaskHistory.numbers`: sizes as base-2 logarithms, and colour as 0 or 1."""
+        sizes = (self.num_images, self.num_classes, self.side, self.imbalance)
+        return (*map(math.log2, sizes), float(self.is_colour))
+
+
+@dataclasses.dataclass(frozen=True)
 class Task:
     """What is to be learned: a data set, how it is split, and what is measured.
 
@@ -22,12 +54,19 @@ class Task:
       split: the rule that made train, validation and test parts, in words.
       num_classes: at least 2; None where there are no classes, or none are known.
       metric: of the values of its evaluations.
+      facts: None where nobody looked, as for what has no images; they do not tell tasks apart.
     """
 
     dataset: str
     split: str
     num_classes: int | None
     metric: Metric = ACCURACY
+    facts: TaskFacts | None = dataclasses.field(default=None, compare=False)
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The facts as numbers; none where nobody looked."""
+        return () if self.facts is None else self.facts.numbers()
 
     def __post_init__(self) -> None:
         if not self.dataset or (self.num_classes is not None and self.num_classes < 2):

@@ -33,6 +33,7 @@ def _choices(spec: StudySpec) -> dict[tuple[str, ...], str]:
     """Returns every value that was chosen, as JSON, by its path."""
     value = spec_to_json(spec)
     value["task"].update(_metric_choices(spec.task.metric))
+    value["task"].pop("facts", None)  # found, not chosen
     for field in ("name", "version", "recipe"):
         del value[field]
     return dict(_leaves((), value))

@@ -11,7 +11,16 @@ from xfernas_jax import strict_json
 from xfernas_jax.errors import HistoryError, StudyError, UserError
 from xfernas_jax.history import fields, format1
 from xfernas_jax.history.metric import Metric
-from xfernas_jax.history.record import Evaluation, Job, Purpose, Result, Status, StudySpec, Task
+from xfernas_jax.history.record import (
+    Evaluation,
+    Job,
+    Purpose,
+    Result,
+    Status,
+    StudySpec,
+    Task,
+    TaskFacts,
+)
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import check_space_name
 
@@ -26,15 +35,23 @@ _METRIC: Mapping[str, fields.Reader] = {
     **dict.fromkeys(("low", "high"), fields.optional(fields.number)),
     "maximize": fields.boolean,
 }
+_TASK_FACTS: Mapping[str, fields.Reader] = {
+    **dict.fromkeys(("num_images", "num_classes", "side"), fields.integer),
+    "is_colour": fields.boolean,
+    "imbalance": fields.number,
+}
 _TASK: Mapping[str, fields.Reader] = {
     **dict.fromkeys(("dataset", "split"), fields.line),
     "num_classes": fields.optional(fields.integer),
     "metric": lambda value, what, where: Metric(**fields.read(value, _METRIC, where, what)),
+    "facts": fields.optional(
+        lambda value, what, where: TaskFacts(**fields.read(value, _TASK_FACTS, where, what))
+    ),
 }
 _SPEC: Mapping[str, fields.Reader] = {
     **dict.fromkeys(("name", "space", "recipe", "version"), fields.line),
     "kind": fields.one_of("search", "collect"),
-    "task": lambda value, what, where: Task(**fields.read(value, _TASK, where, what)),
+    "task": lambda value, what, where: _read_task(value, what, where),
     "config": fields.check_object,
 }
 _JOB: Mapping[str, fields.Reader] = {
@@ -128,9 +145,20 @@ def evaluation_key(evaluation: Evaluation) -> str:
 
 
 def task_to_json(task: Task) -> dict[str, Any]:
-    """Returns the JSON object of a task; its metric is whole, to be read without its code."""
+    """Returns the JSON object of a task; its metric is whole, to be read without its code.
+
+    Facts that nobody knows are left out.
+    """
     classes = None if task.num_classes is None else int(task.num_classes)
-    return {**dataclasses.asdict(task), "num_classes": classes}
+    value = {**dataclasses.asdict(task), "num_classes": classes}
+    if task.facts is None:
+        del value["facts"]
+    return value
+
+
+def _read_task(value: Any, what: str, where: str) -> Task:
+    fields.check_object(value, what, where)
+    return Task(**fields.read({"facts": None, **value}, _TASK, where, what))
 
 
 def spec_to_json(spec: StudySpec) -> dict[str, Any]:

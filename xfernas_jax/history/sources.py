@@ -16,9 +16,14 @@ from xfernas_jax.history.storage import Storage
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import lookup_space
 
-# Sets that hold images of another one.
+# Sets that hold images of another one, and files of bundled sets, whatever a name's digest says.
 _PART_OF = {
     "mnist_5k": "mnist",
+    "notmnist_10k": "notmnist",
+    "usps": "usps",
+    "cifar10_subset": "cifar10",
+    "flowers17_16x16": "flowers17",
+    "grocery": "grocery",
     "mnist_corrupted": "mnist",
     "cifar10_corrupted": "cifar10",
     "cifar10_1": "cifar10",
@@ -123,10 +128,11 @@ def image_family(dataset: str) -> str:
 
     A TFDS version (`cifar10:3.0.2`), a configuration (`imagenet_resized/16x16`) or a number of
     examples (`quickdraw_bitmap[:500]`) does not matter, nor does the split: the test images of one
-    task may be training images of the other.
+    task may be training images of the other. A file or folder that is called like a set of the
+    bundled histories counts as that one, whatever the digest in its name says (`usps-0123abcd`).
     """
     base = re.sub(r"(:\d[\w.*]*)?(\[:\d+\])?$", "", dataset).partition("/")[0].casefold()
-    return _PART_OF.get(base, base)
+    return _PART_OF.get(re.sub(r"-[0-9a-f]{8}$", "", base), base)
 
 
 def same_task(first: Task, second: Task) -> bool:

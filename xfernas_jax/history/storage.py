@@ -25,7 +25,7 @@ from xfernas_jax.history import serialize
 from xfernas_jax.history.database import open_database, parse_url, quiet_optuna, storage_errors
 from xfernas_jax.history.lease import Lease, fenced, take_lease
 from xfernas_jax.history.names import near_names
-from xfernas_jax.history.record import Evaluation, StudySpec, current
+from xfernas_jax.history.record import Evaluation, StudySpec, Task, current
 from xfernas_jax.history.same import check_same
 from xfernas_jax.history.summary import StudySummary, summarize
 from xfernas_jax.history.trials import OpenStudy, to_trial
@@ -138,19 +138,23 @@ class Storage:
             if found is None:
                 raise StudyError(f"Study {spec.name!r} was deleted while it was created; rerun.")
         check_same(found, spec)
-        self._upgrade(found)
+        self._upgrade(found, spec.task)
 
-    def _upgrade(self, spec: StudySpec) -> None:
-        """Rewrites the description of a study of an earlier format before anything is added.
+    def _upgrade(self, spec: StudySpec, task: Task) -> None:
+        """Rewrites the description of a study of an earlier version before anything is added.
 
-        So the version that made it says what is wrong instead of stumbling over an evaluation.
+        So a version of an earlier format says what is wrong instead of stumbling over an
+        evaluation; and what nobody knew of the task's images is known from now on.
         """
         with self._errors():
             study_id = self._database.get_study_id_from_name(spec.name)
             recorded = self._database.get_study_user_attrs(study_id)[_SPEC]
-            if recorded["schema"] != serialize.VERSION:
+            facts = spec.task.facts or task.facts
+            if recorded["schema"] != serialize.VERSION or facts != spec.task.facts:
+                known = dataclasses.replace(spec.task, facts=facts)
+                written = _spec_attribute(dataclasses.replace(spec, task=known))
                 with self._fenced(spec.name):
-                    self._database.set_study_user_attr(study_id, _SPEC, _spec_attribute(spec))
+                    self._database.set_study_user_attr(study_id, _SPEC, written)
 
     def spec(self, study: str) -> StudySpec:
         """Returns the description of a study; `StudyError` names the known ones."""

@@ -23,4 +23,5 @@ class Nao(SurrogateSearch):
 
     def _decoded(self, known: Known, tokens: np.ndarray) -> np.ndarray:
         distinct = np.unique(tokens, axis=0)
-        return np.unique(self._space.repair(distinct, without=known.target.tokens), axis=0)
+        repaired = self._space.repair(distinct, without=known.target.tokens)
+        return np.unique(self._space.canonical_tokens(repaired), axis=0)

@@ -22,6 +22,7 @@ class SearchPlan:
       finishes: whether finalists are trained by the study's final recipe, see `phases/finish.py`,
         instead of confirmed by the one of the search.
       first: architectures that are evaluated before the optimizer is asked.
+      suggests_first: whether the optimizer's first suggestion comes even before these.
       clock: of the time that it may take; None for no limit.
     """
 
@@ -34,4 +35,5 @@ class SearchPlan:
     reads_test: bool = True
     finishes: bool = False
     first: tuple[Genotype, ...] = ()
+    suggests_first: bool = False
     clock: Clock | None = None

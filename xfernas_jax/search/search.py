@@ -71,7 +71,8 @@ class Search:
         candidates = [Candidate(e.genotype, e.key, e.seed + 1, e) for e in chosen]
         if not candidates:
             first = [Suggestion(genotype) for genotype in plan.first]
-            first = first or suggest(self.optimizer, self.start, plan.seed, 0, 1)
+            if plan.suggests_first or not first:
+                first = [*suggest(self.optimizer, self.start, plan.seed, 0, 1), *first]
             keys = [(s.genotype, key(s.genotype)) for s in first[: plan.num_finalists]]
             candidates = [Candidate(g, k, key_seed(k, plan.seed) + 1) for g, k in keys]
         if not candidates:

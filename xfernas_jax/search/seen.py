@@ -75,7 +75,8 @@ class Seen:
             if genotype not in self._rows:
                 self._rows[genotype] = self.space.encode(genotype)
             rows.append(self._rows[genotype])
-        return np.reshape(rows, (len(rows), len(self.space.choices))).astype(np.int32)
+        table = np.reshape(rows, (len(rows), len(self.space.choices))).astype(np.int32)
+        return self.space.canonical_tokens(table)
 
     def history(self, numbers: tuple[float, ...] = ()) -> TaskHistory:
         """Returns what a predictor learns from; nothing while there is no value.

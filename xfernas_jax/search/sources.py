@@ -36,7 +36,8 @@ def scored_history(
     if len(scores) < 2:
         return None
     means = np.array([np.mean(values) for values in scores.values()])
-    return TaskHistory(name, np.array([tokens[key] for key in scores], np.int32), means)
+    rows = space.canonical_tokens(np.array([tokens[key] for key in scores], np.int32))
+    return TaskHistory(name, rows, means)
 
 
 def task_histories(
@@ -56,7 +57,8 @@ def task_histories(
         history = scored_history(space, source.name, pairs)
         if history is not None:
             known = _mean_costs(costs, complete)
-            histories.append(dataclasses.replace(history, costs=known))
+            numbers = source.task.numbers
+            histories.append(dataclasses.replace(history, costs=known, numbers=numbers))
     return tuple(histories)
 
 

@@ -70,6 +70,11 @@ class SurrogateSearch(abc.ABC):
         self._task_numbers = task_numbers
         self._promising: dict[Goal, np.ndarray] = {}  # remembered; see `promising_sources`
 
+    @property
+    def trusts_sources(self) -> bool:
+        """Whether what it suggests is worth following before the target is known."""
+        return self._surrogate.trusts_sources
+
     @abc.abstractmethod
     def candidates(self, known: "Known", rng: np.random.Generator) -> np.ndarray:
         """Returns distinct tokens `[M, L]` to choose from; observed ones are dropped later."""
@@ -107,14 +112,14 @@ class SurrogateSearch(abc.ABC):
 
     def _pool(self, known: "Known", rng: np.random.Generator) -> "_Pool":
         """Returns the candidates that are new and, as far as is foreseen, within the limits."""
-        found = self.candidates(known, rng)
+        found = self._space.canonical_tokens(self.candidates(known, rng))
         if known.goal.costs:
             more = [
                 found,
                 self._space.sample_tokens(rng, _NUM_RANDOM),
                 self._mutants(rng, self._starts(known)),
             ]
-            found = np.unique(np.concatenate(more), axis=0)
+            found = np.unique(self._space.canonical_tokens(np.concatenate(more)), axis=0)
         tokens = known.unseen(found)
         costs = known.costs(tokens)
         inside = within(known.goal, costs)

@@ -112,6 +112,14 @@ class Space(abc.ABC):
         del without  # every sequence is a genotype here; a space of a table has more to do
         return tokens
 
+    def canonical_tokens(self, tokens: np.ndarray) -> np.ndarray:
+        """Returns `[M, L]` tokens of the same networks, which a predictor learns from.
+
+        A space may give choices that count for nothing one value, so that equal networks look
+        equal; by default tokens stay as they are.
+        """
+        return tokens
+
     def mask(self) -> np.ndarray:
         """Returns `[L, V]` bool: which tokens may stand at each position."""
         mask = np.zeros((len(self.choices), len(self.vocabulary)), dtype=bool)

@@ -142,6 +142,19 @@ class ConvNetSpace(Space):
             pass
         return mutant
 
+    def canonical_tokens(self, tokens: np.ndarray) -> np.ndarray:
+        found = np.array(tokens)
+        depth, kernel = _POSITIONS.index("depth"), _POSITIONS.index("kernel")
+        stages = VALUES["stages"][0] + found[:, _POSITIONS.index("stages")] - _FIRST["stages"]
+        is_dead = np.arange(MAX_STAGES) >= stages[:, None]
+        found[:, depth : depth + MAX_STAGES][is_dead] = _FIRST["depth"]
+        cell = _FIRST["block"] + VALUES["block"].index("cell")
+        found[found[:, _POSITIONS.index("block")] == cell, kernel] = _FIRST["kernel"]
+        return found
+
+    def sample_tokens(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        return self.canonical_tokens(super().sample_tokens(rng, count))
+
     def plan(self, genotype: ConvNet) -> ConvNetPlan:
         its = self.canonical(genotype)
         return ConvNetPlan(

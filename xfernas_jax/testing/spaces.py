@@ -47,6 +47,14 @@ class SpaceContract:
             row = tuple(tokens.tolist())
             assert self.space.encode(self.space.decode(row)) == row
 
+    def test_canonical_tokens_are_those_of_the_same_networks(self) -> None:
+        draws = self._draws()
+        tokens = np.array([self.space.encode(genotype) for genotype in draws], np.int32)
+        found = self.space.canonical_tokens(tokens)
+        keys = [self.space.key(self.space.decode(row)) for row in found.tolist()]
+        assert keys == [self.space.key(genotype) for genotype in draws]
+        assert (self.space.canonical_tokens(found) == found).all()
+
     def test_a_sequence_of_another_length_is_refused(self) -> None:
         tokens = self.space.encode(self._draws()[0])
         assert _is_refused(lambda: self.space.decode(tokens[:-1]))

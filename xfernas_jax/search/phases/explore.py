@@ -63,8 +63,14 @@ def explore(
 
 
 def _suggestions(optimizer: Optimizer, plan: SearchPlan, seen: Seen, ask: Ask) -> list[Suggestion]:
-    """Returns what the plan names first, as far as it is new, and then what is suggested."""
+    """Returns what the plan names first, as far as it is new, and then what is suggested.
+
+    Before all that comes one suggestion where the plan says so.
+    """
     batch = seen.batch()
+    if plan.suggests_first and not ask.seen and not seen.pending:
+        for suggestion in suggest(optimizer, seen, plan.seed, ask.number, 1):
+            batch.add(suggestion)
     for genotype in plan.first:
         if len(batch) < ask.count:
             batch.add(Suggestion(genotype))
