@@ -26,7 +26,7 @@ _REPEATED = flags.DEFINE_integer("num_repeated", 30, "Of them, trained twice.", 
 _HISTORIES = flags.DEFINE_string("histories_dir", "runs/convnet/histories", "Folder of the files.")
 
 MAX_FLOPS = 6e6
-"""Of a network for one image at the search's size: larger ones take seconds for a hundred images."""
+"""Of a network for one image at the search's size; larger ones take a CPU minutes to train."""
 
 _EACH = 30  # architectures in a turn of a set
 

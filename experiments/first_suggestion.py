@@ -10,11 +10,12 @@ fresh trainings of the recipe that --recipe=auto searches with:
   random   the best of 10 random architectures by their validation values in the target's own
            history, which cost 10 evaluations; other 10 for each seed;
   fixed    the best fixed default: the architecture of the best mean rank over the sources;
-  and the known networks.
+  and the known networks within the limit.
 
-Writes `trainings.json` as it goes, from which it goes on, and `summary.json`: means over the
-targets with bootstrap intervals over (target, seed), on validation and test images. Test values are
-read here alone and choose nothing.
+Each training is kept in `trainings/`, so it goes on where it was stopped, and processes may share
+the work by --sets of their own. `summary.json` has means over the targets with bootstrap intervals
+over (target, seed), on validation and test images, and the share of the target's own history that
+is better than the first suggestion. Test values are read here alone and choose nothing.
 """
 
 import dataclasses
@@ -59,6 +60,7 @@ _NUM_RANDOM = 10
 _FIRST_SEED = 1_000  # of the trainings: not one of those in the histories
 _SPACE, _COSTS = ConvNetSpace(), ("flops",)
 _KNOWN = {name: its for name, (space, its) in PUBLISHED.items() if space == _SPACE.name}
+_Rows = dict[str, list[dict[str, Any]]]  # by kind: what was trained, a seed each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,13 +129,14 @@ def best_of_random(own: Measured, rng: np.random.Generator) -> Genotype:
 
 def chosen_of(target: Target, seeds: int, cache_dir: str) -> dict[str, list[Genotype]]:
     """Returns the architectures of each kind, one for each seed."""
+    within = {n: g for n, g in _KNOWN.items() if target.known_costs(g)["flops"] <= MAX_FLOPS}
     own, others = measured_tasks([target.study])[0], measured_tasks(target.others)
     rng = np.random.default_rng([0, len(target.name), *target.name.encode()])
     return {
         "first": [first_suggestion(target, seed, cache_dir) for seed in range(seeds)],
         "random": [best_of_random(own, rng) for _ in range(seeds)],
         "fixed": [fixed_default(others)] * seeds,
-        **{name: [genotype] * seeds for name, genotype in _KNOWN.items()},
+        **{name: [genotype] * seeds for name, genotype in within.items()},
     }
 
 
@@ -144,33 +147,59 @@ def train(target: Target, genotype: Genotype, seed: int) -> dict[str, Any]:
     test = None
     if scored.variables is not None:
         test = target.evaluator.test(genotype, scored.variables)
-    costs = dict(scored.result.costs)
-    words = _SPACE.describe(genotype)
-    return {"valid": scored.result.value, "test": test, "params": costs["params"], "is": words}
+    own = measured_tasks([target.study])[0].values.values()
+    means, value = np.array([np.mean(values) for values in own]), scored.result.value or 0.0
+    return {
+        "valid": value,
+        "test": test or 0.0,
+        "params": dict(scored.result.costs)["params"],
+        "percent_better": float(100.0 * (means > value).mean()),
+        "is": _SPACE.describe(genotype),
+    }
 
 
-def summarize(rows: Mapping[str, Any], targets: Sequence[str], seeds: int) -> dict[str, Any]:
-    """Returns means and differences to "first", in percent; `rows` by kind/target/seed."""
-    kinds = sorted({name.partition("/")[0] for name in rows})
-    table = {
-        part: {
-            kind: 100.0
-            * np.array([[rows[f"{kind}/{t}/{s}"][part] for s in range(seeds)] for t in targets])
+def rows_of(target: Target, seeds: int, output: pathlib.Path) -> _Rows:
+    """Returns what each kind gave on a target; trains what is missing."""
+    found: _Rows = {}
+    for kind, genotypes in chosen_of(target, seeds, str(output / "fits")).items():
+        found[kind] = []
+        for seed, genotype in enumerate(genotypes):
+            file = output / "trainings" / f"{target.name}-{_SPACE.key(genotype)}-{seed}.json"
+            if not file.exists():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                commands.write_json(file, train(target, genotype, seed))
+            found[kind].append(json.loads(file.read_text()))
+        shown = "  ".join(f"{row['valid']:.3f}/{row['test']:.3f}" for row in found[kind])
+        words = found[kind][0]["is"]
+        print(f"{target.name:>10} {kind:>15}  valid/test {shown}  {words}", flush=True)
+    return found
+
+
+def summarize(rows: Mapping[str, _Rows]) -> dict[str, Any]:
+    """Returns means and what the first suggestion is better by, in percent.
+
+    Args:
+      rows: by target; kinds that not all targets have are left out.
+    """
+    targets = list(rows)
+    kinds = [kind for kind in rows[targets[0]] if all(kind in rows[t] for t in targets)]
+    found: dict[str, Any] = {kind: {} for kind in kinds}
+    for part in ("valid", "test"):
+        values = {
+            kind: np.array([[100.0 * row[part] for row in rows[t][kind]] for t in targets])
             for kind in kinds
         }
-        for part in ("valid", "test")
-    }
-    found: dict[str, Any] = {}
-    for part, values in table.items():
         for kind, matrix in values.items():
-            row = found.setdefault(kind, {})
             gain = values["first"] - matrix
-            row[part] = {
+            found[kind][part] = {
                 "mean": float(matrix.mean()),
                 "of_targets": dict(zip(targets, matrix.mean(1).tolist(), strict=True)),
                 "first_is_better_by": float(gain.mean()),
                 "ci95": statistics.interval(gain),
             }
+    for kind in kinds:
+        better = {t: float(np.mean([r["percent_better"] for r in rows[t][kind]])) for t in targets}
+        found[kind]["percent_better_in_history"] = better
     return found
 
 
@@ -180,28 +209,21 @@ def main() -> None:
     output.mkdir(parents=True, exist_ok=True)
     cache = str((output / "compile_cache").absolute())
     jax.config.update("jax_compilation_cache_dir", cache)
-    file, studies = output / "trainings.json", histories()
-    rows: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    for name, dataset in datasets.items():
-        target = read_target(name, dataset, studies)
-        for kind, genotypes in chosen_of(target, seeds, str(output / "fits")).items():
-            for seed, genotype in enumerate(genotypes):
-                place = f"{kind}/{name}/{seed}"
-                if place not in rows:
-                    rows[place] = train(target, genotype, seed)
-                    commands.write_json(file, rows)
-            mine = [rows[f"{kind}/{name}/{seed}"] for seed in range(seeds)]
-            shown = "  ".join(f"{row['valid']:.3f}/{row['test']:.3f}" for row in mine)
-            print(f"{name:>10} {kind:>15}  valid/test {shown}  {mine[0]['is']}", flush=True)
-    summary = summarize(rows, list(datasets), seeds)
+    studies = histories()
+    rows = {
+        name: rows_of(read_target(name, dataset, studies), seeds, output)
+        for name, dataset in datasets.items()
+    }
+    summary = summarize(rows)
     commands.write_json(
         output / "summary.json", {"commit": commands.commit(), "seeds": seeds, "kinds": summary}
     )
     for kind, row in summary.items():
         shown = "  ".join(
-            f"{part} {its['mean']:.2f} (first is better by {its['first_is_better_by']:.2f}, "
-            f"95 % {its['ci95'][0]:.2f} to {its['ci95'][1]:.2f})"
-            for part, its in row.items()
+            f"{part} {row[part]['mean']:.2f} (first is better by "
+            f"{row[part]['first_is_better_by']:.2f}, 95 % {row[part]['ci95'][0]:.2f} to "
+            f"{row[part]['ci95'][1]:.2f})"
+            for part in ("valid", "test")
         )
         print(f"{kind:>15}  {shown}")
 

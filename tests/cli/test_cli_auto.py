@@ -18,7 +18,8 @@ from xfernas_jax.errors import FlagError
 from xfernas_jax.evaluate.spec import TrainedSpec
 from xfernas_jax.evaluate.speed import Speed
 from xfernas_jax.history import Storage, default_storage_url
-from xfernas_jax.space import get_space
+from xfernas_jax.nn.costs import NetworkCosts
+from xfernas_jax.space import PUBLISHED, get_space
 
 SPACE = get_space("convnet")
 DIGITS = ("--dataset=digits", "--space=convnet")
@@ -81,6 +82,20 @@ def test_workers_load_the_data_that_was_decided_on(fast: None, change: tuple[str
     for own, other in zip(loaded.parts().values(), scored.dataset.parts().values(), strict=True):
         np.testing.assert_array_equal(own.images[:], other.images[:])
         np.testing.assert_array_equal(own.labels, other.labels)
+
+
+@pytest.mark.slow
+def test_known_flops_are_in_the_scale_of_the_searchs_images(fast: None) -> None:
+    with given("--dataset=mnist_5k", "--space=convnet", "--time_budget=5m"):
+        scored = scoring(SPACE, is_search=True)
+    assert scored.decided is not None
+    assert scored.known_costs is not None
+    assert scored.decided.shrunk == pytest.approx((16 / 28) ** 2)
+    of_search = NetworkCosts(SPACE, scored.decided.search.network, 10, (16, 16, 1))
+    for name in ("vgg_small", "resnet8", "mobilenet_like"):
+        genotype = PUBLISHED[name][1]
+        found, own = scored.known_costs(genotype), of_search(genotype)
+        assert found["flops"] == pytest.approx(own["flops"], rel=0.2)
 
 
 @pytest.mark.slow

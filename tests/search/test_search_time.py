@@ -278,7 +278,7 @@ def test_a_suggestion_may_come_before_what_the_plan_names(schedule: str) -> None
     )
     done = explored(record)
     assert [e.key for e in done[:4]] == [SPACE.key(SUGGESTED[0]), *KEYS]
-    assert [e.job.predicted is None for e in done] == [False, True, True, True, False, False]
+    assert [e.job.predicted is None for e in done[:4]] == [False, True, True, True]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5])

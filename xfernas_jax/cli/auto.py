@@ -60,6 +60,12 @@ class Decided:
     lines: tuple[str, ...]
 
     @property
+    def shrunk(self) -> float:
+        """The pixels of an image in the search, as a share of those in the final training."""
+        final = auto.longest_side(self.dataset)
+        return min(1.0, (self.search.data.image_size or final) / final) ** 2
+
+    @property
     def config(self) -> dict[str, Any]:
         """What a study keeps of it."""
         return auto.to_config(self.search, self.final, self.shares)

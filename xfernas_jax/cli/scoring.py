@@ -19,7 +19,7 @@ from xfernas_jax.evaluate.spec import ObjectiveSpec, TrainedSpec
 from xfernas_jax.history.record import Task
 from xfernas_jax.options import flag_names, from_flags
 from xfernas_jax.search.seen import KnownCosts
-from xfernas_jax.space.base import Space
+from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.train.scores import TrainedMetric, find_metric
 
 # Flags that say how or where networks of ours are trained.
@@ -171,10 +171,25 @@ def _decided(space: Space) -> Scoring:
         decided.config,
         decided.search.train.epochs,
         0,
-        spec.known_costs(dataset, tuple(dict.fromkeys(limited))),
+        _as_searched(spec.known_costs(dataset, tuple(dict.fromkeys(limited))), decided.shrunk),
         dataset,
         decided,
     )
+
+
+def _as_searched(known: KnownCosts | None, shrunk: float) -> KnownCosts | None:
+    """Returns costs of the final training with FLOPs in the scale of the search's smaller images.
+
+    So they compare with those that evaluations and sources record.
+    """
+    if known is None:
+        return None
+
+    def scaled(genotype: Genotype) -> Mapping[str, float]:
+        costs = dict(known(genotype))
+        return {**costs, "flops": costs["flops"] * shrunk} if "flops" in costs else costs
+
+    return scaled
 
 
 def _objective(address: str) -> Scoring:

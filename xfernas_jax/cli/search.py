@@ -49,7 +49,7 @@ class _Asked:
     Attributes:
       space: to search in.
       scored: what scores.
-      goal: what may win.
+      goal: what may win, as the flags say.
       plan: size and order.
       spec: of the study.
     """
@@ -59,6 +59,22 @@ class _Asked:
     goal: Goal
     plan: SearchPlan
     spec: StudySpec
+
+    @property
+    def goal_of_search(self) -> Goal:
+        """The goal without networks that could not be trained to the end in time.
+
+        Limits on FLOPs, which are for images of the final training, become those for images of
+        the search.
+        """
+        decided, limits = self.scored.decided, dict(self.goal.limits)
+        if decided is None:
+            return self.goal
+        if decided.shares is not None:
+            limits["flops"] = min(decided.shares.max_flops, limits.get("flops", math.inf))
+        if "flops" in limits:
+            limits["flops"] *= decided.shrunk
+        return dataclasses.replace(self.goal, limits=tuple(limits.items()))
 
     @property
     def at_once(self) -> int:
@@ -162,7 +178,7 @@ def _asked() -> _Asked:
     config = _config(scored, goal, plan)
     wishes = None if scored.decided is None else auto.wishes(config)
     spec = inputs.study_spec("search", scored.task, space, scored.recipe, config, wishes)
-    return _Asked(space, scored, _within_time(goal, scored), plan, spec)
+    return _Asked(space, scored, goal, plan, spec)
 
 
 def _check_not_auto(scored: Scoring) -> None:
@@ -201,16 +217,6 @@ def _as_decided(plan: SearchPlan, decided: auto.Decided) -> SearchPlan:
     )
 
 
-def _within_time(goal: Goal, scored: Scoring) -> Goal:
-    """Returns the goal without networks that could not be trained to the end in time."""
-    decided = scored.decided
-    if decided is None or decided.shares is None:
-        return goal
-    limits = dict(goal.limits)
-    limits["flops"] = min(decided.shares.max_flops, limits.get("flops", math.inf))
-    return dataclasses.replace(goal, limits=tuple(limits.items()))
-
-
 def _run(
     asked: _Asked,
     learned: Learned,
@@ -220,7 +226,7 @@ def _run(
     event_files: pathlib.Path | None,
 ) -> dict[str, Any]:
     """Searches to the end and returns the result; `UserError` where nothing may win."""
-    scored, spec, goal = asked.scored, asked.spec, asked.goal
+    scored, spec, goal = asked.scored, asked.spec, asked.goal_of_search
     start = Seen(asked.space, goal, learned.prior, known_costs=scored.known_costs)
     variables = inputs.folder_of(inputs.STUDIES, spec.name) / "variables"
     keeper = VariablesStore(variables) if scored.is_trained else None
@@ -232,7 +238,7 @@ def _run(
         desk = Desk(executor, record, spec.recipe, listener, keeper, scored.runtime_words)
         found = Search(optimizer, desk, plan, start, early_stop).run()
     if found is None:
-        raise UserError(_no_result(spec.name, record.evaluations(), goal))
+        raise UserError(_no_result(spec.name, record.evaluations(), asked.goal))
     seen = start.then(desk.recorded("search"))
     return {
         **outcome.to_json(spec, asked.space, [source.name for source in learned.sources], found),
@@ -309,7 +315,7 @@ def _optimizer(asked: _Asked, learned: Learned) -> Optimizer:
         architecture_numbers=_architecture_numbers(),
         task_numbers=asked.spec.task.numbers,
     )
-    histories = task_histories(asked.space, learned.sources, asked.goal.costs)
+    histories = task_histories(asked.space, learned.sources, asked.goal_of_search.costs)
     return make_optimizer(flags.OPTIMIZER.value, asked.space, histories, config)
 
 
