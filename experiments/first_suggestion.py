@@ -123,6 +123,8 @@ def best_of_random(own: Measured, rng: np.random.Generator) -> Genotype:
     """Returns the best of 10 random architectures by what one training said."""
     known = {_SPACE.key(genotype) for genotype in _KNOWN.values()}
     keys = [key for key in own.values if key not in known]
+    if not keys:
+        raise FlagError(f"--histories: {own.task} has no random architecture.")
     drawn = rng.choice(len(keys), min(_NUM_RANDOM, len(keys)), replace=False)
     return own.genotypes[max((keys[i] for i in drawn), key=lambda key: own.values[key][0])]
 
