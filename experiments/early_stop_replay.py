@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-import xfernas_jax
 from experiments import commands, grid, statistics
 from experiments.grid import Unit
 from xfernas_jax.errors import FlagError
@@ -45,7 +44,7 @@ from xfernas_jax.space.table import TableSpace, TokenColumn
 
 _GRID = grid.GridFlags()
 _RULES = ["none", "median", "asha", "median+sources", "asha+sources"]
-_HISTORIES = flags.DEFINE_list("histories", [], "History files; by default the bundled ones.")
+_HISTORIES = flags.DEFINE_list("histories", [], "History files; by default experiments/histories.")
 _OPTIMIZERS = flags.DEFINE_list("optimizers", ["random", "xfer_nao"], "Orders of evaluation.")
 _RULES_FLAG = flags.DEFINE_list("rules", _RULES, "Rules; `none` is always among them.")
 
@@ -184,8 +183,8 @@ def search(setting: Setting, output: pathlib.Path, unit: Unit) -> dict[str, str 
 
 @functools.cache
 def _records(files: tuple[str, ...]) -> list[tuple[TableSpace, Record]]:
-    bundled = sorted(pathlib.Path(xfernas_jax.__file__).parent.glob("bundled/*.jsonl.gz"))
-    return [read_record(file) for file in files or bundled]
+    own = sorted((pathlib.Path(__file__).parent / "histories").glob("*.jsonl.gz"))
+    return [read_record(file) for file in files or own]
 
 
 def summarize(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from xfernas_jax.cli.train import _read_result
 from xfernas_jax.errors import FlagError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUNDLED = sorted((ROOT / "xfernas_jax" / "bundled").glob("*.jsonl.gz"))
+HISTORIES = sorted((ROOT / "experiments" / "histories").glob("*.jsonl.gz"))
 CELLS = "--space=nasbench201"  # a search of whole networks first measures a speed
 ALONE = ["--sources=none"]  # reading sources takes seconds
 QUICK = [
@@ -157,7 +157,7 @@ def test_a_genotype_file_that_does_not_parse_is_refused(
 
 
 def damaged_history(file: pathlib.Path, change: Callable[[list[str]], None]) -> None:
-    lines = gzip.decompress(BUNDLED[0].read_bytes()).decode().splitlines()
+    lines = gzip.decompress(HISTORIES[0].read_bytes()).decode().splitlines()
     change(lines)
     file.write_text("".join(f"{line}\n" for line in lines))
 

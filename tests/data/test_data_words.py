@@ -75,6 +75,14 @@ def test_what_a_recipe_leaves_out_is_said_with_the_way_out() -> None:
     ]
 
 
+def test_where_the_time_decided_on_the_size_that_is_said() -> None:
+    facts, config = dataclasses.replace(FACTS, shape=(6, 8, 3)), DataConfig(image_size=8)
+    assert data_lines(facts, config, is_timed=True)[-1] == (
+        "warning: 99.1 % of the pixels are lost to save time; if you have more, "
+        "--set=data.image_size=85 keeps them"
+    )
+
+
 def test_augmentation_is_said_in_words() -> None:
     config = DataConfig(augment="crop_flip", cutout=16, valid_in_train=True)
     last = data_lines(FACTS, config)[-1]

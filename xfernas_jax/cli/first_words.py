@@ -17,9 +17,12 @@ from xfernas_jax.evaluate.trained import check_fits
 _UNTOUCHED = "Dry run: nothing was trained and nothing written."
 
 
-def say_data(dataset: ImageDataset, config: DataConfig) -> None:
-    """Prints what was found in a data set, and what a recipe does with it."""
-    for line in data_lines(data_facts(dataset), config):
+def say_data(dataset: ImageDataset, config: DataConfig, *, is_timed: bool = False) -> None:
+    """Prints what was found in a data set, and what a recipe does with it.
+
+    `is_timed` says that the time decided on the size of the images.
+    """
+    for line in data_lines(data_facts(dataset), config, is_timed=is_timed):
         console.print(one_line(line))
 
 
@@ -27,8 +30,10 @@ def say_data_of(scored: Scoring) -> None:
     """Does so for what architectures are scored by; a function of the user's has no data."""
     if isinstance(scored.spec, TrainedSpec) and scored.dataset is not None:
         recipe = scored.spec.final or scored.spec.recipe
-        say_data(scored.dataset, recipe.data)
-        for line in () if scored.decided is None else scored.decided.lines:
+        decided = scored.decided
+        is_timed = decided is not None and decided.shares is not None
+        say_data(scored.dataset, recipe.data, is_timed=is_timed)
+        for line in () if decided is None else decided.lines:
             console.print(one_line(line))
 
 

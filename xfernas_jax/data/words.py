@@ -15,12 +15,13 @@ _AUGMENT = {
 }
 
 
-def data_lines(facts: DataFacts, config: DataConfig) -> list[str]:
+def data_lines(facts: DataFacts, config: DataConfig, *, is_timed: bool = False) -> list[str]:
     """Says what was found and what is done with it; nothing about what is as it should be.
 
     Args:
       facts: of the set, loaded with `config`.
       config: of the recipe.
+      is_timed: whether a time budget decided on the size of the images.
 
     Returns:
       Lines without a line end. Names of classes come from files and may hold any character.
@@ -35,7 +36,7 @@ def data_lines(facts: DataFacts, config: DataConfig) -> list[str]:
         *_copies(facts),
         *(f"not looked at: {text}" for text in facts.left_out),
         _used(facts, config),
-        *_warnings(facts, config),
+        *_warnings(facts, config, is_timed),
     ]
 
 
@@ -122,7 +123,7 @@ def _changes(config: DataConfig) -> list[str]:
     return changes
 
 
-def _warnings(facts: DataFacts, config: DataConfig) -> list[str]:
+def _warnings(facts: DataFacts, config: DataConfig, is_timed: bool) -> list[str]:
     """Warns of what a recipe throws away, each time with the way out."""
     lines = []
     height, width = facts.sizes.median
@@ -130,7 +131,12 @@ def _warnings(facts: DataFacts, config: DataConfig) -> list[str]:
     if factor >= _MUCH_SHRUNK:
         keeps = f"--set=data.image_size={max(height, width)}"
         lost = _percent(1 - 1 / factor)
-        lines.append(f"warning: {lost} of the pixels are lost; {keeps} keeps them")
+        words = f"{lost} of the pixels are lost; {keeps} keeps them"
+        if is_timed:
+            words = (
+                f"{lost} of the pixels are lost to save time; if you have more, {keeps} keeps them"
+            )
+        lines.append(f"warning: {words}")
     limit, count = config.train_examples, facts.parts["train"].num_images
     if limit is not None and limit < count:
         lines.append(
