@@ -183,7 +183,9 @@ def _decided(
     planned = auto.shares(
         seconds_per_flop, shrunk * known[_GAUGE].flops, search, num_images, budget
     )
-    each = seconds_per_flop * min(flops.values())
+    smallest = min(flops.values())  # of known networks; what is no larger may always be tried
+    planned = dataclasses.replace(planned, max_flops=max(planned.max_flops, smallest))
+    each = seconds_per_flop * smallest
     if budget.seconds < budget.least_seconds(each, num_images):
         raise FlagError(
             f"--time_budget={budget.seconds:.0f}s is too short: one pass of the smallest network "
@@ -239,7 +241,7 @@ def _time_lines(
         f"{short} of {search.train.epochs} epochs in {planned.search_seconds:.0f} s, then the best "
         "network"
         if short
-        else "too short to compare networks; the first of the references, or of the suggestions,"
+        else "too short to compare networks; what the sources suggest, or a known network,"
     )
     return (
         f"speed: {1e3 * per_image:.2f} ms for an image of ResNet-8 at "
