@@ -17,10 +17,9 @@ from typing import Any
 import jax
 import numpy as np
 from absl import flags
-from scipy import stats
 
 from experiments import commands
-from experiments.convnet_table import histories, measured_tasks
+from experiments.convnet_table import histories, measured_tasks, rank_correlation
 from experiments.image_sets import chosen_sets
 from xfernas_jax.data.base import DataConfig
 from xfernas_jax.data.registry import load_dataset
@@ -68,11 +67,11 @@ def compare(short: np.ndarray, full: np.ndarray) -> dict[str, Any]:
     """Returns how the values of `[N]` architectures agree."""
     rng, count = np.random.default_rng(0), len(short)
     draws = [rng.integers(count, size=count) for _ in range(2_000)]
-    correlations = [float(stats.spearmanr(short[d], full[d])[0]) for d in draws]
+    correlations = [rank_correlation(short[d], full[d]) for d in draws]
     low, high = np.nanquantile(correlations, [0.025, 0.975])
     return {
         "architectures": count,
-        "rank_correlation": float(stats.spearmanr(short, full)[0]),
+        "rank_correlation": rank_correlation(short, full),
         "ci95": [float(low), float(high)],
         "full_value_of_the_best_short": float(full[int(short.argmax())]),
         "best_full": float(full.max()),

@@ -157,6 +157,13 @@ def test_another_finalist_follows_only_while_there_is_time_for_it(now: Now) -> N
     assert [e.number for e in finals(record)] == [0, 1]
 
 
+def test_another_finalist_may_be_trained_for_as_little_as_half_as_long(now: Now) -> None:
+    record = MemoryRecord()
+    toy = TimedToy(now, lambda job: 42 if job.purpose == "final" else 10)
+    found(toy, record, timed(100.0, 35.0, schedule="async"))
+    assert [e.seconds for e in finals(record)] == [42.0, 25.0]  # 30 searched, 3 are kept
+
+
 def test_without_a_clock_all_finalists_are_trained_without_a_limit() -> None:
     record = MemoryRecord()
     outcome = found(Toy(), record, PLAN)

@@ -31,6 +31,7 @@ class Candidate:
 
 
 _KEPT_SHARE = 0.03  # of the budget, for the test part and what is written
+_LEAST_SHARE = 0.5  # of the longest training's time, in which another one is still worth its time
 
 
 def finish(
@@ -39,8 +40,8 @@ def finish(
     """Trains finalists by the final recipe, one after the other, and takes the best of them.
 
     The first gets all the time that is left, which its training may not need; another follows while
-    there is as much left as the longest took. Without a clock all are trained. Where no training
-    completes, the best evaluation of the search is handed over as it is.
+    there is half as much left as the longest took, and is as much shorter. Without a clock all are
+    trained. Where no training completes, the best evaluation of the search is handed over as it is.
 
     Args:
       desk: where jobs go.
@@ -56,7 +57,7 @@ def finish(
         variables = None
         if known is None or (known.status == "broken" and not desk.waits_for_other_options(known)):
             limit = None if clock is None else clock.left() - _KEPT_SHARE * clock.budget_seconds
-            if limit is not None and trainings and limit < max(e.seconds for e in trainings):
+            if limit is not None and trainings and limit < _least_seconds(candidate, trainings):
                 break
             desk.submit(_job(number, candidate, limit))
             known, variables = desk.next()
@@ -72,6 +73,15 @@ def finish(
     trained, variables = best
     winner = finalists[trainings.index(trained)]
     return Confirmed(finalists, tuple(trainings), winner, trained, variables)
+
+
+def _least_seconds(candidate: Candidate, trainings: Sequence[Evaluation]) -> float:
+    """Returns the seconds below which a further training is not begun.
+
+    Its network also has to be compiled, which took a part of its evaluation in the search.
+    """
+    searched = 0.0 if candidate.searched is None else candidate.searched.seconds
+    return max(_LEAST_SHARE * max(e.seconds for e in trainings), searched)
 
 
 def _job(number: int, candidate: Candidate, limit: float | None) -> Job:
