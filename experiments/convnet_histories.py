@@ -3,10 +3,10 @@
     python -m experiments.convnet_histories --images=../shared/images --workdir=runs/convnet
         --histories_dir=xfernas_jax/bundled  (one line)
 
-Each set gets the same random architectures, the published networks first, trained by the recipe
-that --recipe=auto searches with; the first --num_repeated of them twice. All sets get 30
-architectures before any gets the next 30, and sets of one shape share their compiled programs. A
-collection that was stopped goes on. For two processes give each a --workdir and --sets of its own.
+Each set gets the published networks and then random ones, drawn by one seed, as far as they keep
+the limit on FLOPs; trained by the recipe that --recipe=auto searches with, and the first
+--num_repeated of them twice. A collection that was stopped goes on. For two processes give each a
+--workdir and --sets of its own.
 """
 
 import pathlib
@@ -18,7 +18,6 @@ from absl import flags
 
 from experiments import commands
 from experiments.image_sets import chosen_sets
-from xfernas_jax.errors import FlagError
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/convnet", "Folder of the record.")
 _ARCHITECTURES = flags.DEFINE_integer("num_architectures", 150, "Of each set.", 1)
@@ -26,14 +25,7 @@ _REPEATED = flags.DEFINE_integer("num_repeated", 30, "Of them, trained twice.", 
 _HISTORIES = flags.DEFINE_string("histories_dir", "runs/convnet/histories", "Folder of the files.")
 
 MAX_FLOPS = 6e6
-"""Of a network for one image at the search's size; larger ones take a CPU minutes to train."""
-
-_EACH = 30  # architectures in a turn of a set
-
-
-def turns(num_architectures: int) -> list[int]:
-    """Returns how many architectures a set has after each of its turns."""
-    return [*range(_EACH, num_architectures, _EACH), num_architectures]
+"""Of a network for one image at the search's size, so that trainings are short on a CPU."""
 
 
 def collect_words(name: str, dataset: str, count: int, repeated: int, workdir: str) -> list[str]:
@@ -59,11 +51,8 @@ def _run(words: Sequence[str]) -> None:
 def main() -> None:
     """Collects what is missing, and exports every set."""
     datasets, workdir = chosen_sets(), _WORKDIR.value
-    if _REPEATED.value > _EACH:
-        raise FlagError(f"--num_repeated is {_EACH} at most, those of a set's first turn.")
-    for count in turns(_ARCHITECTURES.value):
-        for name, dataset in datasets.items():
-            _run(collect_words(name, dataset, count, _REPEATED.value, workdir))
+    for name, dataset in datasets.items():
+        _run(collect_words(name, dataset, _ARCHITECTURES.value, _REPEATED.value, workdir))
     folder = pathlib.Path(_HISTORIES.value)
     folder.mkdir(parents=True, exist_ok=True)
     for name in datasets:
