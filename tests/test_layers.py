@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "xfernas_jax"
 LAYERS = (
     ("errors", "types", "version"),
-    ("files", "strict_json", "user_code"),
+    ("files", "memory", "strict_json", "user_code"),
     ("registry",),
     ("options",),
     ("space",),

@@ -23,10 +23,10 @@ from jax import lax
 
 from experiments import commands
 from experiments.bench.machine import BenchFlags, shown_versions
-from xfernas_jax.data.base import ImageDataset, Split
 from xfernas_jax.evaluate import auto
+from xfernas_jax.evaluate.speed import noise_images
 from xfernas_jax.evaluate.trained import TrainedEvaluator
-from xfernas_jax.history.record import Job, Task
+from xfernas_jax.history.record import Job
 from xfernas_jax.nn.conv import convolve
 from xfernas_jax.space.published import find_published
 from xfernas_jax.space.registry import get_space
@@ -95,14 +95,7 @@ def network(name: str, level: int | None) -> dict[str, Any]:
     if level is not None:
         options[_LEVEL] = level
     space, (_, genotype) = get_space("convnet"), find_published(name)
-    rng = np.random.default_rng(0)
-
-    def part(count: int) -> Split:
-        images = rng.integers(0, 256, (count, 16, 16, 3), np.uint8)
-        return Split(images, np.arange(count, dtype=np.int32) % 10)
-
-    task = Task("noise", "random", 10)
-    noise = ImageDataset(task, part(640), part(32), part(32), tuple(map(str, range(10))))
+    noise = noise_images((16, 16, 3), 10, (640, 32, 32))
     recipe = auto.search_recipe(noise, mirror=True)
     ends = [time.perf_counter()]
     with mock.patch.object(parallel, "CPU_OPTIONS", options):

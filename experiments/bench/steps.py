@@ -207,11 +207,11 @@ class JaxSteps:
             shard_table(table, devices),
             replicate(jax.random.key(setup.seed), devices),
         )
-        self._sums = (0.0, 0.0)
+        self._sums, self._devices = (0.0, 0.0), devices
 
     @functools.cached_property
     def _compiled(self) -> Callable[..., TrainState]:
-        return compile_step(self._step, self._state, *self._fixed)
+        return compile_step(self._step, self._devices, self._state, *self._fixed)
 
     def advance(self) -> None:
         self._state = jax.block_until_ready(self._compiled(self._state, *self._fixed))

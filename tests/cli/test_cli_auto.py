@@ -1,6 +1,7 @@
 """What --recipe=auto and --time_budget decide, and what they refuse."""
 
 import json
+import math
 import pathlib
 import re
 import subprocess
@@ -19,6 +20,7 @@ from xfernas_jax.evaluate.spec import TrainedSpec
 from xfernas_jax.evaluate.speed import Speed
 from xfernas_jax.history import Storage, default_storage_url
 from xfernas_jax.nn.costs import NetworkCosts
+from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.space import PUBLISHED, get_space
 
 SPACE = get_space("convnet")
@@ -96,6 +98,22 @@ def test_known_flops_are_in_the_scale_of_the_searchs_images(fast: None) -> None:
         genotype = PUBLISHED[name][1]
         found, own = scored.known_costs(genotype), of_search(genotype)
         assert found["flops"] == pytest.approx(own["flops"], rel=0.2)
+
+
+@pytest.mark.slow
+def test_what_does_not_fit_in_memory_is_not_proposed(
+    fast: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, large = PUBLISHED["vgg_tiny"][1], PUBLISHED["resnet20"][1]
+    recipe_batch, of_each = 64, 16
+    costs = NetworkCosts(SPACE, NetworkConfig(), 10, (28, 28, 1), ("activations",))
+    between = (costs(small)["activations"] + costs(large)["activations"]) / 2
+    monkeypatch.setattr(auto, "free_on", lambda _: int(between * recipe_batch * of_each))
+    with given("--dataset=mnist_5k", "--space=convnet", "--time_budget=5m"):
+        scored = scoring(SPACE, is_search=True)
+    assert scored.known_costs is not None
+    assert math.isfinite(scored.known_costs(small)["flops"])
+    assert scored.known_costs(large)["flops"] == math.inf
 
 
 @pytest.mark.slow

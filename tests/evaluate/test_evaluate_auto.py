@@ -165,6 +165,14 @@ def test_references_are_the_largest_that_can_be_trained_for_long_or_else_the_sma
     assert names == ("large a", "small b", "c")
 
 
+def test_memory_bounds_the_activations_and_is_shared_by_a_batch() -> None:
+    recipe = auto.final_recipe(dataset(500), True, 32)
+    room = auto.most_activations(2**30, recipe, 1)
+    assert room * recipe.train.batch_size * auto.BYTES_PER_ACTIVATION == 2**30
+    assert auto.most_activations(2**30, recipe, 4) == 4 * room
+    assert auto.most_activations(None, recipe, 1) == float("inf")
+
+
 def test_what_was_decided_comes_back_from_the_configuration_of_a_study() -> None:
     search, final = auto.search_recipe(SETS[1], True), auto.final_recipe(SETS[1], True, 8)
     planned = auto.shares(1e-10, 1e6, search, 1_079, within(60.0))

@@ -11,8 +11,17 @@ from xfernas_jax.errors import FlagError
 from xfernas_jax.evaluate.recipes import get_recipe
 from xfernas_jax.nn.builders import build_network
 from xfernas_jax.nn.compile import count_params, variable_shapes
-from xfernas_jax.nn.costs import COSTS, Cost, NetworkCosts, count_flops, find_cost, measure_latency
-from xfernas_jax.space import NASBENCH201_BEST, get_space
+from xfernas_jax.nn.costs import (
+    COSTS,
+    Cost,
+    NetworkCosts,
+    find_cost,
+    flops_of,
+    measure_latency,
+    trace_forward,
+)
+from xfernas_jax.nn.network import NetworkConfig
+from xfernas_jax.space import NASBENCH201_BEST, PUBLISHED, get_space
 from xfernas_jax.space.nasbench201 import TopologyCell
 
 SPACE = get_space("nasbench201")
@@ -26,7 +35,7 @@ def cell(op: str) -> TopologyCell:
 
 def flops(genotype: TopologyCell, shape: tuple[int, int, int] = SHAPE) -> float:
     network = build_network(SPACE.plan(genotype), CONFIG, 10)
-    return count_flops(network, variable_shapes(network, shape), shape)
+    return flops_of(trace_forward(network, variable_shapes(network, shape), shape))
 
 
 def test_flops_of_a_convolution_are_two_for_each_multiply_add_inside_the_image() -> None:
@@ -103,3 +112,10 @@ def test_a_cost_is_either_known_or_measured() -> None:
     for change in ({"known": None}, {"measure": measure_latency}):
         with pytest.raises(ValueError, match="either known or measured"):
             dataclasses.replace(COSTS["params"], **change)
+
+
+def test_activations_are_what_convolutions_and_the_classifier_give() -> None:
+    space, genotype = get_space("convnet"), PUBLISHED["vgg_tiny"][1]
+    costs = NetworkCosts(space, NetworkConfig(), 10, (32, 32, 3), ["activations"])
+    layers = 2 * (8 * 32**2 + 16 * 16**2 + 32 * 8**2)  # two convolutions in each of three stages
+    assert costs(genotype)["activations"] == layers + 10

@@ -15,7 +15,7 @@ def compiled_total(monkeypatch: pytest.MonkeyPatch, options: dict[str, str]) -> 
     monkeypatch.setattr(parallel, "CPU_OPTIONS", options)
     devices = jax.devices()[:2]
     x = replicate(jnp.arange(9.0).reshape(3, 3), devices)
-    return unreplicate(compile_step(parallel.parallel(total_of_squares, devices), x)(x))
+    return unreplicate(compile_step(parallel.parallel(total_of_squares, devices), devices, x)(x))
 
 
 def test_an_option_that_this_version_does_not_know_is_left_out(

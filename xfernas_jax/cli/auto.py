@@ -22,6 +22,7 @@ from xfernas_jax.nn.costs import NetworkCosts
 from xfernas_jax.options import parse_changes
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.published import PUBLISHED
+from xfernas_jax.train.memory import free_on
 
 DEFAULT_BUDGET = "10m"
 _GAUGE = "resnet8"  # whose speed is measured
@@ -48,6 +49,7 @@ class Decided:
       shares: of the time budget; None without one.
       started: `time.time()` when the data was read.
       references: names and genotypes, in the order in which they are trained.
+      most_activations: of a network that can be trained in the memory that is free.
       lines: that say it in words.
     """
 
@@ -57,6 +59,7 @@ class Decided:
     shares: auto.Shares | None
     started: float
     references: tuple[tuple[str, Genotype], ...]
+    most_activations: float
     lines: tuple[str, ...]
 
     @property
@@ -110,9 +113,8 @@ def decide(space: Space) -> Decided:
         final = _changed(auto.final_recipe(whole, mirror.allowed, auto.GAUGE_SIDE))
         dataset = _of_size(whole, final.data)
         chosen = ("resnet8", "vgg_small", "mobilenet_like")
-        return Decided(
-            dataset, search, final, None, started, _genotypes(chosen), _mirror_lines(mirror)
-        )
+        room, lines = _room(final), _mirror_lines(mirror)
+        return Decided(dataset, search, final, None, started, _genotypes(chosen), room, lines)
     measured = _changed(auto.final_recipe(whole, mirror.allowed, auto.GAUGE_SIDE))
     gauge = _of_size(whole, dataclasses.replace(measured.data, train_examples=None))
     speed = _speed(space, measured, gauge)
@@ -196,7 +198,15 @@ def _decided(
         )
     per_image = seconds_per_flop * flops[_GAUGE]
     lines = (*_mirror_lines(mirror), *_time_lines(planned, search, final, per_image, chosen))
-    return Decided(dataset, search, final, planned, started, _genotypes(chosen), lines)
+    room = _room(final)
+    return Decided(dataset, search, final, planned, started, _genotypes(chosen), room, lines)
+
+
+def _room(recipe: Recipe) -> float:
+    """Returns the activations for which there is memory."""
+    devices = jax.local_devices()[: flags.DEVICES_PER_EVALUATION.value or None]
+    count = 1 if devices[0].platform == "cpu" else len(devices)
+    return auto.most_activations(free_on(devices), recipe, count)
 
 
 def _load(config: DataConfig) -> ImageDataset:

@@ -39,8 +39,9 @@ def guarded(words: Sequence[str]) -> int:
     except MemoryError as error:  # NumPy's says how much; what is recorded stays
         say(
             f"There is not enough memory: {one_line(str(error)) or 'an array does not fit'}. Take "
-            "smaller or fewer images (--set=data.image_size=N, --set=data.train_examples=N), or "
-            "a smaller network. The same command goes on from what is recorded."
+            "smaller or fewer images (--set=data.image_size=N, --set=data.train_examples=N), fewer "
+            "at a time (--set=train.batch_size=N), or a smaller network. The same command goes on "
+            "from what is recorded."
         )
         return 2
     except KeyboardInterrupt:

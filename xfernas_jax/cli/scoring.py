@@ -1,6 +1,7 @@
 """The one builder of evaluations: from flags to a spec of what scores, and how it runs."""
 
 import dataclasses
+import math
 import os
 import pathlib
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ from xfernas_jax.options import flag_names, from_flags
 from xfernas_jax.search.seen import KnownCosts
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.train.scores import TrainedMetric, find_metric
+
+OF_PIXELS = ("flops", "activations")  # costs that grow with the pixels of an image
 
 # Flags that say how or where networks of ours are trained.
 _OF_TRAININGS = (
@@ -152,7 +155,7 @@ def _task(dataset: ImageDataset, metric: TrainedMetric) -> Task:
 def _decided(space: Space) -> Scoring:
     """Returns trainings of two fidelities, as --recipe=auto decides."""
     decided = auto.decide(space)
-    limited = (*goals.limited_costs(), "flops")
+    limited = (*goals.limited_costs(), "flops", "activations")
     spec = TrainedSpec(
         flags.space_name(),
         flags.DATASET.value,
@@ -163,6 +166,7 @@ def _decided(space: Space) -> Scoring:
         decided.final,
     )
     metric, dataset = find_metric(spec.metric), decided.dataset
+    known = spec.known_costs(dataset, tuple(dict.fromkeys(limited)))
     return Scoring(
         spec,
         _task(dataset, metric),
@@ -171,23 +175,27 @@ def _decided(space: Space) -> Scoring:
         decided.config,
         decided.search.train.epochs,
         0,
-        _as_searched(spec.known_costs(dataset, tuple(dict.fromkeys(limited))), decided.shrunk),
+        None if known is None else _as_searched(known, decided),
         dataset,
         decided,
     )
 
 
-def _as_searched(known: KnownCosts | None, shrunk: float) -> KnownCosts | None:
-    """Returns costs of the final training with FLOPs in the scale of the search's smaller images.
+def _as_searched(known: KnownCosts, decided: auto.Decided) -> KnownCosts:
+    """Returns costs of the final training with those of pixels in the scale of the search's images.
 
-    So they compare with those that evaluations and sources record.
+    So they compare with those that evaluations and sources record. What does not fit in memory
+    costs infinitely many FLOPs, and so is refused wherever these have a limit.
     """
-    if known is None:
-        return None
 
     def scaled(genotype: Genotype) -> Mapping[str, float]:
-        costs = dict(known(genotype))
-        return {**costs, "flops": costs["flops"] * shrunk} if "flops" in costs else costs
+        costs = known(genotype)
+        fits = costs["activations"] <= decided.most_activations
+        factors = dict.fromkeys(OF_PIXELS, decided.shrunk)
+        return {
+            name: cost * factors.get(name, 1.0) if fits or name != "flops" else math.inf
+            for name, cost in costs.items()
+        }
 
     return scaled
 

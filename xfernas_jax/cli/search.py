@@ -16,7 +16,7 @@ from xfernas_jax.cli.first_words import say_data_of, say_plan, training_lines
 from xfernas_jax.cli.listening import listening
 from xfernas_jax.cli.plan_words import search_lines
 from xfernas_jax.cli.progress import console
-from xfernas_jax.cli.scoring import Scoring, scoring
+from xfernas_jax.cli.scoring import OF_PIXELS, Scoring, scoring
 from xfernas_jax.cli.sources import Learned, choose_sources
 from xfernas_jax.errors import FlagError, UserError
 from xfernas_jax.executors.base import Executor
@@ -64,16 +64,17 @@ class _Asked:
     def goal_of_search(self) -> Goal:
         """The goal without networks that could not be trained to the end in time.
 
-        Limits on FLOPs, which are for images of the final training, become those for images of
-        the search.
+        Limits on costs of pixels, which are for images of the final training, become those for
+        images of the search.
         """
         decided, limits = self.scored.decided, dict(self.goal.limits)
         if decided is None:
             return self.goal
         if decided.shares is not None:
             limits["flops"] = min(decided.shares.max_flops, limits.get("flops", math.inf))
-        if "flops" in limits:
-            limits["flops"] *= decided.shrunk
+        for name in OF_PIXELS:
+            if name in limits:
+                limits[name] *= decided.shrunk
         return dataclasses.replace(self.goal, limits=tuple(limits.items()))
 
     @property

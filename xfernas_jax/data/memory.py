@@ -1,8 +1,7 @@
 """What fits in memory, told before it is filled."""
 
-import os
-
 from xfernas_jax.errors import DatasetError
+from xfernas_jax.memory import total_memory
 
 
 def check_memory(path: str, num_bytes: int, way_out: str) -> None:
@@ -13,7 +12,7 @@ def check_memory(path: str, num_bytes: int, way_out: str) -> None:
       num_bytes: what would be held.
       way_out: closes the message.
     """
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    total = total_memory()
     if num_bytes > total:
         raise DatasetError(
             f"{path}: takes {num_bytes / 2**30:,.1f} GiB in memory, but this machine has "

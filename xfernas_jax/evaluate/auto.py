@@ -30,6 +30,7 @@ WANTED_EPOCHS = 25  # that a reference leaves time for, and a size of images
 FEWEST_EPOCHS = 10  # that any architecture leaves time for
 LEAST_EPOCHS = 3  # below which a training is none: its learning rate has hardly risen
 SEARCH_SHARE, FINAL_SHARE = 0.3, 0.65  # of the time
+BYTES_PER_ACTIVATION = 16  # of a training step; 11 to 20 in experiments/bench/step_memory.py
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,6 +180,19 @@ def choose_references(
             chosen[reference.family] = reference
     families = dict.fromkeys(reference.family for reference in references.values())
     return tuple(chosen[family].name for family in families)
+
+
+def most_activations(free_bytes: int | None, recipe: Recipe, num_memories: int) -> float:
+    """Returns how many activations a network may have that is trained in the memory there is.
+
+    Args:
+      free_bytes: of each memory; None where that is unknown, and nothing is ruled out.
+      recipe: of the training.
+      num_memories: that share a batch: the devices, but one for all CPUs.
+    """
+    if free_bytes is None:
+        return math.inf
+    return free_bytes * num_memories / (BYTES_PER_ACTIVATION * recipe.train.batch_size)
 
 
 def _recipe(num_images: int, side: int, mirror: bool, epochs: int, batch: int) -> Recipe:

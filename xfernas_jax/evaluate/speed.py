@@ -89,6 +89,28 @@ def training_speed(gauge: Gauge, cache: str | os.PathLike[str] | None = None) ->
     return speed
 
 
+def noise_images(
+    shape: tuple[int, int, int], num_classes: int, counts: tuple[int, int, int]
+) -> ImageDataset:
+    """Returns random images, for measurements of a machine.
+
+    Args:
+      shape: (height, width, channels) of an image.
+      num_classes: of the task.
+      counts: of images to train on, to validate and to test.
+    """
+    rng = np.random.default_rng(0)
+    train, valid, test = (
+        Split(
+            rng.integers(0, 256, (count, *shape), np.uint8),
+            np.arange(count, dtype=np.int32) % num_classes,
+        )
+        for count in counts
+    )
+    names = tuple(map(str, range(num_classes)))
+    return ImageDataset(Task("noise", "random", num_classes), train, valid, test, names)
+
+
 def _read(file: pathlib.Path) -> Speed | None:
     """Returns a measurement; None where there is none that can be used."""
     try:
@@ -103,19 +125,7 @@ def _read(file: pathlib.Path) -> Speed | None:
 def _measure(gauge: Gauge) -> Speed:
     space, genotype, recipe, devices = gauge.space, gauge.genotype, gauge.recipe, gauge.devices
     batch = recipe.train.batch_size
-    rng = np.random.default_rng(0)
-
-    def part(count: int) -> Split:
-        images = rng.integers(0, 256, (count, *gauge.input_shape), np.uint8)
-        return Split(images, np.arange(count, dtype=np.int32) % gauge.num_classes)
-
-    noise = ImageDataset(
-        Task("noise", "random", gauge.num_classes),
-        part(_STEPS * batch),
-        part(1),
-        part(1),
-        tuple(map(str, range(gauge.num_classes))),
-    )
+    noise = noise_images(gauge.input_shape, gauge.num_classes, (_STEPS * batch, 1, 1))
     data = DataConfig(augment=recipe.data.augment, standardize=recipe.data.standardize)
     train = dataclasses.replace(
         recipe.train, epochs=_EPOCHS, eval_batch_size=len(devices), learning_rate=1e-4

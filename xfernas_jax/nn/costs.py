@@ -43,6 +43,11 @@ class Architecture:
         return self._programs.own(self.plan)
 
     @cached_property
+    def forward(self) -> Any:
+        """The trace of classifying one image, for `flops_of` and `activations_of`."""
+        return trace_forward(self.network, self.shapes, self.image_shape)
+
+    @cached_property
     def shapes(self) -> Mapping[str, Any]:
         """Shapes of `params` and `batch_stats`."""
         return variable_shapes(self.network, self.image_shape)
@@ -71,13 +76,10 @@ class Cost:
             raise ValueError(f"A cost is either known or measured. Got {self}.")
 
 
-def count_flops(
+def trace_forward(
     network: nn.Module, variables: Mapping[str, Any], image_shape: tuple[int, int, int]
-) -> float:
-    """Returns the floating-point operations of classifying one image.
-
-    XLA's own count of the program before it is optimised: a multiply-add is two. Operations such
-    as square roots are not among them.
+) -> Any:
+    """Returns the trace (`jax.stages.Traced`) of classifying one image.
 
     Args:
       network: the module.
@@ -89,8 +91,37 @@ def count_flops(
     def infer(variables: Any, images: jax.Array) -> jax.Array:
         return network.apply(variables, images)[0]
 
-    analysis = jax.jit(infer).lower(dict(variables), images).cost_analysis()
-    return float(dict(analysis or {}).get("flops", 0.0))
+    return jax.jit(infer).trace(dict(variables), images)
+
+
+def flops_of(forward: Any) -> float:
+    """Returns the floating-point operations of a trace.
+
+    XLA's own count of the program before it is optimised: a multiply-add is two. Operations such
+    as square roots are not among them.
+    """
+    return float(dict(forward.lower().cost_analysis() or {}).get("flops", 0.0))
+
+
+def activations_of(forward: Any) -> float:
+    """Returns the numbers that a trace's convolutions and matrix products give.
+
+    Activations as "Designing Network Design Spaces" (Radosavovic et al., 2020) counts them: what a
+    training has to keep of each image grows with them.
+    """
+    return float(_activations(forward.jaxpr.jaxpr))
+
+
+def _activations(program: Any) -> int:
+    count = 0
+    for equation in program.eqns:
+        if equation.primitive.name in ("conv_general_dilated", "dot_general"):
+            count += sum(value.aval.size for value in equation.outvars)
+        for inner in equation.params.values():
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                count += _activations(inner)
+    return count
 
 
 def measure_latency(infer: Infer, variables: PyTree, images: np.ndarray) -> float:
@@ -115,7 +146,11 @@ COSTS = by_name(
     PARAMS,
     Cost(
         *("flops", "FLOPs", "operations for one image"),
-        known=lambda its: count_flops(its.network, its.shapes, its.image_shape),
+        known=lambda its: flops_of(its.forward),
+    ),
+    Cost(
+        *("activations", "", "numbers that layers give for one image"),
+        known=lambda its: activations_of(its.forward),
     ),
     Cost("latency_ms", "ms", "latency of one image", measure=measure_latency),
 )

@@ -14,9 +14,11 @@ from xfernas_jax.errors import TrainingDivergedError, TrainingInterruptedError
 from xfernas_jax.train.config import TrainConfig
 from xfernas_jax.train.course import revised
 from xfernas_jax.train.feed import Batch, Feed, StreamedFeed
+from xfernas_jax.train.memory import check_step
 from xfernas_jax.train.parallel import (
     AXIS,
     compile_step,
+    own_devices,
     parallel,
     replicate,
     unreplicate,
@@ -116,6 +118,8 @@ class Trainer:
     def compile(self, variables: PyTree, valid: Feed) -> None:
         """Compiles both steps, once; a second thread waits for the first.
 
+        Raises `MemoryError` where one of them takes more than is free.
+
         Args:
           variables: of the shapes that `fit` will be given.
           valid: the part that `fit` will be given.
@@ -125,11 +129,12 @@ class Trainer:
                 return
             state, key = replicate((self._initial(variables), jax.random.key(0)), self._devices)
             batch = next(self._train.epoch(self._epoch_table(0, 0)))
-            train_step = compile_step(self._train_step, state, *batch, key)
+            train_step = compile_step(self._train_step, self._devices, state, *batch, key)
             evaluation = self._evaluation(valid)
             batch = next(evaluation.batches())
             # It keeps what is compiled here: calling it for this part compiles nothing.
-            self._eval_step.lower(*evaluation.start, state.variables, *batch).compile()
+            score = self._eval_step.lower(*evaluation.start, state.variables, *batch).compile()
+            check_step(score, own_devices(self._devices))
             self._train_step, self._is_compiled = train_step, True
 
     def fit(

@@ -14,6 +14,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from xfernas_jax.errors import DeviceError
+from xfernas_jax.train.memory import check_step
 from xfernas_jax.types import Device
 
 AXIS = "devices"
@@ -50,8 +51,10 @@ def own_devices(devices: Sequence[Device]) -> list[Device]:
     return [device for device in devices if device.process_index == own]
 
 
-def compile_step(step: Any, *arguments: Any) -> Callable[..., Any]:
+def compile_step(step: Any, devices: Sequence[Device], *arguments: Any) -> Callable[..., Any]:
     """Compiles a step of `parallel` for arguments of these shapes and placements.
+
+    `devices` are those that `parallel` got. Raises `MemoryError` where the step does not fit.
 
     On a CPU XLA computes matrix products by its library YNN, and convolutions by Eigen: that was
     measured to be faster than YNN for both, which is its default (experiments/bench/RESULTS.md).
@@ -60,9 +63,10 @@ def compile_step(step: Any, *arguments: Any) -> Callable[..., Any]:
     """
     lowered = step.lower(*arguments)
     if jax.default_backend() != "cpu":
-        lowered.compile()
+        check_step(lowered.compile(), own_devices(devices))
         return step  # which keeps what was compiled
     compiled = compile_lowered(lowered)
+    check_step(compiled, own_devices(devices))
     return compiled if jax.process_count() == 1 else _of_shares(compiled)
 
 
