@@ -67,16 +67,19 @@ class Outcome:
 
 
 def planned(times: Sequence[str], most_seeds: int | None = None) -> list[Unit]:
-    """Returns all units in their order: every set gets a method before any gets the next one."""
+    """Returns all units in their order: a seed of a set gets all its methods in a row.
+
+    So what is compared with one another runs on one machine, also where a session ends in between.
+    """
     ordered = sorted(dict.fromkeys(times), key=seconds_of)
     most = max(method.seeds for method in METHODS.values())
     return [
         Unit(name, image_set, seed, time)
         for seed in range(most if most_seeds is None else most_seeds)
         for time in ordered
+        for image_set in SETS
         for name, method in METHODS.items()
         if seed < method.seeds_of(seconds_of(time))
-        for image_set in SETS
     ]
 
 

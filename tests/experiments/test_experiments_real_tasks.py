@@ -15,7 +15,7 @@ import pytest
 
 from experiments import real_methods, real_page, real_units
 from experiments.grid import Unit
-from experiments.real_methods import SETS, Method, Work
+from experiments.real_methods import METHODS, SETS, Method, Work
 from experiments.real_units import Outcome
 from experiments.rivals import autokeras_images
 from xfernas_jax.errors import FlagError
@@ -44,11 +44,14 @@ def cells(text: str, heading: str, row: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")][1:]
 
 
-def test_every_set_gets_a_method_before_any_gets_the_next() -> None:
+def test_a_set_gets_all_methods_in_a_row_so_that_one_machine_has_them() -> None:
     units = real_units.planned(["10m", "3m"])
-    assert [unit.target for unit in units[:6]] == list(SETS)
-    assert {unit.optimizer for unit in units[:6]} == {"ours"}
-    assert [unit.variant for unit in units[:1]] == ["3m"]
+    count = len(METHODS)
+    assert [unit.optimizer for unit in units[:count]] == list(METHODS)
+    assert {(unit.target, unit.seed, unit.variant) for unit in units[:count]} == {
+        ("grocery", 0, "3m")
+    }
+    assert units[count].target == "cifar10_subset"
     of_one = [unit for unit in units if unit.target == "usps" and unit.optimizer != "autokeras"]
     assert len([unit for unit in of_one if unit.variant == "3m"]) == 24
     assert {(unit.optimizer, unit.seed) for unit in of_one if unit.variant == "10m"} == {
