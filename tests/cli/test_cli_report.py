@@ -19,7 +19,7 @@ from xfernas_jax.space import get_space
 SPACE = get_space("nasbench201")
 DIGITS = Task("digits", "by index", 10)
 MNIST_5K = "convnet-mnist"  # a bundled history
-CONFIG = {"optimizer": "xfer_nao", "seed": 0, "source_studies": {MNIST_5K: 150, "gone": 4}}
+CONFIG = {"optimizer": "xfer_nao", "seed": 0, "source_studies": {MNIST_5K: 180, "gone": 4}}
 
 
 def record(work: pathlib.Path, name: str, values: list[float | None], **config: object) -> None:
@@ -98,7 +98,7 @@ def test_a_named_study_goes_to_a_named_folder_with_the_cost_of_its_sources(
     cost = {row["part"]: row for row in rows(folder / "data" / "cost.csv")}
     assert cost["search"]["device_seconds"] == "4.0"
     source = cost[f"source {MNIST_5K}"]
-    assert (source["trainings"], source["epochs"]) == ("150", "750")
+    assert (source["trainings"], source["epochs"]) == ("180", "900")
     assert float(source["device_seconds"]) > 100.0
     assert cost["source gone"]["device_seconds"] == ""
 

@@ -75,7 +75,7 @@ def test_a_source_tells_what_to_ask_first() -> None:
 @pytest.mark.slow
 def test_recorded_studies_are_sources_of_their_own_space_alone() -> None:
     found = histories_of(get_space("convnet"), list(bundled_histories()))
-    assert sorted(len(history.scores) for history in found) == [60, 60, *[120] * 6]
+    assert sorted(len(history.scores) for history in found) == [60, 60, *[150] * 6]
     assert len({history.numbers for history in found}) == 8
     assert histories_of(SPACE, [*bundled_histories(), source()])[0].name == "source 8"
 

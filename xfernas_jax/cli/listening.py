@@ -2,13 +2,13 @@
 
 import contextlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from xfernas_jax.cli import flags, tensorboard
 from xfernas_jax.cli.progress import EvaluationProgress
 from xfernas_jax.executors.base import Executor
 from xfernas_jax.history.goal import Goal
-from xfernas_jax.history.record import Record, StudySpec
+from xfernas_jax.history.record import Job, Record, StudySpec
 from xfernas_jax.search.clock import Clock
 from xfernas_jax.search.desk import Listener
 
@@ -22,6 +22,7 @@ def listening(
     goal: Goal,
     event_files: pathlib.Path | None,
     clock: Clock | None = None,
+    name_of: Callable[[Job], str] = lambda _: "",
 ) -> Iterator[Listener]:
     """Gives a listener that goes on from what a study holds already.
 
@@ -33,12 +34,13 @@ def listening(
       goal: what may win.
       event_files: folder for event files of studies, or None.
       clock: of a search within a time.
+      name_of: says what an architecture is, where that is known.
     """
     evaluations = record.evaluations()
     done = [e.seconds for e in evaluations if e.purpose in ("search", "collect")]
     valued = [e for e in evaluations if e.purpose in ("search", "collect", "resume")]
     *_, best = None, *goal.incumbents(valued)
-    progress = EvaluationProgress(total, done, executor.num_workers, goal, best, clock)
+    progress = EvaluationProgress(total, done, executor.num_workers, goal, best, clock, name_of)
     folder = event_files and event_files / spec.name
     optimizer = spec.config.get("optimizer", "random")
     is_trained = flags.OBJECTIVE.value is None

@@ -1,7 +1,7 @@
 """Progress: a bar on a terminal, and plain lines everywhere."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn
@@ -64,6 +64,7 @@ class EvaluationProgress(_Lines):
         goal: Goal | None = None,
         best: float | None = None,
         clock: Clock | None = None,
+        name_of: Callable[[Job], str] = lambda _: "",
     ) -> None:
         """Starts the bar.
 
@@ -75,10 +76,11 @@ class EvaluationProgress(_Lines):
             none.
           best: value of what was done before.
           clock: of a search within a time, which then says how much is left.
+          name_of: says what an architecture is, where that is known.
         """
         super().__init__(total, len(seconds_done))
         self._total, self._seconds = total, list(seconds_done)
-        self._best, self._clock = best, clock
+        self._best, self._clock, self._name_of = best, clock, name_of
         self._goal = Goal() if goal is None else goal
         self._metric = self._goal.metric
         self._num_workers, self._running = num_workers, dict[str, str]()
@@ -90,7 +92,8 @@ class EvaluationProgress(_Lines):
         label = self._label(job)
         if job.purpose == "final":
             limit = "" if job.limit_seconds is None else f", at most {duration(job.limit_seconds)}"
-            self._say(f"{label:>14}  the full training begins{limit}")
+            name = self._name_of(job)
+            self._say(f"{label:>14}  the full training begins{limit}{name and f'  {name}'}")
         self._running[label] = f"{label}  compiling"
         self._show(f"{self._all_running()}{self._tail()}")
 
@@ -113,7 +116,8 @@ class EvaluationProgress(_Lines):
             if evaluation.value is not None and not self._goal.may_win(evaluation):
                 shown += "  over the limit"
             tail = self._tail()
-        self._say(f"{label:>14}  {shown}  {evaluation.seconds:5.1f} s{tail}")
+        name = self._name_of(evaluation.job)
+        self._say(f"{label:>14}  {shown}  {evaluation.seconds:5.1f} s{tail}{name and f'  {name}'}")
         self._show(self._all_running() or f"{label}{tail}", len(self._seconds))
 
     def _outcome(self, evaluation: Evaluation) -> str:

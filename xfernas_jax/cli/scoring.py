@@ -191,11 +191,11 @@ def _as_searched(known: KnownCosts, decided: auto.Decided) -> KnownCosts:
     def scaled(genotype: Genotype) -> Mapping[str, float]:
         costs = known(genotype)
         fits = costs["activations"] <= decided.most_activations
-        factors = dict.fromkeys(OF_PIXELS, decided.shrunk)
-        return {
-            name: cost * factors.get(name, 1.0) if fits or name != "flops" else math.inf
+        own = {
+            name: cost * (decided.shrunk if name in OF_PIXELS else 1.0)
             for name, cost in costs.items()
         }
+        return own if fits else {**own, "flops": math.inf}
 
     return scaled
 

@@ -20,7 +20,7 @@ from xfernas_jax.cli.scoring import OF_PIXELS, Scoring, scoring
 from xfernas_jax.cli.sources import Learned, choose_sources
 from xfernas_jax.errors import FlagError, UserError
 from xfernas_jax.executors.base import Executor
-from xfernas_jax.history import Evaluation, Record, Storage, StudySpec
+from xfernas_jax.history import Evaluation, Job, Record, Storage, StudySpec
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.search.base import Optimizer
@@ -235,7 +235,8 @@ def _run(
     plan = _timed(asked, record, executor.num_workers)
     if plan.finishes and isinstance(optimizer, SurrogateSearch):
         plan = dataclasses.replace(plan, suggests_first=optimizer.trusts_sources)
-    with listening(total, executor, record, spec, goal, event_files, plan.clock) as listener:
+    listens = (total, executor, record, spec, goal, event_files, plan.clock)
+    with listening(*listens, _name_of(asked, plan)) as listener:
         desk = Desk(executor, record, spec.recipe, listener, keeper, scored.runtime_words)
         found = Search(optimizer, desk, plan, start, early_stop).run()
     if found is None:
@@ -246,6 +247,20 @@ def _run(
         "references": _references(asked, record, found),
         "relations": outcome.relations(optimizer, seen),
     }
+
+
+def _name_of(asked: _Asked, plan: SearchPlan) -> Callable[[Job], str]:
+    """Returns what says in a line of progress which network was trained."""
+    decided, space = asked.scored.decided, asked.space
+    known = {} if decided is None else {space.key(its): name for name, its in decided.references}
+
+    def name_of(job: Job) -> str:
+        if job.key in known:
+            return known[job.key]
+        is_first = plan.suggests_first and job.purpose == "search" and job.number == 0
+        return "what the earlier tasks suggest" if is_first else ""
+
+    return name_of
 
 
 def _references(asked: _Asked, record: Record, found: Outcome) -> list[dict[str, Any]]:

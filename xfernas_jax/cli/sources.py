@@ -1,6 +1,7 @@
 """What a search learns from: chosen by the flags, or as the search began."""
 
 import dataclasses
+import re
 
 from xfernas_jax.cli import flags
 from xfernas_jax.cli.progress import console
@@ -77,11 +78,23 @@ def choose_sources(storage: Storage | None, space: Space, spec: StudySpec) -> Le
         prior = target_observations(thawed, space, spec.task, spec.recipe, own_study=spec.name)
     if not sources:
         console.print(f"Space {space.name}: no sources; the search starts from nothing.")
-    for source in sources:
-        console.print(f"Source {source.name}: {len(source.evaluations)} evaluations")
+    if sources:
+        console.print(_words(sources))
     if prior:
         console.print(f"Earlier studies of this task: {len(prior)} evaluations")
     return Learned(counts, sources, prior)
+
+
+def _words(sources: tuple[Source, ...]) -> str:
+    """Names the tasks that are learned from, without digests where they still differ."""
+    names = [source.task.dataset for source in sources]
+    short = [re.sub(r"-[0-9a-f]{8}$", "", name) for name in names]
+    if len(set(short)) == len(names):
+        names = short
+    counts = [len(source.evaluations) for source in sources]
+    each = ", ".join(f"{name} ({count})" for name, count in zip(names, counts, strict=True))
+    tasks = "one earlier task" if len(sources) == 1 else f"{len(sources)} earlier tasks"
+    return f"Learns from {tasks}, {sum(counts):,} trainings: {each}"
 
 
 def _counts_at_begin(begun: StudySpec | None, now: dict[str, int]) -> dict[str, int]:
