@@ -13,6 +13,7 @@ from xfernas_jax.evaluate import auto
 from xfernas_jax.evaluate.auto import Reference
 from xfernas_jax.evaluate.recipes import recipe_from_json
 from xfernas_jax.history.record import Task
+from xfernas_jax.space import PUBLISHED, get_space
 
 REFERENCES = {
     r.name: r
@@ -128,7 +129,7 @@ def test_more_time_never_gives_fewer_evaluations_or_smaller_limits(
     less = auto.shares(speed, flops, recipe, count, within(budget))
     more = auto.shares(speed, flops, recipe, count, within(times * budget))
     assert 0 <= less.num_evaluations <= more.num_evaluations
-    assert 0.0 < less.max_flops <= more.max_flops
+    assert 0.0 < less.max_work <= more.max_work
     assert less.search_seconds <= more.search_seconds < more.budget_seconds
 
 
@@ -137,8 +138,8 @@ def test_a_network_of_the_largest_size_has_time_for_the_fewest_epochs(
     speed: float, count: int, budget: float
 ) -> None:
     found = auto.shares(speed, 1e6, auto.search_recipe(SETS[2], False), count, within(budget))
-    epochs = within(budget).epochs(speed * found.max_flops, count)
-    assert found.max_flops == 1.0 or epochs == pytest.approx(auto.FEWEST_EPOCHS)
+    epochs = within(budget).epochs(speed * found.max_work, count)
+    assert found.max_work == 1.0 or epochs == pytest.approx(auto.FEWEST_EPOCHS)
 
 
 @given(SPEEDS, COUNTS, BUDGETS, st.floats(1.0, 100.0))
@@ -149,7 +150,7 @@ def test_each_family_has_one_reference_and_more_time_never_a_smaller_one(
     more = auto.choose_references(REFERENCES, speed, count, within(times * budget))
     for names in (less, more):
         assert [REFERENCES[name].family for name in names] == ["a", "b", "c"]
-    assert all(REFERENCES[a].flops <= REFERENCES[b].flops for a, b in zip(less, more, strict=True))
+    assert all(REFERENCES[a].work <= REFERENCES[b].work for a, b in zip(less, more, strict=True))
 
 
 def test_references_are_the_largest_that_can_be_trained_for_long_or_else_the_smallest() -> None:
@@ -171,6 +172,28 @@ def test_memory_bounds_the_activations_and_is_shared_by_a_batch() -> None:
     assert room * recipe.train.batch_size * auto.BYTES_PER_ACTIVATION == 2**30
     assert auto.most_activations(2**30, recipe, 4) == 4 * room
     assert auto.most_activations(None, recipe, 1) == float("inf")
+
+
+def test_a_network_grows_as_far_as_it_fits_and_never_shrinks() -> None:
+    space, tiny = get_space("convnet"), PUBLISHED["vgg_tiny"][1]
+    assert auto.widest(space, tiny, lambda its: its.width <= 30).width == 24
+    assert auto.widest(space, tiny, lambda _: False) == tiny
+    assert auto.widest(space, tiny, lambda _: True).width == 96
+
+
+@given(seconds=BUDGETS, speed=SPEEDS, count=COUNTS)
+def test_a_network_of_the_most_work_gets_the_wanted_epochs(
+    seconds: float, speed: float, count: int
+) -> None:
+    room = auto.most_work(seconds, speed, count, within(1e6))
+    taken = START + auto.WANTED_EPOCHS * room * speed * count
+    assert taken == pytest.approx(max(seconds, START))
+
+
+def test_activations_count_as_operations_that_take_as_long() -> None:
+    plain, separable = {"flops": 1e6, "activations": 0.0}, {"flops": 1e6, "activations": 1e4}
+    assert auto.work(plain) == 1e6
+    assert auto.work(separable) == 1e6 + auto.FLOPS_PER_ACTIVATION * 1e4
 
 
 def test_what_was_decided_comes_back_from_the_configuration_of_a_study() -> None:

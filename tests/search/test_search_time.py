@@ -1,6 +1,7 @@
 """Searches that have so much time and no more, and end in a final training."""
 
 import dataclasses
+import itertools
 import pickle
 from typing import Any
 
@@ -162,6 +163,54 @@ def test_another_finalist_may_be_trained_for_as_little_as_half_as_long(now: Now)
     toy = TimedToy(now, lambda job: 42 if job.purpose == "final" else 10)
     found(toy, record, timed(100.0, 35.0, schedule="async"))
     assert [e.seconds for e in finals(record)] == [42.0, 25.0]  # 30 searched, 3 are kept
+
+
+def chain(monkeypatch: pytest.MonkeyPatch, *cells: Any) -> None:
+    """Makes each cell the next wider form of the one before."""
+    wider = dict(itertools.pairwise(cells))
+    monkeypatch.setattr(type(SPACE), "wider", lambda _, genotype: wider.get(genotype))
+
+
+def test_a_finalist_grows_into_the_time_that_there_is(
+    now: Now, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, seconds, (wide,) = MemoryRecord(), [], distinct_cells(1, seed=77)
+
+    def grow(genotype: Any, limit: float) -> Any:
+        seconds.append(limit)
+        return wide
+
+    toy = TimedToy(now, lambda job: 1000 if job.purpose == "final" else 10)
+    outcome = found(toy, record, timed(100.0, 35.0, schedule="async", grow=grow))
+    assert seconds == [67.0]
+    (final,) = finals(record)
+    assert final.key == SPACE.key(wide)
+    assert outcome.genotype == final.genotype == wide
+    assert all(e.key != final.key for e in explored(record))
+
+
+def test_finalists_that_become_one_network_are_trained_once(now: Now) -> None:
+    record, (wide,) = MemoryRecord(), distinct_cells(1, seed=77)
+    toy = TimedToy(now, lambda job: 20 if job.purpose == "final" else 10)
+    found(toy, record, timed(200.0, 35.0, schedule="async", grow=lambda *_: wide))
+    assert [e.key for e in finals(record)] == [SPACE.key(wide)]
+
+
+def test_what_grew_before_a_kill_stays_and_is_not_trained_again(
+    now: Now, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, (wide,) = MemoryRecord(), distinct_cells(1, seed=77)
+    best, keeper = FIRST[0], Keeper()
+    chain(monkeypatch, best, distinct_cells(2, seed=78)[1], wide)
+    score = lambda job: 0.9 if job.key in (KEYS[0], SPACE.key(wide)) else 0.2  # noqa: E731
+    plan = timed(100.0, 35.0, schedule="async", grow=lambda genotype, _: wide)
+    toy = TimedToy(now, lambda job: 60 if job.purpose == "final" else 10, score)
+    outcome = found(toy, record, plan, keeper=keeper)
+    assert outcome.genotype == wide
+    again = TimedToy(now, lambda _: 10, score)
+    late = dataclasses.replace(plan, grow=lambda genotype, _: genotype)
+    assert found(again, record, late, keeper=keeper) == outcome
+    assert again.jobs == []
 
 
 def test_without_a_clock_all_finalists_are_trained_without_a_limit() -> None:

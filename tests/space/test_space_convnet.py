@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import json
 import pathlib
@@ -63,6 +64,16 @@ def test_widths_are_multiples_of_4_and_bounded() -> None:
         assert list(widths) == sorted(widths)
     grown = {**VALUE, "width": 12, "growth": 1.5}
     assert SPACE.plan(SPACE.from_json(grown)).widths == (12, 20, 28)  # of 12, 18 and 27
+
+
+def test_wider_changes_the_width_alone_and_ends_at_the_widest() -> None:
+    network, widths = PUBLISHED["vgg_tiny"][1], []
+    while network is not None:
+        widths.append(network.width)
+        assert dataclasses.replace(network, width=8) == PUBLISHED["vgg_tiny"][1]
+        network = SPACE.wider(network)
+    assert tuple(widths) == VALUES["width"]
+    assert get_space("nasbench201").wider(PUBLISHED["nasbench201_best"][1]) is None
 
 
 def test_mutation_gives_another_network() -> None:

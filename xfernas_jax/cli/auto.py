@@ -49,6 +49,8 @@ class Decided:
       shares: of the time budget; None without one.
       started: `time.time()` when the data was read.
       references: names and genotypes, in the order in which they are trained.
+      budget: of time; None without one.
+      seconds_per_work: of a final training's step, see `auto.work`; 0 where it was not measured.
       most_activations: of a network that can be trained in the memory that is free.
       lines: that say it in words.
     """
@@ -59,6 +61,8 @@ class Decided:
     shares: auto.Shares | None
     started: float
     references: tuple[tuple[str, Genotype], ...]
+    budget: auto.Budget | None
+    seconds_per_work: float
     most_activations: float
     lines: tuple[str, ...]
 
@@ -114,7 +118,8 @@ def decide(space: Space) -> Decided:
         dataset = _of_size(whole, final.data)
         chosen = ("resnet8", "vgg_small", "mobilenet_like")
         room, lines = _room(final), _mirror_lines(mirror)
-        return Decided(dataset, search, final, None, started, _genotypes(chosen), room, lines)
+        known = _genotypes(chosen)
+        return Decided(dataset, search, final, None, started, known, None, 0.0, room, lines)
     measured = _changed(auto.final_recipe(whole, mirror.allowed, auto.GAUGE_SIDE))
     gauge = _of_size(whole, dataclasses.replace(measured.data, train_examples=None))
     speed = _speed(space, measured, gauge)
@@ -130,16 +135,17 @@ def decide(space: Space) -> Decided:
     )
     final = _changed(auto.final_recipe(whole, mirror.allowed, side))
     dataset = _of_size(whole, final.data)
-    per_flop = speed.seconds_per_image / _flops(space, search, gauge)[_GAUGE]
-    return _decided(space, dataset, (search, final), per_flop, time_budget, started, mirror)
+    per_work = speed.seconds_per_image / _works(space, search, gauge)[_GAUGE]
+    return _decided(space, dataset, (search, final), per_work, time_budget, started, mirror)
 
 
-def _flops(space: Space, recipe: Recipe, dataset: ImageDataset) -> dict[str, float]:
-    """Returns the operations of each reference for one image of a data set."""
+def _works(space: Space, recipe: Recipe, dataset: ImageDataset) -> dict[str, float]:
+    """Returns the work of each reference for one image of a data set."""
     num_classes = dataset.task.num_classes
     assert num_classes is not None
-    costs = NetworkCosts(space, recipe.network, num_classes, dataset.input_shape)
-    return {name: costs(PUBLISHED[name][1])["flops"] for name in _FAMILIES}
+    names = ("flops", "activations")
+    costs = NetworkCosts(space, recipe.network, num_classes, dataset.input_shape, names)
+    return {name: auto.work(costs(PUBLISHED[name][1])) for name in _FAMILIES}
 
 
 def recipe_by_data(space: Space, *, is_final: bool) -> Recipe:
@@ -170,24 +176,22 @@ def _decided(
     space: Space,
     dataset: ImageDataset,
     recipes: tuple[Recipe, Recipe],
-    seconds_per_flop: float,
+    seconds_per_work: float,
     budget: auto.Budget,
     started: float,
     mirror: MirrorEvidence,
 ) -> Decided:
     search, final = recipes
-    flops, num_images = _flops(space, final, dataset), len(dataset.train)
-    known = {name: auto.Reference(name, _FAMILIES[name], flops[name]) for name in flops}
+    works, num_images = _works(space, final, dataset), len(dataset.train)
+    known = {name: auto.Reference(name, _FAMILIES[name], works[name]) for name in works}
     chosen: tuple[str, ...] = ()
     if flags.REFERENCES.value != "none":
-        chosen = auto.choose_references(known, seconds_per_flop, num_images, budget)
+        chosen = auto.choose_references(known, seconds_per_work, num_images, budget)
     shrunk = min(1.0, (auto.SEARCH_SIDE / auto.longest_side(dataset)) ** 2)
-    planned = auto.shares(
-        seconds_per_flop, shrunk * known[_GAUGE].flops, search, num_images, budget
-    )
-    smallest = min(flops.values())  # of known networks; what is no larger may always be tried
-    planned = dataclasses.replace(planned, max_flops=max(planned.max_flops, smallest))
-    each = seconds_per_flop * smallest
+    planned = auto.shares(seconds_per_work, shrunk * known[_GAUGE].work, search, num_images, budget)
+    smallest = min(works.values())  # of known networks; what is no larger may always be tried
+    planned = dataclasses.replace(planned, max_work=max(planned.max_work, smallest))
+    each = seconds_per_work * smallest
     if budget.seconds < budget.least_seconds(each, num_images):
         raise FlagError(
             f"--time_budget={budget.seconds:.0f}s is too short: one pass of the smallest network "
@@ -196,10 +200,11 @@ def _decided(
             f"{math.ceil(budget.least_seconds(each, num_images))}s, or fewer images by "
             "--set=data.train_examples=N."
         )
-    per_image = seconds_per_flop * flops[_GAUGE]
+    per_image = seconds_per_work * works[_GAUGE]
     lines = (*_mirror_lines(mirror), *_time_lines(planned, search, final, per_image, chosen))
     room = _room(final)
-    return Decided(dataset, search, final, planned, started, _genotypes(chosen), room, lines)
+    references, speed = _genotypes(chosen), (budget, seconds_per_work)
+    return Decided(dataset, search, final, planned, started, references, *speed, room, lines)
 
 
 def _room(recipe: Recipe) -> float:

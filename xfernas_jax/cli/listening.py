@@ -2,7 +2,7 @@
 
 import contextlib
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from xfernas_jax.cli import flags, tensorboard
 from xfernas_jax.cli.progress import EvaluationProgress
@@ -11,6 +11,7 @@ from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.record import Job, Record, StudySpec
 from xfernas_jax.search.clock import Clock
 from xfernas_jax.search.desk import Listener
+from xfernas_jax.space.base import Genotype, Space
 
 
 @contextlib.contextmanager
@@ -51,3 +52,22 @@ def listening(
         ) as listener,
     ):
         yield listener
+
+
+def network_names(
+    space: Space, references: Sequence[tuple[str, Genotype]], suggests_first: bool
+) -> Callable[[Job], str]:
+    """Returns what says in a line of progress which network is trained, where it has a name.
+
+    Args:
+      space: of the networks.
+      references: known networks by name.
+      suggests_first: whether a search begins with what its sources suggest.
+    """
+    known = {space.key(genotype): name for name, genotype in references}
+
+    def name_of(job: Job) -> str:
+        is_first = suggests_first and job.purpose == "search" and job.number == 0
+        return known.get(job.key, "what the earlier tasks suggest" if is_first else "")
+
+    return name_of

@@ -14,6 +14,7 @@ from xfernas_jax.data.base import ImageDataset
 from xfernas_jax.data.facts import task_facts
 from xfernas_jax.errors import FlagError
 from xfernas_jax.evaluate.auto import NAME as AUTO
+from xfernas_jax.evaluate.auto import work
 from xfernas_jax.evaluate.recipes import default_recipe, get_recipe
 from xfernas_jax.evaluate.runtime import Runtime
 from xfernas_jax.evaluate.spec import ObjectiveSpec, TrainedSpec
@@ -184,13 +185,15 @@ def _decided(space: Space) -> Scoring:
 def _as_searched(known: KnownCosts, decided: auto.Decided) -> KnownCosts:
     """Returns costs of the final training with those of pixels in the scale of the search's images.
 
-    So they compare with those that evaluations and sources record. What does not fit in memory
-    costs infinitely many FLOPs, and so is refused wherever these have a limit.
+    So they compare with those that evaluations and sources record. What does not fit into memory
+    or time costs infinitely many FLOPs, and so is refused wherever these have a limit.
     """
+    most_work = math.inf if decided.shares is None else decided.shares.max_work
 
     def scaled(genotype: Genotype) -> Mapping[str, float]:
         costs = known(genotype)
-        fits = costs["activations"] <= decided.most_activations
+        fits_memory = costs["activations"] <= decided.most_activations
+        fits = fits_memory and work(costs) <= most_work
         own = {
             name: cost * (decided.shrunk if name in OF_PIXELS else 1.0)
             for name, cost in costs.items()

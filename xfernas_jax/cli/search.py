@@ -13,14 +13,15 @@ from absl import flags as absl_flags
 from xfernas_jax.cli import auto, flags, goals, inputs, outcome, tensorboard
 from xfernas_jax.cli.executors import open_executor
 from xfernas_jax.cli.first_words import say_data_of, say_plan, training_lines
-from xfernas_jax.cli.listening import listening
+from xfernas_jax.cli.growing import growing
+from xfernas_jax.cli.listening import listening, network_names
 from xfernas_jax.cli.plan_words import search_lines
 from xfernas_jax.cli.progress import console
 from xfernas_jax.cli.scoring import OF_PIXELS, Scoring, scoring
 from xfernas_jax.cli.sources import Learned, choose_sources
 from xfernas_jax.errors import FlagError, UserError
 from xfernas_jax.executors.base import Executor
-from xfernas_jax.history import Evaluation, Job, Record, Storage, StudySpec
+from xfernas_jax.history import Evaluation, Record, Storage, StudySpec
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.search.base import Optimizer
@@ -71,7 +72,7 @@ class _Asked:
         if decided is None:
             return self.goal
         if decided.shares is not None:
-            limits["flops"] = min(decided.shares.max_flops, limits.get("flops", math.inf))
+            limits["flops"] = min(decided.shares.max_work, limits.get("flops", math.inf))
         for name in OF_PIXELS:
             if name in limits:
                 limits[name] *= decided.shrunk
@@ -235,8 +236,10 @@ def _run(
     plan = _timed(asked, record, executor.num_workers)
     if plan.finishes and isinstance(optimizer, SurrogateSearch):
         plan = dataclasses.replace(plan, suggests_first=optimizer.trusts_sources)
+    references = () if scored.decided is None else scored.decided.references
+    name_of = network_names(asked.space, references, plan.suggests_first)
     listens = (total, executor, record, spec, goal, event_files, plan.clock)
-    with listening(*listens, _name_of(asked, plan)) as listener:
+    with listening(*listens, name_of) as listener:
         desk = Desk(executor, record, spec.recipe, listener, keeper, scored.runtime_words)
         found = Search(optimizer, desk, plan, start, early_stop).run()
     if found is None:
@@ -247,20 +250,6 @@ def _run(
         "references": _references(asked, record, found),
         "relations": outcome.relations(optimizer, seen),
     }
-
-
-def _name_of(asked: _Asked, plan: SearchPlan) -> Callable[[Job], str]:
-    """Returns what says in a line of progress which network was trained."""
-    decided, space = asked.scored.decided, asked.space
-    known = {} if decided is None else {space.key(its): name for name, its in decided.references}
-
-    def name_of(job: Job) -> str:
-        if job.key in known:
-            return known[job.key]
-        is_first = plan.suggests_first and job.purpose == "search" and job.number == 0
-        return "what the earlier tasks suggest" if is_first else ""
-
-    return name_of
 
 
 def _references(asked: _Asked, record: Record, found: Outcome) -> list[dict[str, Any]]:
@@ -284,7 +273,8 @@ def _timed(asked: _Asked, record: Record, num_workers: int) -> SearchPlan:
         decided.started,
         shares.each_seconds,
     )
-    return dataclasses.replace(asked.plan, clock=clock)
+    grow = growing(asked.space, asked.scored, asked.goal_of_search)
+    return dataclasses.replace(asked.plan, clock=clock, grow=grow)
 
 
 def _config(scored: Scoring, goal: Goal, plan: SearchPlan) -> dict[str, Any]:

@@ -10,12 +10,13 @@ and on the time that there is. Everything here is a pure function.
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from xfernas_jax.data.base import DataConfig, ImageDataset
 from xfernas_jax.evaluate.recipes import Recipe
 from xfernas_jax.nn.network import NetworkConfig
+from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.train.config import TrainConfig
 
 NAME = "auto"
@@ -30,6 +31,7 @@ WANTED_EPOCHS = 25  # that a reference leaves time for, and a size of images
 FEWEST_EPOCHS = 10  # that any architecture leaves time for
 LEAST_EPOCHS = 3  # below which a training is none: its learning rate has hardly risen
 SEARCH_SHARE, FINAL_SHARE = 0.3, 0.65  # of the time
+FLOPS_PER_ACTIVATION = 175  # that take as long as one; fitted by experiments/step_seconds.py
 BYTES_PER_ACTIVATION = 16  # of a training step; 11 to 20 in experiments/bench/step_memory.py
 
 
@@ -63,12 +65,12 @@ class Reference:
     Attributes:
       name: of it.
       family: of which one member is taken.
-      flops: of a forward pass of one image, at the size of the final training.
+      work: see `work`, at the size of the final training.
     """
 
     name: str
     family: str
-    flops: float
+    work: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,14 +82,26 @@ class Shares:
       search_seconds: after which nothing is searched any more.
       each_seconds: that one evaluation of the search is expected to take.
       num_evaluations: that are expected to fit into those.
-      max_flops: of a network for one image; larger ones could not be trained to the end.
+      max_work: of a network, see `work`; with more it could not be trained to the end.
     """
 
     budget_seconds: float
     search_seconds: float
     each_seconds: float
     num_evaluations: int
-    max_flops: float
+    max_work: float
+
+
+def work(costs: Mapping[str, float]) -> float:
+    """Returns what the time of a training step grows with, for one image.
+
+    Operations alone mislead: separable and bottleneck blocks take three times as long for as many,
+    since they write more numbers.
+
+    Args:
+      costs: `flops` and `activations` of a network.
+    """
+    return costs["flops"] + FLOPS_PER_ACTIVATION * costs["activations"]
 
 
 def search_recipe(dataset: ImageDataset, mirror: bool) -> Recipe:
@@ -147,39 +161,63 @@ def choose_side(
 
 
 def shares(
-    seconds_per_flop: float, flops: float, recipe: Recipe, num_images: int, budget: Budget
+    seconds_per_work: float, typical: float, recipe: Recipe, num_images: int, budget: Budget
 ) -> Shares:
     """Divides a time budget.
 
     Args:
-      seconds_per_flop: of a training step, for each of a forward pass of one image.
-      flops: of a typical network in the search.
+      seconds_per_work: of a training step, for one image and each unit of `work`.
+      typical: work of a network in the search.
       recipe: of the search.
       num_images: of an epoch of the final training.
       budget: of time.
     """
     examples = recipe.data.train_examples or num_images
-    each = budget.start_seconds + recipe.train.epochs * examples * flops * seconds_per_flop
+    each = budget.start_seconds + recipe.train.epochs * examples * typical * seconds_per_work
     search_seconds = SEARCH_SHARE * budget.seconds
-    room = budget.epochs(seconds_per_flop, num_images) / FEWEST_EPOCHS
+    room = budget.epochs(seconds_per_work, num_images) / FEWEST_EPOCHS
     count = int(search_seconds / each)
     return Shares(budget.seconds, search_seconds, each, count, max(room, 1.0))
 
 
 def choose_references(
-    references: Mapping[str, Reference], seconds_per_flop: float, num_images: int, budget: Budget
+    references: Mapping[str, Reference], seconds_per_work: float, num_images: int, budget: Budget
 ) -> tuple[str, ...]:
     """Returns the names of one network of each family: the largest that can be trained for long.
 
     Where none can, it is the smallest. The families come in the order in which they are given.
     """
     chosen: dict[str, Reference] = {}
-    for reference in sorted(references.values(), key=lambda r: r.flops):
-        epochs = budget.epochs(reference.flops * seconds_per_flop, num_images)
+    for reference in sorted(references.values(), key=lambda r: r.work):
+        epochs = budget.epochs(reference.work * seconds_per_work, num_images)
         if reference.family not in chosen or epochs >= WANTED_EPOCHS:
             chosen[reference.family] = reference
     families = dict.fromkeys(reference.family for reference in references.values())
     return tuple(chosen[family].name for family in families)
+
+
+def most_work(seconds: float, seconds_per_work: float, num_images: int, budget: Budget) -> float:
+    """Returns the work of the largest network that gets the wanted epochs in a final training.
+
+    Args:
+      seconds: that there are for it.
+      seconds_per_work: see `shares`.
+      num_images: of an epoch.
+      budget: of time.
+    """
+    steps_seconds = max(seconds - budget.start_seconds, 0.0)
+    return steps_seconds / (WANTED_EPOCHS * num_images * seconds_per_work)
+
+
+def widest(space: Space, genotype: Genotype, fits: Callable[[Genotype], bool]) -> Genotype:
+    """Returns the widest form of an architecture that fits; itself where none that is wider does.
+
+    A search compares networks in short trainings, where small ones learn fastest; with more epochs
+    a wider one of the same shape is better (`experiments/AUTO_RULE.md`).
+    """
+    while (wider := space.wider(genotype)) is not None and fits(wider):
+        genotype = wider
+    return genotype
 
 
 def most_activations(free_bytes: int | None, recipe: Recipe, num_memories: int) -> float:

@@ -1,6 +1,7 @@
 """Size and order of a search."""
 
 import dataclasses
+from collections.abc import Callable
 
 from xfernas_jax.search.clock import Clock
 from xfernas_jax.space.base import Genotype
@@ -24,6 +25,7 @@ class SearchPlan:
       first: architectures that are evaluated before the optimizer is asked.
       suggests_first: whether the optimizer's first suggestion comes even before these.
       clock: of the time that it may take; None for no limit.
+      grow: what a finalist becomes for its final training, from it and the seconds that there are.
     """
 
     budget_evaluations: int = 24
@@ -37,3 +39,4 @@ class SearchPlan:
     first: tuple[Genotype, ...] = ()
     suggests_first: bool = False
     clock: Clock | None = None
+    grow: Callable[[Genotype, float], Genotype] | None = None

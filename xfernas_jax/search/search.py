@@ -77,7 +77,7 @@ class Search:
             candidates = [Candidate(g, k, key_seed(k, plan.seed) + 1) for g, k in keys]
         if not candidates:
             return None
-        finished = finish(self.desk, candidates, goal.metric, plan.clock)
+        finished = finish(self.desk, candidates, goal.metric, plan.clock, plan.grow)
         return self._confirmed(finished, done, chosen)
 
     def _confirmed(

@@ -73,6 +73,11 @@ class Space(abc.ABC):
         del genotype
         return ""
 
+    def wider(self, genotype: Genotype) -> Genotype | None:
+        """Returns the next wider network of the same shape; None where the space has none."""
+        del genotype
+        return None
+
     def sample(self, rng: np.random.Generator) -> Genotype:
         """Draws every position uniformly and independently from its choices."""
         return self.decode([int(rng.choice(options)) for options in self.choices])

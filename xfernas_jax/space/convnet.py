@@ -174,6 +174,11 @@ class ConvNetSpace(Space):
         kernel = VALUES["kernel"][0] if its.block == "cell" else its.kernel
         return dataclasses.replace(its, depths=depths, kernel=kernel)
 
+    def wider(self, genotype: ConvNet) -> ConvNet | None:
+        """Returns the network with the next width of its first stage; None after the last."""
+        later = [width for width in VALUES["width"] if width > self._checked(genotype).width]
+        return dataclasses.replace(genotype, width=later[0]) if later else None
+
     def describe(self, genotype: ConvNet) -> str:
         return describe_plan(self.plan(genotype))
 

@@ -1,7 +1,7 @@
 """Finishing: the best are trained by the final recipe, in the time that is left."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from xfernas_jax.history.metric import Metric
@@ -10,7 +10,7 @@ from xfernas_jax.search.clock import Clock
 from xfernas_jax.search.desk import Desk
 from xfernas_jax.search.outcome import Finalist
 from xfernas_jax.search.phases.confirm import Confirmed
-from xfernas_jax.space.base import Genotype
+from xfernas_jax.space.base import Genotype, Space
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,11 @@ _LEAST_SHARE = 0.5  # of the longest training's time, in which another one is st
 
 
 def finish(
-    desk: Desk, candidates: Sequence[Candidate], metric: Metric, clock: Clock | None
+    desk: Desk,
+    candidates: Sequence[Candidate],
+    metric: Metric,
+    clock: Clock | None,
+    grow: Callable[[Genotype, float], Genotype] | None = None,
 ) -> Confirmed:
     """Trains finalists by the final recipe, one after the other, and takes the best of them.
 
@@ -48,17 +52,25 @@ def finish(
       candidates: the best first; not empty.
       metric: of the task.
       clock: that runs, or None.
+      grow: what a candidate becomes where there is time, from it and the seconds that there are;
+        what it became in an earlier process, it stays.
     """
     recorded = {e.key: e for e in desk.recorded("final")}
     trainings: list[Evaluation] = []
     best: tuple[Evaluation, Any] | None = None
     for number, candidate in enumerate(candidates):
-        known = recorded.get(candidate.key)
+        known = _trained_before(desk.space, candidate, recorded)
         variables = None
         if known is None or (known.status == "broken" and not desk.waits_for_other_options(known)):
             limit = None if clock is None else clock.left() - _KEPT_SHARE * clock.budget_seconds
             if limit is not None and trainings and limit < _least_seconds(candidate, trainings):
                 break
+            if grow is not None and limit is not None:
+                grown = grow(candidate.genotype, limit)
+                key = desk.space.key(grown)
+                candidate = dataclasses.replace(candidate, genotype=grown, key=key)
+            if any(candidate.key == training.key for training in trainings):
+                continue
             desk.submit(_job(number, candidate, limit))
             known, variables = desk.next()
             if _is_better(metric, known, best):
@@ -73,6 +85,20 @@ def finish(
     trained, variables = best
     winner = finalists[trainings.index(trained)]
     return Confirmed(finalists, tuple(trainings), winner, trained, variables)
+
+
+def _trained_before(
+    space: Space, candidate: Candidate, recorded: Mapping[str, Evaluation]
+) -> Evaluation | None:
+    """Returns the final training of a candidate, or of what it had become; None where none was."""
+    if candidate.key in recorded:
+        return recorded[candidate.key]
+    wider = space.wider(candidate.genotype)
+    while wider is not None:
+        if (key := space.key(wider)) in recorded:
+            return recorded[key]
+        wider = space.wider(wider)
+    return None
 
 
 def _least_seconds(candidate: Candidate, trainings: Sequence[Evaluation]) -> float:
