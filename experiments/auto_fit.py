@@ -178,3 +178,28 @@ def fit(by_set: Mapping[str, Sequence[Curve]], network: str) -> dict[str, Any]:
         "present_loss": float(table[present].mean()),
         "left_out": left_out,
     }
+
+
+def page(found: Mapping[str, Any], by_set: Mapping[str, Sequence[Curve]]) -> str:
+    """Returns the measurements and the fit as Markdown tables."""
+    numbers = sorted({epochs for its in by_set.values() for c in its for epochs in c.epochs})
+    heads = ["set", "network", "pixels", *(f"{epochs} epochs" for epochs in numbers)]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for name, its in by_set.items():
+        for curve in sorted(its, key=lambda c: c.epoch_work):
+            known = dict(zip(curve.epochs, curve.accuracy, strict=True))
+            shown = [f"{100 * known[e]:.1f}" if e in known else "" for e in numbers]
+            cells = [f"`{name}`", f"`{curve.network}`", str(curve.side), *shown]
+            lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", f"| WANTED_EPOCHS | {' | '.join(f'at most {most}' for most in MOST)} |"]
+    lines.append("|---" * (1 + len(MOST)) + "|")
+    loss = {(row["wanted"], row["most"]): row["loss"] for row in found["pairs"]}
+    for wanted in WANTED:
+        cells = [f"{loss[wanted, most]:.2f}" for most in MOST]
+        lines.append(f"| {wanted} | {' | '.join(cells)} |")
+    lines += ["", "| set | pair that the others choose | it leaves | least |", "|---|---|---|---|"]
+    for name, its in found["left_out"].items():
+        wanted, most = its["pair"]
+        cells = [f"`{name}`", f"{wanted}, {most}", f"{its['loss']:.2f}", f"{its['least_loss']:.2f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"

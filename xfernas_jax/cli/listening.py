@@ -67,7 +67,11 @@ def network_names(
     known = {space.key(genotype): name for name, genotype in references}
 
     def name_of(job: Job) -> str:
+        if job.key in known:
+            return known[job.key]
+        if job.purpose == "final":
+            return space.describe(job.genotype)
         is_first = suggests_first and job.purpose == "search" and job.number == 0
-        return known.get(job.key, "what the earlier tasks suggest" if is_first else "")
+        return "what the earlier tasks suggest" if is_first else ""
 
     return name_of
