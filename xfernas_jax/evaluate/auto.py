@@ -30,6 +30,7 @@ MOST_EPOCHS = 80  # of a training
 WANTED_EPOCHS = 25  # that a reference leaves time for, and a size of images
 FEWEST_EPOCHS = 10  # that any architecture leaves time for
 LEAST_EPOCHS = 3  # below which a training is none: its learning rate has hardly risen
+FEWEST_COMPARED = 4  # what is suggested, and a reference of each family; fewer are not worth time
 SEARCH_SHARE, FINAL_SHARE = 0.3, 0.65  # of the time
 FLOPS_PER_ACTIVATION = 175  # that take as long as one; fitted by experiments/step_seconds.py
 BYTES_PER_ACTIVATION = 16  # of a training step; 11 to 20 in experiments/bench/step_memory.py
@@ -81,7 +82,7 @@ class Shares:
       budget_seconds: in all.
       search_seconds: after which nothing is searched any more.
       each_seconds: that one evaluation of the search is expected to take.
-      num_evaluations: that are expected to fit into those.
+      num_evaluations: that are expected to fit into those; 0 where they are too few to compare.
       max_work: of a network, see `work`; with more it could not be trained to the end.
     """
 
@@ -177,6 +178,8 @@ def shares(
     search_seconds = SEARCH_SHARE * budget.seconds
     room = budget.epochs(seconds_per_work, num_images) / FEWEST_EPOCHS
     count = int(search_seconds / each)
+    if count < FEWEST_COMPARED:
+        count = 0
     return Shares(budget.seconds, search_seconds, each, count, max(room, 1.0))
 
 
