@@ -86,6 +86,29 @@ def test_workers_load_the_data_that_was_decided_on(fast: None, change: tuple[str
         np.testing.assert_array_equal(own.labels, other.labels)
 
 
+@pytest.fixture
+def large_photos(tmp_path: pathlib.Path) -> str:
+    """A data set of images of 240x200 pixels."""
+    rng, labels = np.random.default_rng(0), np.arange(60) % 2
+    images = rng.integers(0, 256, (60, 240, 200, 3), np.uint8)
+    np.savez(tmp_path / "large.npz", x=images, y=labels)
+    return f"--dataset=npz:{tmp_path / 'large.npz'}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("side", "shape"), [("224", (224, 187)), ("null", (240, 200)), ("64", (64, 53))]
+)
+def test_a_size_that_is_asked_for_is_that_of_the_network_and_not_of_the_search(
+    fast: None, large_photos: str, side: str, shape: tuple[int, int]
+) -> None:
+    with given(large_photos, "--time_budget=1h", f"--set=data.image_size={side}"):
+        decided = auto.decide(SPACE)
+    assert decided.dataset.input_shape == (*shape, 3)
+    assert decided.search.data.image_size == 16
+    assert decided.shrunk == pytest.approx((16 / shape[0]) ** 2)
+
+
 @pytest.mark.slow
 def test_known_flops_are_in_the_scale_of_the_searchs_images(fast: None) -> None:
     with given("--dataset=mnist_5k", "--space=convnet", "--time_budget=5m"):

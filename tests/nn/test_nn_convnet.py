@@ -13,7 +13,7 @@ from xfernas_jax.nn.convnet import ConvNet, _features
 from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.space import PUBLISHED, ConvNetPlan, get_space
 
-SIZES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (65, 43, 3)]
+SIZES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (65, 43, 3), (224, 224, 3)]
 SPACE = get_space("convnet")
 BLOCKS = ("plain", "residual", "bottleneck", "separable", "cell")
 

@@ -112,7 +112,7 @@ def decide(space: Space) -> Decided:
     whole = _load(DataConfig(image_size=auto.LARGEST_SIDE))
     started = time.time()
     mirror = keeps_class_when_mirrored(whole.train.images, whole.train.labels, 0)
-    search = _changed(auto.search_recipe(whole, mirror.allowed))
+    search = _as_compared(auto.search_recipe(whole, mirror.allowed))
     if budget is None:
         final = _changed(auto.final_recipe(whole, mirror.allowed, auto.GAUGE_SIDE))
         dataset = _of_size(whole, final.data)
@@ -187,7 +187,8 @@ def _decided(
     chosen: tuple[str, ...] = ()
     if flags.REFERENCES.value != "none":
         chosen = auto.choose_references(known, seconds_per_work, num_images, budget)
-    shrunk = min(1.0, (auto.SEARCH_SIDE / auto.longest_side(dataset)) ** 2)
+    longest = auto.longest_side(dataset)
+    shrunk = min(1.0, (search.data.image_size or longest) / longest) ** 2
     planned = auto.shares(seconds_per_work, shrunk * known[_GAUGE].work, search, num_images, budget)
     smallest = min(works.values())  # of known networks; what is no larger may always be tried
     planned = dataclasses.replace(planned, max_work=max(planned.max_work, smallest))
@@ -220,13 +221,25 @@ def _load(config: DataConfig) -> ImageDataset:
 
 def _of_size(whole: ImageDataset, config: DataConfig) -> ImageDataset:
     """Returns the data as workers will load it."""
-    side = config.image_size
-    is_whole = side is None or side >= max(auto.LARGEST_SIDE, auto.longest_side(whole))
+    side, longest = config.image_size, auto.longest_side(whole)
+    was_shrunk = longest >= auto.LARGEST_SIDE  # or it just has this size
+    is_whole = side == auto.LARGEST_SIDE if was_shrunk else side is None or side >= longest
     return whole if is_whole and config.train_examples is None else _load(config)
 
 
 def _changed(recipe: Recipe) -> Recipe:
     return parse_changes(recipe, flags.SET.value, error=RecipeError)
+
+
+def _as_compared(recipe: Recipe) -> Recipe:
+    """Returns the recipe of a search as --set changes it: all but the size of its images.
+
+    A size that a person wants is that of the network to take away; with larger images short
+    trainings would not be short, and the earlier tasks' no sources.
+    """
+    size = recipe.data.image_size
+    changed = _changed(recipe)
+    return dataclasses.replace(changed, data=dataclasses.replace(changed.data, image_size=size))
 
 
 def _speed(space: Space, recipe: Recipe, dataset: ImageDataset) -> Speed:
