@@ -182,11 +182,11 @@ def test_a_network_grows_as_far_as_it_fits_and_never_shrinks() -> None:
 
 
 @given(seconds=BUDGETS, speed=SPEEDS, count=COUNTS)
-def test_a_network_of_the_most_work_gets_the_wanted_epochs(
+def test_a_network_of_the_most_work_gets_the_epochs_of_a_grown_one(
     seconds: float, speed: float, count: int
 ) -> None:
     room = auto.most_work(seconds, speed, count, within(1e6))
-    taken = START + auto.WANTED_EPOCHS * room * speed * count
+    taken = START + auto.GROWN_EPOCHS * room * speed * count
     assert taken == pytest.approx(max(seconds, START))
 
 

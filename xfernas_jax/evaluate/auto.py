@@ -28,6 +28,7 @@ SEARCH_IMAGES = 10_000  # that a training of the search sees, where MOST_EPOCHS 
 SEARCH_BATCH = 32
 MOST_EPOCHS = 80  # of a training
 WANTED_EPOCHS = 25  # that a reference leaves time for, and a size of images
+GROWN_EPOCHS = 40  # that a wider form of a finalist leaves time for
 FEWEST_EPOCHS = 10  # that any architecture leaves time for
 LEAST_EPOCHS = 3  # below which a training is none: its learning rate has hardly risen
 FEWEST_COMPARED = 4  # what is suggested, and a reference of each family; fewer are not worth time
@@ -200,7 +201,7 @@ def choose_references(
 
 
 def most_work(seconds: float, seconds_per_work: float, num_images: int, budget: Budget) -> float:
-    """Returns the work of the largest network that gets the wanted epochs in a final training.
+    """Returns the work of the largest network that a finalist may become.
 
     Args:
       seconds: that there are for it.
@@ -209,7 +210,7 @@ def most_work(seconds: float, seconds_per_work: float, num_images: int, budget: 
       budget: of time.
     """
     steps_seconds = max(seconds - budget.start_seconds, 0.0)
-    return steps_seconds / (WANTED_EPOCHS * num_images * seconds_per_work)
+    return steps_seconds / (GROWN_EPOCHS * num_images * seconds_per_work)
 
 
 def widest(space: Space, genotype: Genotype, fits: Callable[[Genotype], bool]) -> Genotype:
