@@ -1,7 +1,8 @@
 """The recipe "auto": how to train on a set of images, and how to spend a time budget.
 
 `experiments/INGREDIENTS.md` measures what the ingredients of the recipe are worth, as far as it
-got; the shares of the time and the numbers of epochs below are choices that were not measured.
+got, and `experiments/AUTO_RULE.md` the numbers of epochs, sizes and widths; the shares of the time
+are choices that were not measured.
 
 The recipe of the search depends on the data alone, so that histories of different machines and
 budgets are alike; the final one, and which networks are proposed, also on how fast the device is
