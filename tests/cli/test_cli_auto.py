@@ -1,5 +1,6 @@
 """What --recipe=auto and --time_budget decide, and what they refuse."""
 
+import dataclasses
 import json
 import math
 import pathlib
@@ -14,11 +15,13 @@ import pytest
 from command import given
 
 from xfernas_jax.cli import auto
+from xfernas_jax.cli.growing import growing
 from xfernas_jax.cli.scoring import scoring
 from xfernas_jax.errors import FlagError
 from xfernas_jax.evaluate.spec import TrainedSpec
 from xfernas_jax.evaluate.speed import Speed
 from xfernas_jax.history import Storage, default_storage_url
+from xfernas_jax.history.goal import Goal
 from xfernas_jax.nn.costs import NetworkCosts
 from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.space import PUBLISHED, get_space
@@ -121,6 +124,28 @@ def test_known_flops_are_in_the_scale_of_the_searchs_images(fast: None) -> None:
         genotype = PUBLISHED[name][1]
         found, own = scored.known_costs(genotype), of_search(genotype)
         assert found["flops"] == pytest.approx(own["flops"], rel=0.2)
+
+
+@pytest.mark.slow
+def test_a_finalist_grows_with_the_time_that_is_left_and_within_limits(fast: None) -> None:
+    tiny = PUBLISHED["vgg_tiny"][1]
+    with given(*DIGITS, "--time_budget=10m"):
+        scored = scoring(SPACE, is_search=True)
+    goal = Goal((("flops", 1e12),))
+    grow = growing(SPACE, scored, goal)
+    assert grow is not None
+    widths = [grow(tiny, seconds).width for seconds in (9.0, 30.0, 60.0, 600.0)]
+    assert widths == sorted(widths)
+    assert (widths[0], widths[-1]) == (tiny.width, 96)
+    assert scored.known_costs is not None
+    most = scored.known_costs(dataclasses.replace(tiny, width=24))["flops"]
+    limited = growing(SPACE, scored, Goal((("flops", most),)))
+    assert limited is not None
+    assert limited(tiny, 600.0).width == 24
+    unknown = growing(SPACE, scored, Goal((("flops", 1e12), ("latency_ms", 5.0))))
+    assert unknown is not None
+    assert unknown(tiny, 600.0) == tiny  # what it would take is measured, not known
+    assert growing(SPACE, scored, Goal(pareto="params")) is None
 
 
 @pytest.mark.slow

@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from xfernas_jax.cli.listening import network_names
 from xfernas_jax.cli.progress import EpochProgress, EvaluationProgress, print_curve
+from xfernas_jax.cli.sources import _words
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.metric import ACCURACY, SCORE, Metric
-from xfernas_jax.history.record import Evaluation, Job, Result
+from xfernas_jax.history.record import Evaluation, Job, Result, Task
+from xfernas_jax.history.sources import Source
 from xfernas_jax.search.clock import Clock
 from xfernas_jax.search.desk import Listener
 from xfernas_jax.space import get_space
@@ -106,3 +109,35 @@ def test_a_search_within_a_time_says_what_is_left_of_all_of_it(
     progress = EvaluationProgress(4, clock=Clock(100.0, 40.0, 1_000.0))
     progress.finished(evaluation(0, 0.5, seconds=1.0))
     assert capsys.readouterr().out.splitlines()[-1].endswith("  70 s left in all")
+
+
+def test_a_line_names_its_network_where_that_has_a_name(capsys: pytest.CaptureFixture) -> None:
+    space = get_space("convnet")
+    known, other, wide = (space.sample(np.random.default_rng(seed)) for seed in (1, 2, 3))
+    name_of = network_names(space, [("vgg_small", known)], suggests_first=True)
+    progress = EvaluationProgress(4, name_of=name_of)
+    for number, (genotype, purpose) in enumerate(
+        [(other, "search"), (known, "search"), (other, "search"), (wide, "final")]
+    ):
+        job = Job(number, genotype, space.key(genotype), 0, purpose)
+        progress.started(job)
+        progress.finished(Evaluation(job, Result("complete", 0.5), "r"))
+    suggested, reference, unnamed, begins, final = capsys.readouterr().out.splitlines()
+    assert suggested.endswith("  what the earlier tasks suggest")
+    assert reference.endswith("  vgg_small")
+    assert unnamed.endswith("left")
+    assert begins.endswith(space.describe(wide))
+    assert final.endswith(space.describe(wide))
+
+
+def test_earlier_tasks_are_named_without_digests_where_they_still_differ() -> None:
+    def source(dataset: str, count: int) -> Source:
+        return Source(dataset, Task(dataset, "none", 2), "r", (evaluation(0, 0.5),) * count, ("s",))
+
+    usps, photos = source("usps-c9d9f93a", 1_000), source("my-photos-0123abcd", 2)
+    assert _words((usps, photos)) == (
+        "Learns from 2 earlier tasks, 1,002 trainings: usps (1000), my-photos (2)"
+    )
+    twins = (usps, source("usps-00000000", 1))
+    assert "usps-c9d9f93a (1000), usps-00000000 (1)" in _words(twins)
+    assert _words((photos,)) == "Learns from one earlier task, 2 trainings: my-photos (2)"
