@@ -22,7 +22,7 @@ from absl import flags
 
 from experiments import commands
 from experiments.auto_fit import Training, curves, fit, page, read_trainings
-from experiments.image_sets import chosen_sets
+from experiments.image_flags import chosen_sets
 from xfernas_jax.data.base import DataConfig
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.data.symmetry import keeps_class_when_mirrored

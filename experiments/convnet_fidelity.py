@@ -20,7 +20,7 @@ from absl import flags
 
 from experiments import commands
 from experiments.convnet_table import histories, measured_tasks, rank_correlation
-from experiments.image_sets import chosen_sets
+from experiments.image_flags import chosen_sets
 from xfernas_jax.data.base import DataConfig
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.data.symmetry import keeps_class_when_mirrored

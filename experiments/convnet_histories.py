@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments import commands
-from experiments.image_sets import chosen_sets
+from experiments.image_flags import chosen_sets
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/convnet", "Folder of the record.")
 _ARCHITECTURES = flags.DEFINE_integer("num_architectures", 150, "Of each set.", 1)

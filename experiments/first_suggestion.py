@@ -31,7 +31,7 @@ from absl import flags
 from experiments import commands, statistics
 from experiments.convnet_histories import MAX_FLOPS
 from experiments.convnet_table import Measured, histories, measured_tasks
-from experiments.image_sets import chosen_sets
+from experiments.image_flags import chosen_sets
 from xfernas_jax.data.base import DataConfig
 from xfernas_jax.data.facts import task_facts
 from xfernas_jax.data.registry import load_dataset

@@ -1,13 +1,13 @@
 """The sets of `real_tasks`, and the ways to get a network for them, as commands."""
 
 import dataclasses
-import os
 import pathlib
 import re
 import sys
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from experiments.image_sets import IMAGE_SETS, ImageSet
 from xfernas_jax.errors import FlagError
 from xfernas_jax.history.sources import bundled_histories
 
@@ -19,46 +19,11 @@ LONG_SECONDS = 600.0  # from which on the main methods alone are tried, with one
 _UNITS_OF_TIME = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-@dataclasses.dataclass(frozen=True)
-class ImageSet:
-    """A real set.
-
-    Attributes:
-      name: of it.
-      address: for --dataset; `{}` is the folder of the sets.
-      images: what is part of the name of every data set that may hold its images.
-    """
-
-    name: str
-    address: str
-    images: str
-
-    def dataset(self, folder: str) -> str:
-        """Returns the value of --dataset; `FlagError` where the files are not there."""
-        address = self.address.format(folder)
-        file = address.partition(":")[2]
-        if file and not os.path.exists(file):
-            raise FlagError(f"{self.name}: {file} is not there; see --images, or --sets.")
-        return address
-
-
-def _npz(name: str, images: str) -> ImageSet:
-    return ImageSet(name, f"npz:{{}}/{name}/{name}.npz", images)
-
-
+_SHORT = ("grocery", "cifar10", "flowers", "notmnist", "usps", "fashion")
 SETS: Mapping[str, ImageSet] = MappingProxyType(
-    {
-        each.name: each
-        for each in (
-            ImageSet("grocery", "folder:{}/grocery", "grocery"),
-            _npz("cifar10_subset", "cifar10"),
-            _npz("flowers17_16x16", "flowers"),
-            _npz("notmnist_10k", "notmnist"),
-            _npz("usps", "usps"),
-            ImageSet("fashion_mnist", "fashion_mnist", "fashion_mnist"),
-        )
-    }
+    {IMAGE_SETS[short].name: IMAGE_SETS[short] for short in _SHORT}
 )
+"""By name, in the order in which they are tried."""
 
 
 @dataclasses.dataclass(frozen=True)

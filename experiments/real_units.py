@@ -23,12 +23,12 @@ import numpy as np
 
 from experiments import commands
 from experiments.grid import Unit
+from experiments.image_sets import ImageSet
 from experiments.real_methods import (
     AUTOKERAS,
     METHODS,
     SEARCHES,
     SETS,
-    ImageSet,
     Work,
     seconds_of,
 )

@@ -4,14 +4,15 @@ import pathlib
 
 import numpy as np
 
+from experiments.image_sets import IMAGE_SETS
 from xfernas_jax.data.base import DataConfig, ImageDataset
 from xfernas_jax.data.npz import load_npz
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.data.split import Part, apply_config, build_dataset
 from xfernas_jax.errors import FlagError
 
-# Sets that no package ships; a folder holds each as NAME/NAME.npz.
-IMAGE_FILES = ("cifar10_subset", "flowers17_16x16", "notmnist_10k", "usps")
+IMAGE_FILES = tuple(each.name for each in IMAGE_SETS.values() if each.address.startswith("npz:"))
+"""Sets that no package ships; a folder holds each as NAME/NAME.npz."""
 
 
 def load_small(name: str, config: DataConfig, images_dir: str | None) -> ImageDataset:

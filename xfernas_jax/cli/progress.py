@@ -189,7 +189,8 @@ def print_curve(
     """Prints a curve of a metric, and a table of names and values."""
     values = "  ".join(f"{i}:{metric.number(value)}" for i, value in enumerate(curve, start=1))
     unit = f" in {metric.unit}" if metric.unit else ""
-    console.print(f"\n{title}, {metric.label}{unit}:\n{values}\n" if curve else "")
+    is_known = any(value is not None for value in curve)
+    console.print(f"\n{title}, {metric.label}{unit}:\n{values}\n" if is_known else "")
     width = max(map(len, rows))
     for name, value in rows.items():  # whole lines: a folded genotype could not be copied
         console.print(f"{name:<{width}}  {value}")
