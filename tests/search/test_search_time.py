@@ -171,43 +171,67 @@ def chain(monkeypatch: pytest.MonkeyPatch, *cells: Any) -> None:
     monkeypatch.setattr(type(SPACE), "wider", lambda _, genotype: wider.get(genotype))
 
 
-def test_a_finalist_grows_into_the_time_that_there_is(
-    now: Now, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def growing_toy(now: Now, **changes: Any) -> TimedToy:
+    return TimedToy(now, lambda job: 20 if job.purpose == "final" else 10, **changes)
+
+
+def test_a_finalist_that_leaves_time_is_trained_again_wider(now: Now) -> None:
     record, seconds, (wide,) = MemoryRecord(), [], distinct_cells(1, seed=77)
 
     def grow(genotype: Any, limit: float) -> Any:
         seconds.append(limit)
         return wide
 
-    toy = TimedToy(now, lambda job: 1000 if job.purpose == "final" else 10)
-    outcome = found(toy, record, timed(100.0, 35.0, schedule="async", grow=grow))
-    assert seconds == [67.0]
-    (final,) = finals(record)
-    assert final.key == SPACE.key(wide)
-    assert outcome.genotype == final.genotype == wide
-    assert all(e.key != final.key for e in explored(record))
+    score = lambda job: 0.9 if job.key == SPACE.key(wide) else 0.5  # noqa: E731
+    plan = timed(100.0, 35.0, schedule="async", grow=grow)
+    outcome = found(growing_toy(now, score=score), record, plan)
+    first, second, *_ = finals(record)
+    assert first.key in {e.key for e in explored(record)}
+    assert (second.key, second.job.limit_seconds) == (SPACE.key(wide), 47.0)
+    assert seconds[0] == 47.0
+    assert outcome.genotype == wide
+    assert [e.number for e in finals(record)] == list(range(len(finals(record))))
+
+
+def test_a_wider_network_is_handed_over_only_where_it_is_better(now: Now) -> None:
+    record, (wide,) = MemoryRecord(), distinct_cells(1, seed=77)
+    score = lambda job: 0.1 if job.key == SPACE.key(wide) else 0.5  # noqa: E731
+    plan = timed(100.0, 35.0, schedule="async", grow=lambda *_: wide)
+    outcome = found(growing_toy(now, score=score), record, plan)
+    assert SPACE.key(wide) in {e.key for e in finals(record)}
+    assert outcome.genotype == finals(record)[0].genotype
+
+
+def test_nothing_grows_where_no_time_is_left_or_a_training_failed(now: Now) -> None:
+    (wide,) = distinct_cells(1, seed=77)
+    plan = timed(100.0, 35.0, schedule="async", grow=lambda *_: wide)
+    slow = TimedToy(now, lambda job: 1000 if job.purpose == "final" else 10)
+    found(slow, record := MemoryRecord(), plan)
+    assert len(finals(record)) == 1
+    fails = lambda job: FAILS if job.purpose == "final" else 0.5  # noqa: E731
+    plan = timed(1000.0, 35.0, schedule="async", grow=lambda *_: wide)
+    found(growing_toy(now, score=fails), record := MemoryRecord(), plan)
+    assert SPACE.key(wide) not in {e.key for e in finals(record)}
 
 
 def test_finalists_that_become_one_network_are_trained_once(now: Now) -> None:
     record, (wide,) = MemoryRecord(), distinct_cells(1, seed=77)
-    toy = TimedToy(now, lambda job: 20 if job.purpose == "final" else 10)
-    found(toy, record, timed(200.0, 35.0, schedule="async", grow=lambda *_: wide))
-    assert [e.key for e in finals(record)] == [SPACE.key(wide)]
+    found(growing_toy(now), record, timed(900.0, 35.0, schedule="async", grow=lambda *_: wide))
+    keys = [e.key for e in finals(record)]
+    assert len(set(keys)) == len(keys) == 4  # three finalists and what they become
 
 
-def test_what_grew_before_a_kill_stays_and_is_not_trained_again(
+def test_what_grew_before_a_kill_is_not_trained_again(
     now: Now, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record, (wide,) = MemoryRecord(), distinct_cells(1, seed=77)
-    best, keeper = FIRST[0], Keeper()
-    chain(monkeypatch, best, distinct_cells(2, seed=78)[1], wide)
+    keeper, between = Keeper(), distinct_cells(2, seed=78)[1]
+    chain(monkeypatch, FIRST[0], between, wide)
     score = lambda job: 0.9 if job.key in (KEYS[0], SPACE.key(wide)) else 0.2  # noqa: E731
     plan = timed(100.0, 35.0, schedule="async", grow=lambda genotype, _: wide)
-    toy = TimedToy(now, lambda job: 60 if job.purpose == "final" else 10, score)
-    outcome = found(toy, record, plan, keeper=keeper)
-    assert outcome.genotype == wide
-    again = TimedToy(now, lambda _: 10, score)
+    outcome = found(growing_toy(now, score=score), record, plan, keeper=keeper)
+    assert [e.key for e in finals(record)][:2] == [KEYS[0], SPACE.key(wide)]
+    again = growing_toy(now, score=score)
     late = dataclasses.replace(plan, grow=lambda genotype, _: genotype)
     assert found(again, record, late, keeper=keeper) == outcome
     assert again.jobs == []

@@ -44,34 +44,29 @@ def finish(
     """Trains finalists by the final recipe, one after the other, and takes the best of them.
 
     The first gets all the time that is left, which its training may not need; another follows while
-    there is half as much left as the longest took, and is as much shorter. Without a clock all are
-    trained. Where no training completes, the best evaluation of the search is handed over as it is.
+    there is half as much left as the longest took, and is as much shorter. What follows is first
+    the same network, wider, where `grow` says so. Without a clock all are trained, and none grows.
+    Where no training completes, the best evaluation of the search is handed over as it is.
 
     Args:
       desk: where jobs go.
       candidates: the best first; not empty.
       metric: of the task.
       clock: that runs, or None.
-      grow: what a candidate becomes where there is time, from it and the seconds that there are;
-        what it became in an earlier process, it stays.
+      grow: what a candidate may become, from it and the seconds that there are.
     """
     recorded = {e.key: e for e in desk.recorded("final")}
     trainings: list[Evaluation] = []
     best: tuple[Evaluation, Any] | None = None
-    for number, candidate in enumerate(candidates):
-        known = _trained_before(desk.space, candidate, recorded)
-        variables = None
+    waiting = list(candidates)
+    while waiting:
+        candidate = waiting.pop(0)
+        known, variables = recorded.get(candidate.key), None
         if known is None or (known.status == "broken" and not desk.waits_for_other_options(known)):
-            limit = None if clock is None else clock.left() - _KEPT_SHARE * clock.budget_seconds
+            limit = None if clock is None else _limit(clock)
             if limit is not None and trainings and limit < _least_seconds(candidate, trainings):
                 break
-            if grow is not None and limit is not None:
-                grown = grow(candidate.genotype, limit)
-                key = desk.space.key(grown)
-                candidate = dataclasses.replace(candidate, genotype=grown, key=key)
-            if any(candidate.key == training.key for training in trainings):
-                continue
-            desk.submit(_job(number, candidate, limit))
+            desk.submit(_job(len(trainings), candidate, limit))
             known, variables = desk.next()
             if _is_better(metric, known, best):
                 desk.keep(known, variables)
@@ -79,6 +74,14 @@ def finish(
         trainings.append(known)
         if _is_better(metric, known, best):
             best = (known, variables)
+        wider = _wider_before(desk.space, candidate, recorded)
+        if wider is None and clock is not None and grow is not None and known.value is not None:
+            wider = grow(candidate.genotype, _limit(clock))
+        if wider is not None:
+            key = desk.space.key(wider)
+            waiting.insert(0, dataclasses.replace(candidate, genotype=wider, key=key))
+        trained_keys = {training.key for training in trainings}
+        waiting = [each for each in waiting if each.key not in trained_keys]
     finalists = tuple(map(_finalist, trainings))
     if best is None:
         return _unfinished(candidates[0].searched, tuple(trainings))
@@ -87,18 +90,18 @@ def finish(
     return Confirmed(finalists, tuple(trainings), winner, trained, variables)
 
 
-def _trained_before(
+def _limit(clock: Clock) -> float:
+    return clock.left() - _KEPT_SHARE * clock.budget_seconds
+
+
+def _wider_before(
     space: Space, candidate: Candidate, recorded: Mapping[str, Evaluation]
-) -> Evaluation | None:
-    """Returns the final training of a candidate, or of what it had become; None where none was."""
-    if candidate.key in recorded:
-        return recorded[candidate.key]
+) -> Genotype | None:
+    """Returns the wider form of a candidate that an earlier process trained; None without one."""
     wider = space.wider(candidate.genotype)
-    while wider is not None:
-        if (key := space.key(wider)) in recorded:
-            return recorded[key]
+    while wider is not None and space.key(wider) not in recorded:
         wider = space.wider(wider)
-    return None
+    return wider
 
 
 def _least_seconds(candidate: Candidate, trainings: Sequence[Evaluation]) -> float:
