@@ -119,3 +119,23 @@ def test_activations_are_what_convolutions_and_the_classifier_give() -> None:
     costs = NetworkCosts(space, NetworkConfig(), 10, (32, 32, 3), ["activations"])
     layers = 2 * (8 * 32**2 + 16 * 16**2 + 32 * 8**2)  # two convolutions in each of three stages
     assert costs(genotype)["activations"] == layers + 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (33, 20, 3)])
+def test_bounds_without_a_trace_are_below_what_the_trace_says_and_near_it(
+    shape: tuple[int, int, int],
+) -> None:
+    space, rng = get_space("convnet"), np.random.default_rng(0)
+    costs = NetworkCosts(space, NetworkConfig(), 10, shape, ["flops", "activations"])
+    blocks = set()
+    for genotype in [space.sample(rng) for _ in range(25)]:
+        least, known = costs.at_least(genotype), costs(genotype)
+        blocks.add(genotype.block)
+        for name in ("flops", "activations"):
+            assert 0.0 < least[name] <= known[name] * (1.0 + 1e-6)
+            if genotype.block != "cell" and min(shape[:2]) >= 28:
+                assert least[name] >= 0.5 * known[name]
+    assert len(blocks) == 5
+    cells = NetworkCosts(SPACE, CONFIG, 10, SHAPE)
+    assert cells.at_least(NASBENCH201_BEST) == {}

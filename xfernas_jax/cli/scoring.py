@@ -19,6 +19,7 @@ from xfernas_jax.evaluate.recipes import default_recipe, get_recipe
 from xfernas_jax.evaluate.runtime import Runtime
 from xfernas_jax.evaluate.spec import ObjectiveSpec, TrainedSpec
 from xfernas_jax.history.record import Task
+from xfernas_jax.nn.costs import NetworkCosts
 from xfernas_jax.options import flag_names, from_flags
 from xfernas_jax.search.seen import KnownCosts
 from xfernas_jax.space.base import Genotype, Space
@@ -182,7 +183,7 @@ def _decided(space: Space) -> Scoring:
     )
 
 
-def _as_searched(known: KnownCosts, decided: auto.Decided) -> KnownCosts:
+def _as_searched(known: NetworkCosts, decided: auto.Decided) -> KnownCosts:
     """Returns costs of the final training with those of pixels in the scale of the search's images.
 
     So they compare with those that evaluations and sources record. What does not fit into memory
@@ -190,15 +191,19 @@ def _as_searched(known: KnownCosts, decided: auto.Decided) -> KnownCosts:
     """
     most_work = math.inf if decided.shares is None else decided.shares.max_work
 
+    def fits(costs: Mapping[str, float]) -> bool:
+        return costs["activations"] <= decided.most_activations and work(costs) <= most_work
+
     def scaled(genotype: Genotype) -> Mapping[str, float]:
+        least = known.at_least(genotype)
+        if least and not fits(least):
+            return {"flops": math.inf}
         costs = known(genotype)
-        fits_memory = costs["activations"] <= decided.most_activations
-        fits = fits_memory and work(costs) <= most_work
         own = {
             name: cost * (decided.shrunk if name in OF_PIXELS else 1.0)
             for name, cost in costs.items()
         }
-        return own if fits else {**own, "flops": math.inf}
+        return own if fits(costs) else {**own, "flops": math.inf}
 
     return scaled
 

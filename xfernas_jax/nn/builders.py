@@ -12,6 +12,9 @@ it has running statistics, `batch_stats`; its random draws take the rng "dropout
 initialises there is no axis. To be exported it takes the batch size from `images.shape[0]`, which
 is a symbol then; `len(images)` would ask it for a number.
 
+A builder may have `least_costs(plan, image_shape)`, a mapping of lower bounds on `flops` and
+`activations`: what exceeds a limit by them is refused without being traced.
+
 A plan's class may name in `reads` the fields of `NetworkConfig` that its networks heed. Who changes
 another one is told so (`evaluate.recipes`); without the attribute all count as heeded.
 """

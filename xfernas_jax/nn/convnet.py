@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from xfernas_jax.nn.convnet_blocks import EXPANSION, ConvUnit, build_block
+from xfernas_jax.nn.convnet_costs import least_costs
 from xfernas_jax.nn.initializers import dense_init
 from xfernas_jax.nn.network import NetworkConfig, dropout
 from xfernas_jax.nn.ops import OpContext, batch_norm
@@ -30,6 +31,8 @@ class ConvNet(nn.Module):
     config: NetworkConfig
     num_classes: int
     axis_name: str | None = None
+
+    least_costs = staticmethod(least_costs)
 
     @nn.compact
     def __call__(

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xfernas_jax.nn.builders import find_builder
 from xfernas_jax.nn.compile import variable_shapes
 from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.nn.programs import Programs
@@ -202,6 +203,12 @@ class NetworkCosts:
             known = self._costs.items()
             self._found[key] = {name: float(tell(its)) for name, tell in known if tell}
         return self._found[key]
+
+    def at_least(self, genotype: Genotype) -> Mapping[str, float]:
+        """Returns lower bounds that cost no time; none where the network's builder has none."""
+        plan = self._space.plan(genotype)
+        bounds = getattr(find_builder(plan), "least_costs", None)
+        return {} if bounds is None else bounds(plan, self._programs.image_shape)
 
 
 _FINDER = Registry(
