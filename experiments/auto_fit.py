@@ -1,8 +1,8 @@
 """The fit of the rule "auto" to trainings of several sizes and lengths; see `auto_rule`.
 
-The rule of `evaluate/auto.py` has two numbers. The wanted epochs decide between sizes: the largest
-images, and then the largest known network, that get so many. MOST_EPOCHS ends a training for which
-there is more time. What a pair of them takes is compared with the best of everything
+The rule of `evaluate/auto.py` has two numbers. WANTED_EPOCHS decides between sizes: the largest
+images, and then the largest known network, that get so many epochs. MOST_EPOCHS ends a training
+for which there is more time. What a pair of them takes is compared with the best of everything
 that was measured, for many budgets of arithmetic: the operations of a forward pass x images x
 epochs, which time is nearly proportional to on one device. Accuracy between measured numbers of
 epochs is interpolated over their logarithm.
@@ -109,7 +109,7 @@ def curves(trainings: Sequence[Training]) -> list[Curve]:
 
 
 def chosen_by_rule(
-    its: Sequence[Curve], network: str, work: float, wanted: int | float, most: int
+    its: Sequence[Curve], network: str, work: float, wanted: int, most: int
 ) -> tuple[Curve, float]:
     """Returns what the rule of `evaluate/auto.py` takes for a budget: a curve, and its epochs.
 
@@ -142,7 +142,7 @@ def best_known(its: Sequence[Curve], work: float) -> float:
     return max(values)
 
 
-def losses(its: Sequence[Curve], network: str, wanted: int | float, most: int) -> np.ndarray:
+def losses(its: Sequence[Curve], network: str, wanted: int, most: int) -> np.ndarray:
     """Returns, for each budget of a set, what a pair of numbers leaves, in points."""
     found = []
     for work in budgets(its):
@@ -151,16 +151,8 @@ def losses(its: Sequence[Curve], network: str, wanted: int | float, most: int) -
     return np.array(found)
 
 
-def fit(
-    by_set: Mapping[str, Sequence[Curve]], network: str, num_images: Mapping[str, int]
-) -> dict[str, Any]:
-    """Returns the loss of each pair, what leaving a set out says of the choice, and the rule's.
-
-    Args:
-      by_set: curves of each set.
-      network: by which the size of images is chosen.
-      num_images: of an epoch of each set; the rule wants fewer epochs of large sets.
-    """
+def fit(by_set: Mapping[str, Sequence[Curve]], network: str) -> dict[str, Any]:
+    """Returns the loss of each pair, and what leaving a set out says of the choice."""
     pairs = list(itertools.product(WANTED, MOST))
     table = np.array(  # [pairs, sets]
         [[losses(its, network, *pair).mean() for its in by_set.values()] for pair in pairs]
@@ -174,11 +166,7 @@ def fit(
             "loss": float(table[others, i]),
             "least_loss": float(table[:, i].min()),
         }
-    rule = {name: auto.wanted_epochs(num_images[name]) for name in by_set}
-    rule_losses = {
-        name: float(losses(its, network, rule[name], auto.MOST_EPOCHS).mean())
-        for name, its in by_set.items()
-    }
+    present = pairs.index((auto.WANTED_EPOCHS, auto.MOST_EPOCHS))
     return {
         "pairs": [
             {"wanted": w, "most": m, "loss": float(row.mean()), "sets": row.tolist()}
@@ -186,8 +174,8 @@ def fit(
         ],
         "best": pairs[best],
         "best_loss": float(table[best].mean()),
-        "rule": {name: {"wanted": rule[name], "loss": rule_losses[name]} for name in by_set},
-        "rule_loss": float(np.mean(list(rule_losses.values()))),
+        "present": pairs[present],
+        "present_loss": float(table[present].mean()),
         "left_out": left_out,
     }
 
@@ -203,25 +191,15 @@ def page(found: Mapping[str, Any], by_set: Mapping[str, Sequence[Curve]]) -> str
             shown = [f"{100 * known[e]:.1f}" if e in known else "" for e in numbers]
             cells = [f"`{name}`", f"`{curve.network}`", str(curve.side), *shown]
             lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", f"| wanted epochs | {' | '.join(f'at most {most}' for most in MOST)} |"]
+    lines += ["", f"| WANTED_EPOCHS | {' | '.join(f'at most {most}' for most in MOST)} |"]
     lines.append("|---" * (1 + len(MOST)) + "|")
     loss = {(row["wanted"], row["most"]): row["loss"] for row in found["pairs"]}
     for wanted in WANTED:
         cells = [f"{loss[wanted, most]:.2f}" for most in MOST]
         lines.append(f"| {wanted} | {' | '.join(cells)} |")
-    heads = [
-        "set",
-        "pair that the others choose",
-        "it leaves",
-        "the rule wants",
-        "it leaves",
-        "least",
-    ]
-    lines += ["", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    lines += ["", "| set | pair that the others choose | it leaves | least |", "|---|---|---|---|"]
     for name, its in found["left_out"].items():
         wanted, most = its["pair"]
-        rule = found["rule"][name]
-        numbers = (f"{rule['wanted']:.1f}", f"{rule['loss']:.2f}", f"{its['least_loss']:.2f}")
-        cells = [f"`{name}`", f"{wanted}, {most}", f"{its['loss']:.2f}", *numbers]
+        cells = [f"`{name}`", f"{wanted}, {most}", f"{its['loss']:.2f}", f"{its['least_loss']:.2f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -127,14 +127,13 @@ def main() -> None:
     by_set = {name: its for name, its in by_set.items() if its}
     if not by_set:
         raise FlagError(f"--output={output} holds no trainings to fit.")
-    num_images = {t.image_set: t.num_images for t in trainings}
-    found = fit(by_set, _NETWORKS.value[0], num_images)
+    found = fit(by_set, _NETWORKS.value[0])
     commands.write_json(output / "fit.json", {"sets": list(by_set), **found})
     text = page(found, by_set)
     write_atomically(output / "auto_rule.md", text.encode())
     print(text)
     print(f"best (wanted, most) {found['best']}: leaves {found['best_loss']:.2f} points")
-    print(f"the rule leaves {found['rule_loss']:.2f} points")
+    print(f"now  (wanted, most) {found['present']}: leaves {found['present_loss']:.2f} points")
 
 
 if __name__ == "__main__":

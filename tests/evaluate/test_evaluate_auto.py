@@ -139,7 +139,7 @@ def test_a_network_of_the_largest_size_has_time_for_the_fewest_epochs(
 ) -> None:
     found = auto.shares(speed, 1e6, auto.search_recipe(SETS[2], False), count, within(budget))
     epochs = within(budget).epochs(speed * found.max_work, count)
-    assert found.max_work == 1.0 or epochs == pytest.approx(auto.fewest_epochs(count))
+    assert found.max_work == 1.0 or epochs == pytest.approx(auto.FEWEST_EPOCHS)
 
 
 @given(SPEEDS, COUNTS, BUDGETS, st.floats(1.0, 100.0))
@@ -172,11 +172,6 @@ def test_memory_bounds_the_activations_and_is_shared_by_a_batch() -> None:
     assert room * recipe.train.batch_size * auto.BYTES_PER_ACTIVATION == 2**30
     assert auto.most_activations(2**30, recipe, 4) == 4 * room
     assert auto.most_activations(None, recipe, 1) == float("inf")
-
-
-def test_large_sets_need_fewer_epochs_but_never_less_than_a_training() -> None:
-    assert [auto.wanted_epochs(count) for count in (1, 2_000, 5_000, 10**6)] == [25, 25, 10, 3]
-    assert [auto.fewest_epochs(count) for count in (1, 2_500, 5_000, 10**6)] == [10, 10, 5, 3]
 
 
 def test_a_network_grows_as_far_as_it_fits_and_never_shrinks() -> None:

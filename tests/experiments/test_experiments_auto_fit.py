@@ -79,11 +79,10 @@ def test_the_best_is_never_worse_than_what_the_rule_takes() -> None:
 
 def test_the_fit_names_the_pair_that_leaves_least(tmp_path: pathlib.Path) -> None:
     by_set = {"a": [SMALL, LARGE, SHARP], "b": [SMALL, LARGE]}
-    found = fit(by_set, "small", {"a": 1_000, "b": 100_000})
+    found = fit(by_set, "small")
     assert len(found["pairs"]) == len(WANTED) * len(MOST)
     least = min(found["pairs"], key=lambda row: row["loss"])
-    assert found["best_loss"] == least["loss"]
-    assert [found["rule"][name]["wanted"] for name in by_set] == [25.0, 3.0]
+    assert found["best_loss"] == least["loss"] <= found["present_loss"]
     for its in found["left_out"].values():
         assert its["loss"] >= its["least_loss"]
 

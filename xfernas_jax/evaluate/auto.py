@@ -28,10 +28,9 @@ SEARCH_EXAMPLES = 2_000  # at most, and as many to validate
 SEARCH_IMAGES = 10_000  # that a training of the search sees, where MOST_EPOCHS suffice for them
 SEARCH_BATCH = 32
 MOST_EPOCHS = 80  # of a training
-WANTED_EPOCHS = 25  # that a reference leaves time for, and a size of images, or as many as
-WANTED_IMAGES = 50_000  # are seen then, where an epoch has many
+WANTED_EPOCHS = 25  # that a reference leaves time for, and a size of images
 GROWN_EPOCHS = 40  # that a wider form of a finalist leaves time for
-FEWEST_EPOCHS, FEWEST_IMAGES = 10, 25_000  # that any architecture leaves time for, likewise
+FEWEST_EPOCHS = 10  # that any architecture leaves time for
 LEAST_EPOCHS = 3  # below which a training is none: its learning rate has hardly risen
 FEWEST_COMPARED = 4  # what is suggested, and a reference of each family; fewer are not worth time
 SEARCH_SHARE, FINAL_SHARE = 0.3, 0.65  # of the time
@@ -94,20 +93,6 @@ class Shares:
     each_seconds: float
     num_evaluations: int
     max_work: float
-
-
-def wanted_epochs(num_images: int) -> float:
-    """Returns the epochs that a network should have time for; an epoch has `num_images`.
-
-    What a larger network needs is steps: for equal arithmetic it was better from 14 to 33 thousand
-    images seen on, in sets of 680 to 6,562 images (`experiments/AUTO_RULE.md`).
-    """
-    return min(float(WANTED_EPOCHS), max(float(LEAST_EPOCHS), WANTED_IMAGES / num_images))
-
-
-def fewest_epochs(num_images: int) -> float:
-    """Returns the epochs below which an architecture is not proposed."""
-    return min(float(FEWEST_EPOCHS), max(float(LEAST_EPOCHS), FEWEST_IMAGES / num_images))
 
 
 def work(costs: Mapping[str, float]) -> float:
@@ -173,7 +158,7 @@ def choose_side(
     """
     for side in sides:
         each = seconds_per_image * (side / measured_side) ** 2
-        if budget.epochs(each, num_images) >= wanted_epochs(num_images):
+        if budget.epochs(each, num_images) >= WANTED_EPOCHS:
             return side
     return sides[-1]
 
@@ -193,7 +178,7 @@ def shares(
     examples = recipe.data.train_examples or num_images
     each = budget.start_seconds + recipe.train.epochs * examples * typical * seconds_per_work
     search_seconds = SEARCH_SHARE * budget.seconds
-    room = budget.epochs(seconds_per_work, num_images) / fewest_epochs(num_images)
+    room = budget.epochs(seconds_per_work, num_images) / FEWEST_EPOCHS
     count = int(search_seconds / each)
     if count < FEWEST_COMPARED:
         count = 0
@@ -210,7 +195,7 @@ def choose_references(
     chosen: dict[str, Reference] = {}
     for reference in sorted(references.values(), key=lambda r: r.work):
         epochs = budget.epochs(reference.work * seconds_per_work, num_images)
-        if reference.family not in chosen or epochs >= wanted_epochs(num_images):
+        if reference.family not in chosen or epochs >= WANTED_EPOCHS:
             chosen[reference.family] = reference
     families = dict.fromkeys(reference.family for reference in references.values())
     return tuple(chosen[family].name for family in families)
