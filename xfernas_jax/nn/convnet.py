@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from xfernas_jax.nn.convnet_blocks import EXPANSION, ConvUnit, build_block
+from xfernas_jax.nn.convnet_blocks import EXPANSION, STEMS, ConvUnit, build_block
 from xfernas_jax.nn.convnet_costs import least_costs
 from xfernas_jax.nn.initializers import dense_init
 from xfernas_jax.nn.network import NetworkConfig, dropout
@@ -16,7 +16,6 @@ from xfernas_jax.nn.ops import OpContext, batch_norm
 from xfernas_jax.nn.pooling import avg_pool, max_pool
 from xfernas_jax.space.convnet import ConvNetPlan
 
-_STEMS = {"conv_3x3": (3, 1), "conv_3x3_stride_2": (3, 2), "patches_4x4": (4, 4)}  # size, stride
 _POOLS: dict[str, Callable[..., Any]] = {"max_pool": max_pool, "avg_pool": avg_pool}
 
 
@@ -47,7 +46,7 @@ class ConvNet(nn.Module):
         context = OpContext(
             train, self.axis_name, jnp.dtype(config.dtype), config.depthwise, config.bn_momentum
         )
-        size, stride = _STEMS[plan.stem]
+        size, stride = STEMS[plan.stem]
         has_relu = plan.block != "cell"  # a cell begins with its own
         stem = ConvUnit(context, plan.widths[0], size, stride, has_relu, name="stem")
         x = stem(images.astype(context.dtype))

@@ -16,6 +16,7 @@ from xfernas_jax.space.nasbench201 import NasBench201Space
 from xfernas_jax.space.published import NASBENCH201_BEST
 
 EXPANSION = 4  # of the separable block
+STEMS = {"conv_3x3": (3, 1), "conv_3x3_stride_2": (3, 2), "patches_4x4": (4, 4)}  # size, stride
 _CELL = NasBench201Space().plan(NASBENCH201_BEST).normal
 
 

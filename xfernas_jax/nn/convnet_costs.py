@@ -6,7 +6,7 @@ A search within a time looks at a thousand networks that are too large; to trace
 import dataclasses
 from collections.abc import Mapping
 
-from xfernas_jax.nn.convnet_blocks import EXPANSION
+from xfernas_jax.nn.convnet_blocks import EXPANSION, STEMS
 from xfernas_jax.space.convnet import ConvNetPlan
 from xfernas_jax.space.published import NASBENCH201_BEST
 
@@ -55,9 +55,7 @@ def least_costs(plan: ConvNetPlan, image_shape: tuple[int, int, int]) -> Mapping
       plan: of the network.
       image_shape: (height, width, channels).
     """
-    size, stride = {"conv_3x3": (3, 1), "conv_3x3_stride_2": (3, 2), "patches_4x4": (4, 4)}[
-        plan.stem
-    ]
+    size, stride = STEMS[plan.stem]
     total = _Sum(*image_shape)
     total.convolve(plan.widths[0], size, stride)
     for stage, (filters, depth) in enumerate(zip(plan.widths, plan.depths, strict=True)):

@@ -23,7 +23,7 @@ def check_step(compiled: Any, devices: Sequence[Device]) -> None:
     free = free_on(devices)
     if free is not None and needed > free:
         raise MemoryError(
-            f"a training step of this network takes {gib(needed)}, and {gib(free)} are free"
+            f"a training step of this network takes {_gib(needed)}, and {_gib(free)} are free"
         )
 
 
@@ -39,7 +39,7 @@ def free_on(devices: Sequence[Device]) -> int | None:
     return min(free, default=None)
 
 
-def gib(num_bytes: int) -> str:
+def _gib(num_bytes: int) -> str:
     """Returns bytes in words."""
     return f"{num_bytes / 2**30:,.1f} GiB"
 
