@@ -68,6 +68,7 @@ def test_a_metric_changes_what_is_measured_and_not_what_is_trained() -> None:
     assert len(identities) == len(METRICS)
 
 
+@pytest.mark.slow
 def test_a_result_has_its_parameters_first_and_then_the_costs_that_were_asked_for() -> None:
     spec = dataclasses.replace(TRAINED, costs=("flops", "params"))
     result = spec.build(Runtime(programs="own"), jax.devices()[:1]).evaluate(JOB).result
