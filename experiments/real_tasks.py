@@ -10,8 +10,8 @@ Flax, (c) random search and NAO without sources in our space, (d) AutoKeras, whe
 Each run of a method is a file in --results as soon as it is over, so the command goes on where it
 was stopped; a run that was cut off begins anew, one that failed is kept as failed. After each,
 `real_tasks.md` and `summary.json` are written again; they tell of everything in the folder and
-name what is missing. --sets, --methods and --times choose what is done now. One run at a time has
-all cores: leave the machine alone meanwhile.
+name what is missing. --sets, --methods, --times and --seeds choose what is done now. One run at a
+time has all cores: leave the machine alone meanwhile.
 
 With the defaults that is 24 runs of 3 minutes and 6 of 10 for each set without AutoKeras, 13 hours
 for all sets. `fashion_mnist` needs what the data set of this name needs; --images holds the others,
@@ -51,7 +51,7 @@ _RESULTS = flags.DEFINE_string("results", "runs/real_tasks", "Folder of runs and
 _SETS = flags.DEFINE_list("sets", list(SETS), "Sets that are tried now.")
 _METHODS = flags.DEFINE_list("methods", list(METHODS), "Methods that are tried now.")
 _TIMES = flags.DEFINE_list("times", ["3m", "10m"], "Times of a run; from 10m on one seed of a few.")
-_MOST_SEEDS = flags.DEFINE_integer("most_seeds", 3, "Of a method and time, at most.", 1)
+_SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds that are tried now, as far as planned.")
 _AUTOKERAS = flags.DEFINE_string(
     "autokeras_python", None, "Interpreter that has AutoKeras; without it AutoKeras is left out."
 )
@@ -65,13 +65,18 @@ def _chosen(name: str, values: Sequence[str], known: Sequence[str]) -> list[str]
     return list(values)
 
 
+def _seeds() -> list[int]:
+    known = [str(seed) for seed in range(max(method.seeds for method in METHODS.values()))]
+    return [int(seed) for seed in _chosen("seeds", _SEEDS.value, known)]
+
+
 def _units(python: str | None, recorded: Sequence[Unit]) -> tuple[list[Unit], list[Unit]]:
     """Returns all units that the page is about, and those that are to be done now."""
     sets = _chosen("sets", _SETS.value, list(SETS))
     methods = _chosen("methods", _METHODS.value, list(METHODS))
     now = [
         unit
-        for unit in planned(_TIMES.value, _MOST_SEEDS.value)
+        for unit in planned(_TIMES.value, _seeds())
         if unit.target in sets
         and unit.optimizer in methods
         and (python or unit.optimizer != AUTOKERAS)

@@ -66,7 +66,7 @@ class Outcome:
     made: Mapping[str, Any]
 
 
-def planned(times: Sequence[str], most_seeds: int | None = None) -> list[Unit]:
+def planned(times: Sequence[str], seeds: Sequence[int] | None = None) -> list[Unit]:
     """Returns all units in their order: a seed of a set gets all its methods in a row.
 
     So what is compared with one another runs on one machine, also where a session ends in between.
@@ -75,7 +75,7 @@ def planned(times: Sequence[str], most_seeds: int | None = None) -> list[Unit]:
     most = max(method.seeds for method in METHODS.values())
     return [
         Unit(name, image_set, seed, time)
-        for seed in range(most if most_seeds is None else most_seeds)
+        for seed in (range(most) if seeds is None else seeds)
         for time in ordered
         for image_set in SETS
         for name, method in METHODS.items()

@@ -65,7 +65,7 @@ def test_a_set_gets_all_methods_in_a_row_so_that_one_machine_has_them() -> None:
 
 
 def test_what_was_cut_off_is_done_again_and_nothing_else(tmp_path: pathlib.Path) -> None:
-    units, done = real_units.planned(["3m"], 1)[:5], []
+    units, done = real_units.planned(["3m"], [0])[:5], []
 
     def do(unit: Unit) -> Outcome:
         done.append(unit)
