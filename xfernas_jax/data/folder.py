@@ -3,7 +3,8 @@
 `FOLDER/CLASS/FILE`, or `FOLDER/train|valid|test/CLASS/FILE` (`train` must be there; `val` and
 `validation` also name the validation part). Classes are the folder names in sorted order.
 Images are grey where all files are, else RGB. All are brought to the size that most files have
-(of equally frequent sizes the first in the order of the files) by Pillow's bilinear filter.
+(of equally frequent sizes the first in the order of the files), or to what a recipe's `image_size`
+makes of that, in one step by the rule of `resize.py`.
 """
 
 import math
@@ -17,7 +18,7 @@ from PIL import Image
 
 from xfernas_jax.data.base import Split
 from xfernas_jax.data.memory import check_memory
-from xfernas_jax.data.resize import resize_image, shrink, shrunk_shape
+from xfernas_jax.data.resize import MOST_PIXELS, resize, shrunk_shape
 from xfernas_jax.data.split import Part, as_digests, digest_image
 from xfernas_jax.errors import DatasetError
 
@@ -61,12 +62,10 @@ def load_folder(path: str, image_size: int | None) -> tuple[dict[str, Part], tup
     headers = [_read_header(file) for file in every]
     size = Counter(size for size, _ in headers).most_common(1)[0][0]
     mode = "L" if all(grey for _, grey in headers) else "RGB"
-    shape = shrunk_shape(*size, image_size) if image_size else size
+    shape = shrunk_shape(*size, image_size)
     num_bytes = len(every) * math.prod(shape) * (1 if mode == "L" else 3)
     check_memory(path, num_bytes, "give a smaller --set=data.image_size=...")
-    return {
-        key: _read_part(classes, names, size, mode, image_size) for key, classes in files.items()
-    }, names
+    return {key: _read_part(classes, names, shape, mode) for key, classes in files.items()}, names
 
 
 def _part_folders(root: Path) -> dict[str, Path]:
@@ -105,27 +104,28 @@ def _read_header(file: Path) -> tuple[tuple[int, int], bool]:
         raise DatasetError(
             f"{file}: images have 8 bits a channel. Got Pillow's mode {mode}; convert it."
         )
+    if max(height, width) > MOST_PIXELS:
+        raise DatasetError(
+            f"{file}: images have at most {MOST_PIXELS:,} pixels a side. Got {width}x{height}; "
+            "cut or shrink it."
+        )
     return (height, width), mode in _GREY_MODES
 
 
 def _read_part(
     classes: Mapping[str, list[Path]],
     names: tuple[str, ...],
-    size: tuple[int, int],
+    shape: tuple[int, int],
     mode: str,
-    image_size: int | None,
 ) -> Part:
     labeled = [(file, label) for label, name in enumerate(names) for file in classes.get(name, [])]
-    shape = shrunk_shape(*size, image_size) if image_size else size
     images = np.empty((len(labeled), *shape, 1 if mode == "L" else 3), np.uint8)
     digests, sizes = [], []
     for row, (file, _) in enumerate(labeled):
         image = _read_image(file, mode)
         digests.append(digest_image(image))
         sizes.append(image.shape[:2])
-        if image.shape[:2] != size:
-            image = resize_image(image, *size, Image.Resampling.BILINEAR)
-        images[row] = shrink(image[None], image_size)[0]
+        images[row] = resize(image[None], *shape)[0]
     labels = np.array([label for _, label in labeled], np.int32)
     return Part(Split(images, labels), as_digests(digests), np.array(sizes, np.int32))
 

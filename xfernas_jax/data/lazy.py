@@ -30,9 +30,7 @@ class LazyImages:
         self._source, self._size = source, image_size
         self._rows = np.arange(source.shape[0]) if rows is None else rows
         height, width, channels = source.shape[1:]
-        if image_size is not None:
-            height, width = shrunk_shape(height, width, image_size)
-        self.shape = (len(self._rows), height, width, channels)
+        self.shape = (len(self._rows), *shrunk_shape(height, width, image_size), channels)
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -19,11 +19,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from absl import logging
-from PIL import Image
 
 from xfernas_jax.data.base import Split
 from xfernas_jax.data.lazy import LAZY_BYTES, LazyImages
-from xfernas_jax.data.resize import resize_image, shrink
+from xfernas_jax.data.resize import resize, shrink
 from xfernas_jax.data.split import Part, as_digests, digest_image
 from xfernas_jax.errors import DatasetError, MissingExtraError
 
@@ -293,8 +292,7 @@ def _fit(
         raise DatasetError(
             f"{name}: its images differ in size, so the recipe has to give one; set image_size."
         )
-    size = (image_size, image_size)
-    return np.stack([resize_image(image, *size, Image.Resampling.BOX) for image in images])
+    return np.concatenate([resize(image[None], image_size, image_size) for image in images])
 
 
 def _missing(name: str, error: ImportError) -> MissingExtraError:
