@@ -12,12 +12,15 @@ which it goes on; `table.md` has all that are there.
 import dataclasses
 import json
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from absl import flags
 
 from experiments import commands
+from experiments.convnet_table import rank_correlation
 from experiments.image_flags import chosen_sets
 from xfernas_jax.data.base import DataConfig
 from xfernas_jax.data.registry import load_dataset
@@ -33,6 +36,7 @@ _SECONDS = flags.DEFINE_float("seconds", 120.0, "Of the steps of a last training
 _SEEDS = flags.DEFINE_integer("num_seeds", 1, "Of each network.", 1)
 _OUTPUT = flags.DEFINE_string("output", "runs/timed_networks", "Folder of the results.")
 
+_POWERS, _ENOUGH = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3), (20, 40, 80)
 _SPACE = ConvNetSpace()
 _BASE = PUBLISHED["vgg_small"][1]
 NETWORKS = {
@@ -66,17 +70,52 @@ def measure(
     return found
 
 
-def table(output: pathlib.Path) -> str:
-    """Returns what is there as Markdown."""
+def read(output: pathlib.Path) -> list[dict[str, Any]]:
+    """Returns all trainings that are there."""
+    files = sorted((output / "trainings").glob("*.json"))
+    return [json.loads(file.read_text()) for file in files]
+
+
+def table(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the trainings as lines of Markdown."""
     rows = [
         "| set | network | seed | short, % | last, % | its epochs |",
         "|---|---|---|---|---|---|",
     ]
-    for file in sorted((output / "trainings").glob("*.json")):
-        found = json.loads(file.read_text())
-        values = f"{100 * found['short']:.1f} | {100 * found['timed']:.1f} | {found['epochs']}"
-        rows.append(f"| `{found['set']}` | {found['network']} | {found['seed']} | {values} |")
-    return "\n".join(rows) + "\n"
+    for each in found:
+        values = f"{100 * each['short']:.1f} | {100 * each['timed']:.1f} | {each['epochs']}"
+        rows.append(f"| `{each['set']}` | {each['network']} | {each['seed']} | {values} |")
+    return rows
+
+
+def fit_table(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns how well short trainings rank the last ones, by rules of `auto.error_factor`.
+
+    For each power and number of epochs that are enough: the mean over sets of the rank correlation,
+    and of the value of the network that the rule would take, against the best one.
+    """
+    sets = sorted({each["set"] for each in found})
+    rows = [
+        "| power | " + " | ".join(f"{enough} epochs" for enough in _ENOUGH) + " |",
+        "|---" * (1 + len(_ENOUGH)) + "|",
+    ]
+    for power in _POWERS:
+        cells = []
+        for enough in _ENOUGH:
+            scores = [_score([e for e in found if e["set"] == s], power, enough) for s in sets]
+            correlation, lost = np.mean(scores, axis=0)
+            cells.append(f"{correlation:.2f}, {100 * lost:.1f}")
+        rows.append(f"| {power:g} | " + " | ".join(cells) + " |")
+    return rows
+
+
+def _score(of_set: Sequence[Mapping[str, Any]], power: float, enough: float) -> tuple[float, float]:
+    short, timed, epochs = (
+        np.array([each[name] for each in of_set], np.float64)
+        for name in ("short", "timed", "epochs")
+    )
+    error = (1.0 - short) * (enough / np.clip(epochs, 1.0, enough)) ** power
+    return rank_correlation(-error, timed), float(timed.max() - timed[error.argmin()])
 
 
 def main() -> None:
@@ -97,7 +136,9 @@ def main() -> None:
                     kept = {"set": short, "network": name, "seed": seed, **found}
                     commands.write_json(file, {**kept, "commit": commands.commit()})
                     print(kept, flush=True)
-    (output / "table.md").write_text(table(output))
+    found = read(output)
+    lines = [*table(found), "", *(fit_table(found) if len(found) > 2 else [])]
+    (output / "table.md").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -12,11 +12,12 @@ import xfernas_jax
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NAMES = {
     "Ask", "AskTell", "CategoricalSpace", "Cost", "Desk", "Evaluation", "Evaluator", "Executor",
-    "Goal", "ImageDataset", "InProcessExecutor", "Job", "MemoryRecord", "Metric", "Optimizer",
+    "Goal", "ImageDataset", "InProcessExecutor", "Job", "LoadedNetwork", "MemoryRecord", "Metric",
+    "Optimizer",
     "Posterior", "Record", "Result", "SPACES", "Schedule", "Scored", "Search", "SearchPlan", "Seen",
     "Space", "Storage", "Suggestion", "Surrogate", "Task", "TaskHistory", "TrainedMetric",
-    "UserError", "XferSampler", "__version__", "bundled_histories", "get_space", "read_genotype",
-    "write_genotype",
+    "UserError", "XferSampler", "__version__", "bundled_histories", "get_space", "load_network",
+    "read_genotype", "write_genotype",
 }  # fmt: skip
 
 

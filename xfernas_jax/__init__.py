@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from xfernas_jax.evaluate.base import Evaluator, Scored
     from xfernas_jax.executors.base import Executor
     from xfernas_jax.executors.in_process import InProcessExecutor
+    from xfernas_jax.export.load import LoadedNetwork, load_network
     from xfernas_jax.history.goal import Goal
     from xfernas_jax.history.memory import MemoryRecord
     from xfernas_jax.history.metric import Metric
@@ -55,6 +56,7 @@ __all__ = [
     "ImageDataset",
     "InProcessExecutor",
     "Job",
+    "LoadedNetwork",
     "MemoryRecord",
     "Metric",
     "Optimizer",
@@ -78,6 +80,7 @@ __all__ = [
     "__version__",
     "bundled_histories",
     "get_space",
+    "load_network",
     "read_genotype",
     "write_genotype",
 ]
@@ -94,6 +97,7 @@ _LAZY = {
     "ImageDataset": "data.base",
     "InProcessExecutor": "executors.in_process",
     "Job": "history.record",
+    "LoadedNetwork": "export.load",
     "MemoryRecord": "history.memory",
     "Metric": "history.metric",
     "Optimizer": "search.base",
@@ -113,6 +117,7 @@ _LAZY = {
     "TrainedMetric": "train.scores",
     "XferSampler": "search.xfer_sampler",
     "bundled_histories": "history.sources",
+    "load_network": "export.load",
 }
 
 

@@ -8,6 +8,14 @@ names the place, the rule and the way out.
 class UserError(Exception):
     """A mistake in what the user gave us; never a defect of ours."""
 
+    exit_code = 2
+
+
+class IncompleteError(UserError):
+    """A part of what was asked for could not be done; all the rest is."""
+
+    exit_code = 1
+
 
 class FlagError(UserError):
     """A command, flag or flag value that does not exist or does not fit the others."""
@@ -71,6 +79,10 @@ class WorkerError(UserError):
 
 class ExportError(UserError):
     """An export that cannot be written, or that does not give the recorded score."""
+
+
+class ModelError(UserError):
+    """An exported network that is missing, damaged or does not fit what is asked of it."""
 
 
 class ReportError(UserError):

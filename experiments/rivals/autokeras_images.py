@@ -6,7 +6,7 @@
 AutoKeras has no time limit, so a callback ends it: what counts is the network of the epoch with the
 best validation accuracy until then, whose test accuracy is read once. The file holds `x_train`,
 `y_train`, `x_valid`, `y_valid`, `x_test` and `y_test`: uint8 images `[N, H, W, C]` and class
-numbers. Settings are AutoKeras's own.
+numbers. Settings are AutoKeras's own; what keeps 3.0.0 from running under Keras 3.15 is mended.
 """
 
 import argparse
@@ -65,6 +65,16 @@ def make_callback(keras: Any, keeper: Keeper, end: float) -> Any:
     return Callback()
 
 
+def mend(keras: Any) -> None:
+    """Has AutoKeras 3.0.0 run under Keras 3.15, which refuses its NumPy numbers for `units`."""
+    original = keras.layers.Dense.__init__
+
+    def init(self: Any, units: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, int(units), *args, **kwargs)
+
+    keras.layers.Dense.__init__ = init
+
+
 def search(parts: Any, seconds: float, seed: int, folder: str) -> dict[str, Any]:
     """Searches until the time is over and tests the best network.
 
@@ -76,6 +86,7 @@ def search(parts: Any, seconds: float, seed: int, folder: str) -> dict[str, Any]
     """
     end = time.monotonic() + (1.0 - _KEPT_SHARE) * seconds
     keras = importlib.import_module("keras")
+    mend(keras)
     autokeras = importlib.import_module("autokeras")
     num_classes = 1 + max(int(parts[f"y_{key}"].max()) for key in ("train", "valid", "test"))
     x = {key: parts[f"x_{key}"].astype(np.float32) for key in ("train", "valid", "test")}

@@ -1,6 +1,7 @@
 """What --recipe=auto and --time_budget decide, and what they refuse."""
 
 import dataclasses
+import itertools
 import json
 import math
 import pathlib
@@ -15,16 +16,18 @@ import pytest
 from command import given
 
 from xfernas_jax.cli import auto
-from xfernas_jax.cli.growing import growing
+from xfernas_jax.cli.last_training import growing, outlook
 from xfernas_jax.cli.scoring import scoring
 from xfernas_jax.errors import FlagError
 from xfernas_jax.evaluate.spec import TrainedSpec
 from xfernas_jax.evaluate.speed import Speed
 from xfernas_jax.history import Storage, default_storage_url
 from xfernas_jax.history.goal import Goal
+from xfernas_jax.history.metric import SCORE
 from xfernas_jax.nn.costs import NetworkCosts
 from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.space import PUBLISHED, get_space
+from xfernas_jax.train.scores import METRICS
 
 SPACE = get_space("convnet")
 DIGITS = ("--dataset=digits", "--space=convnet")
@@ -185,6 +188,42 @@ def test_a_study_is_named_by_what_was_asked_for_and_not_by_the_speed(
     (first, wishes), (second, same) = found
     assert first != second
     assert wishes == same == {"seed": 1, "recipe": "auto", "set": [], "time": 300.0}
+
+
+@pytest.mark.slow
+def test_what_gets_few_epochs_in_the_time_counts_with_more_error(fast: None) -> None:
+    light, heavy = PUBLISHED["vgg_tiny"][1], PUBLISHED["vgg_like"][1]
+    accuracy, loss = METRICS["accuracy"], METRICS["log_loss"]
+    found = []
+    for time in ("30s", "5m", "10h"):
+        with given(*DIGITS, f"--time_budget={time}"):
+            promises = outlook(scoring(SPACE, is_search=True), SPACE)
+        assert promises is not None
+        assert promises(heavy, 0.8, accuracy) <= promises(light, 0.8, accuracy) <= 0.8
+        assert promises(heavy, 0.5, loss) >= promises(light, 0.5, loss) >= 0.5
+        assert promises(heavy, 7.0, SCORE) == 7.0  # whose best value nobody knows
+        found.append(promises(heavy, 0.8, accuracy))
+    assert found == sorted(found)
+    assert found[0] < 0.795
+    assert found[-1] == 0.8
+    with given(*DIGITS, "--budget_evaluations=3"):
+        assert outlook(scoring(SPACE, is_search=True), SPACE) is None
+
+
+@pytest.mark.slow
+def test_time_that_is_spent_already_is_none_for_short_trainings(
+    fast: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = []
+    for spent in (0.0, 45.0):
+        clock = itertools.chain([1000.0], itertools.repeat(1000.0 + spent))
+        monkeypatch.setattr(auto.time, "time", lambda clock=clock: next(clock))
+        with given(*DIGITS, "--time_budget=3m"):
+            shares = auto.decide(SPACE).shares
+        assert shares is not None
+        counts.append(shares.num_evaluations)
+    assert counts[0] >= 4
+    assert counts[1] == 0
 
 
 def check_refused(done: Any, *parts: str) -> None:

@@ -169,7 +169,7 @@ def test_documented_commands_use_flags_of_their_verbs(command: str) -> None:
     words = shlex.split(re.sub(r'["&]', "", command).partition(" > ")[0])
     with flagsaver.flagsaver():
         absl_flags.FLAGS.unparse_flags()
-        verb = verbs.find(parse(["run.py", *words])[1:])
+        verb, _ = verbs.find(parse(["run.py", *words])[1:])
         assert verbs.unused_flags(verb) == []
 
 
@@ -191,7 +191,7 @@ def test_a_reader_that_has_enough_ends_the_command_without_a_word() -> None:
 
 
 def test_too_little_memory_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(self: verbs.Verb) -> None:
+    def run(self: verbs.Verb, words: object) -> None:
         raise MemoryError("Unable to allocate 8.00 TiB for an array")
 
     monkeypatch.setattr(verbs.Verb, "run", run)

@@ -18,6 +18,7 @@ from xfernas_jax.history.sources import Source
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.search.base import suggest
+from xfernas_jax.search.phases.confirm import choose_finalists
 from xfernas_jax.search.plan import SearchPlan
 from xfernas_jax.search.registry import SearchConfig, make_optimizer
 from xfernas_jax.search.seen import Seen
@@ -207,6 +208,25 @@ def test_costs_of_a_source_are_means_of_its_trainings_and_may_be_unknown() -> No
         SPACE, [Source("s", TASK, "r", evaluations, ("s",))], ("latency_ms", "flops")
     )
     np.testing.assert_array_equal(history.costs, [[3.0, np.nan], [np.nan, np.nan]])
+
+
+def test_what_values_count_for_decides_over_sources_fits_and_finalists() -> None:
+    def outlook(genotype: Any, value: float, metric: Any) -> float:
+        assert metric == TASK.metric
+        return value - 0.1 * price(genotype)
+
+    found = tuple(priced(cell, 0.5 + 0.01 * i) for i, cell in enumerate(CELLS[:9]))
+    seen = Seen(SPACE, evaluations=found, outlook=outlook)
+    cheapest = sorted(found, key=lambda e: price(e.genotype) - 10 * (e.value or 0))
+    assert choose_finalists(make_optimizer("random", SPACE), seen, 3) == cheapest[:3]
+    assert choose_finalists(make_optimizer("random", SPACE), Seen(SPACE, evaluations=found), 1) == [
+        found[-1]
+    ]
+    wanted = [(e.value or 0) - 0.1 * price(e.genotype) for e in found]
+    np.testing.assert_allclose(seen.history().scores, wanted)
+    source = Source("s", TASK, "r", found, ("s",))
+    (history,) = task_histories(SPACE, [source], (), outlook)
+    np.testing.assert_allclose(history.scores, wanted)
 
 
 def priced_result(job: Job) -> Result:

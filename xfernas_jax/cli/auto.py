@@ -189,7 +189,8 @@ def _decided(
         chosen = auto.choose_references(known, seconds_per_work, num_images, budget)
     longest = auto.longest_side(dataset)
     shrunk = min(1.0, (search.data.image_size or longest) / longest) ** 2
-    planned = auto.shares(seconds_per_work, shrunk * known[_GAUGE].work, search, num_images, budget)
+    typical, spent = shrunk * known[_GAUGE].work, time.time() - started
+    planned = auto.shares(seconds_per_work, typical, search, num_images, budget, spent)
     smallest = min(works.values())  # of known networks; what is no larger may always be tried
     planned = dataclasses.replace(planned, max_work=max(planned.max_work, smallest))
     each = seconds_per_work * smallest
@@ -276,6 +277,8 @@ def _time_lines(
         f"{final.data.image_size} pixels",
         f"time: {planned.budget_seconds:.0f} s; {search_words} is trained for as many of "
         f"{final.train.epochs} epochs as fit",
+        f"a network that has fewer than {auto.ENOUGH_EPOCHS} epochs in that time counts with more "
+        f"error than in its short training (with 10, {auto.error_factor(10.0):.2f} times as much)",
         f"references: {', '.join(chosen) or 'none'}",
     )
 

@@ -17,6 +17,7 @@ from xfernas_jax.evaluate.trained import TrainedEvaluator, versions
 from xfernas_jax.export.bundle import LOAD_TEST, Bundle, TestImages, write_bundle
 from xfernas_jax.export.card import ModelCard
 from xfernas_jax.export.measure import ACCURACY, MEASURES, Measure
+from xfernas_jax.export.model import ModelFacts
 from xfernas_jax.history import Evaluation, Storage, StudySpec
 from xfernas_jax.nn.compile import count_params
 from xfernas_jax.search.desk import variables_name
@@ -63,6 +64,17 @@ def export() -> None:
         genotype=chosen.genotype,
         variables=chosen.variables,
         infer=evaluator.inference(chosen.genotype),
+        facts=ModelFacts(
+            spec.space,
+            trained.recipe.network,
+            dataset.input_shape,
+            evaluator.normalizer,
+            trained.recipe.data.test_flips,
+            dataset.class_names,
+            spec.task.dataset,
+            spec.task.metric.name,
+            chosen.test_value,
+        ),
         card=_card(spec, space, dataset, chosen, trained.recipe, result, evaluations),
         measure=measure,
         value=value,

@@ -168,7 +168,14 @@ SEED = flags.DEFINE_integer(
     "seed", 0, "Of everything random.", lower_bound=0, upper_bound=2**32 - 1
 )
 WORKDIR = flags.DEFINE_string("workdir", "runs", "Folder for everything that is written.")
-OUTPUT = flags.DEFINE_string("output", None, "JSON file for the result.")
+OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "JSON file for the result; of `predict` a .csv or .json file (by default it prints CSV).",
+)
+MODEL = flags.DEFINE_list(
+    "model", [], "Folder of an exported network; of several the mean probability counts."
+)
 CONFIRM_SEEDS = flags.DEFINE_integer(
     "confirm_seeds",
     3,

@@ -27,7 +27,7 @@ _KINDS = {
 
 def overview(program: str) -> str:
     """Returns the verbs with a line each, and how to get at the flags."""
-    names = {verb.name: f"{program} {verb.name}".rstrip() for verb in VERBS.values()}
+    names = {v.name: f"{program} {v.name} {v.takes}".rstrip() for v in VERBS.values()}
     width = max(map(len, names.values()))
     lines = [f"  {names[verb.name]:<{width}}  {verb.summary}" for verb in VERBS.values()]
     return "\n".join(
@@ -44,8 +44,8 @@ def overview(program: str) -> str:
 
 def of_verb(program: str, verb: Verb) -> str:
     """Returns the flags of a verb."""
-    head = f"{program} {verb.name}".rstrip()
-    return "\n".join([f"{head} [--FLAG=VALUE ...]: {verb.summary}", *_sections(groups_of(verb))])
+    head = " ".join(word for word in (program, verb.name, "[--FLAG=VALUE ...]", verb.takes) if word)
+    return "\n".join([f"{head}: {verb.summary}", *_sections(groups_of(verb))])
 
 
 def of_all(program: str) -> str:

@@ -26,13 +26,16 @@ def main() -> int:
 
 
 def guarded(words: Sequence[str]) -> int:
-    """Runs a command line; a mistake of the user's is one line and code 2."""
+    """Runs a command line; a mistake of the user's is one line and code 2.
+
+    Code 1 says that a part was done.
+    """
     try:
         _run(words)
         sys.stdout.flush()
     except UserError as error:
         say(one_line(str(error)))
-        return 2
+        return error.exit_code
     except TrainingInterruptedError as interrupted:
         say(f"SIGTERM: {interrupted} The same command goes on from there.")
         return 128 + signal.SIGTERM
@@ -58,14 +61,14 @@ def _run(words: Sequence[str]) -> None:
     if told is not None:
         print(told)
         return
-    verb = verbs.find(flags.parse([program(), *words])[1:])
+    verb, others = verbs.find(flags.parse([program(), *words])[1:])
     for line in verbs.unused_flags(verb):
         say(line)
     if verb.compiles and not flags.DRY_RUN.value:  # which keeps nothing
         from xfernas_jax.cli.inputs import use_compiled_programs
 
         use_compiled_programs()
-    verb.run()
+    verb.run(others)
 
 
 def _told(words: Sequence[str]) -> str | None:
@@ -77,4 +80,4 @@ def _told(words: Sequence[str]) -> str | None:
     if not any(word in words for word in _HELP):
         return None
     named = [word for word in words if not word.startswith("-")]
-    return help.of_verb(program(), verbs.find(named)) if named else help.overview(program())
+    return help.of_verb(program(), verbs.find(named)[0]) if named else help.overview(program())

@@ -10,10 +10,9 @@ from typing import Any, cast
 import numpy as np
 from absl import flags as absl_flags
 
-from xfernas_jax.cli import auto, flags, goals, inputs, outcome, tensorboard
+from xfernas_jax.cli import auto, flags, goals, inputs, last_training, outcome, tensorboard
 from xfernas_jax.cli.executors import open_executor
 from xfernas_jax.cli.first_words import say_data_of, say_plan, training_lines
-from xfernas_jax.cli.growing import growing
 from xfernas_jax.cli.listening import listening, network_names
 from xfernas_jax.cli.plan_words import search_lines
 from xfernas_jax.cli.progress import console
@@ -229,7 +228,8 @@ def _run(
 ) -> dict[str, Any]:
     """Searches to the end and returns the result; `UserError` where nothing may win."""
     scored, spec, goal = asked.scored, asked.spec, asked.goal_of_search
-    start = Seen(asked.space, goal, learned.prior, known_costs=scored.known_costs)
+    outlook = last_training.outlook(scored, asked.space)
+    start = Seen(asked.space, goal, learned.prior, (), scored.known_costs, outlook)
     variables = inputs.folder_of(inputs.STUDIES, spec.name) / "variables"
     keeper = VariablesStore(variables) if scored.is_trained else None
     total, early_stop = asked.plan.budget_evaluations, _early_stop(scored, learned)
@@ -273,7 +273,7 @@ def _timed(asked: _Asked, record: Record, num_workers: int) -> SearchPlan:
         decided.started,
         shares.each_seconds,
     )
-    grow = growing(asked.space, asked.scored, asked.goal_of_search)
+    grow = last_training.growing(asked.space, asked.scored, asked.goal_of_search)
     return dataclasses.replace(asked.plan, clock=clock, grow=grow)
 
 
@@ -321,7 +321,9 @@ def _optimizer(asked: _Asked, learned: Learned) -> Optimizer:
         architecture_numbers=_architecture_numbers(),
         task_numbers=asked.spec.task.numbers,
     )
-    histories = task_histories(asked.space, learned.sources, asked.goal_of_search.costs)
+    outlook = last_training.outlook(asked.scored, asked.space)
+    costs = asked.goal_of_search.costs
+    histories = task_histories(asked.space, learned.sources, costs, outlook)
     return make_optimizer(flags.OPTIMIZER.value, asked.space, histories, config)
 
 

@@ -21,18 +21,20 @@ class Verb:
       address: `module:FUNCTION` in this package, imported when the verb runs.
       summary: what it does, in one line.
       compiles: whether it keeps and uses compiled programs.
+      takes: what the words after its name are; empty where there are none.
     """
 
     name: str
     address: str
     summary: str
     compiles: bool = True
+    takes: str = ""
 
-    def run(self) -> None:
-        """Runs it, as the flags say."""
+    def run(self, words: Sequence[str] = ()) -> None:
+        """Runs it, as the flags say; `words` are what it takes."""
         module, _, function = self.address.partition(":")
         found = getattr(importlib.import_module(f"{__package__}.{module}"), function)
-        cast(Callable[[], object], found)()
+        cast(Callable[..., object], found)(*([words] if self.takes else []))
 
 
 VERBS: Mapping[str, Verb] = {
@@ -43,6 +45,7 @@ VERBS: Mapping[str, Verb] = {
         Verb("collect", "collect:collect", "random architectures, as a source for later searches"),
         Verb("train", "train:train", "one architecture of --genotype, with checkpoints"),
         Verb("export", "export:export", "the best network of a study, to be run by JAX alone"),
+        Verb("predict", "predict:predict", "classes of pictures", takes="FILE_OR_FOLDER ..."),
         Verb("report", "report:report", "a page about a search, with pictures and data", False),
         Verb("history list", "history:list_studies", "the studies of the record", False),
         Verb("history import", "history:import_", "a study from a file into the record", False),
@@ -51,6 +54,7 @@ VERBS: Mapping[str, Verb] = {
 }
 
 _SEARCH, _COLLECT, _TRAIN, _EXPORT = ("search",), ("collect",), ("train",), ("export",)
+_PREDICT = ("predict",)
 _EVALUATES = (*_SEARCH, *_COLLECT)
 _LEARNS = (*_EVALUATES, *_TRAIN)
 _HISTORY = ("history list", "history import", "history export")
@@ -69,7 +73,7 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "data_dir": (*_LEARNS, *_EXPORT),
         "metric": (*_LEARNS, *_EXPORT),
         "objective": _EVALUATES,
-        "space": (*_RECORDS, *_TRAIN),
+        "space": (*_RECORDS, *_TRAIN, *_PREDICT),
         "genotype": _TRAIN,
         "recipe": _LEARNS,
         "set": (*_LEARNS, *_EXPORT),
@@ -117,12 +121,13 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "Speed and memory; results are the same": _RUNTIME,
     "What is read and written": {
         "dry_run": _LEARNS,
-        "workdir": (*_RECORDS, *_TRAIN),
+        "model": _PREDICT,
+        "workdir": (*_RECORDS, *_TRAIN, *_PREDICT),
         "storage": _RECORDS,
         "study": (*_EVALUATES, *_EXPORT, "report", "history export"),
         "take_over": _EVALUATES,
         "file": ("history import", "history export"),
-        "output": (*_SEARCH, *_TRAIN),
+        "output": (*_SEARCH, *_TRAIN, *_PREDICT),
         "output_dir": (*_EXPORT, "report"),
         "sections": ("report",),
         "evaluation": _EXPORT,
@@ -134,8 +139,10 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
 """Flags by subject, in the order of the help, each with the verbs that use it."""
 
 
-def find(words: Sequence[str]) -> Verb:
-    """Returns the verb that words name; `FlagError` where there is none."""
+def find(words: Sequence[str]) -> tuple[Verb, list[str]]:
+    """Returns the verb that words name, and the words that it takes; `FlagError` without one."""
+    if words and words[0] in VERBS and VERBS[words[0]].takes:
+        return VERBS[words[0]], list(words[1:])
     name = " ".join(words)
     if name not in VERBS:
         known = [verb for verb in VERBS if verb]
@@ -143,7 +150,7 @@ def find(words: Sequence[str]) -> Verb:
             f"Unknown command {name!r:.80}. {near_hint(name, known)}Known: {', '.join(known)}; "
             "none is the demo."
         )
-    return VERBS[name]
+    return VERBS[name], []
 
 
 def groups_of(verb: Verb) -> Iterator[tuple[str, list[str]]]:

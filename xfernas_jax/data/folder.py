@@ -122,7 +122,7 @@ def _read_part(
     images = np.empty((len(labeled), *shape, 1 if mode == "L" else 3), np.uint8)
     digests, sizes = [], []
     for row, (file, _) in enumerate(labeled):
-        image = _read_image(file, mode)
+        image = _read_pixels(file, mode)
         digests.append(digest_image(image))
         sizes.append(image.shape[:2])
         images[row] = resize(image[None], *shape)[0]
@@ -130,7 +130,35 @@ def _read_part(
     return Part(Split(images, labels), as_digests(digests), np.array(sizes, np.int32))
 
 
-def _read_image(file: Path, mode: str) -> np.ndarray:
+def read_image(file: Path, channels: int) -> np.ndarray:
+    """Reads a picture as a network of 1 (grey) or 3 (RGB) channels takes it.
+
+    Returns:
+      `[H, W, channels]` uint8.
+
+    Raises:
+      DatasetError: the file is no readable image of 8 bits a channel.
+    """
+    _read_header(file)
+    return _read_pixels(file, "L" if channels == 1 else "RGB")
+
+
+def image_files(folder: Path) -> tuple[list[Path], int]:
+    """Returns all pictures in a folder and in those within it, sorted, and how many other files.
+
+    Hidden files and folders count for neither.
+    """
+    every = [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    ]
+    images = [file for file in every if file.suffix.lower() in SUFFIXES]
+    return images, len(every) - len(images)
+
+
+def _read_pixels(file: Path, mode: str) -> np.ndarray:
     try:
         with Image.open(file) as image:
             if image.mode == "P":  # a palette may hold transparency, which RGB cannot

@@ -16,6 +16,7 @@ from typing import Any
 
 from xfernas_jax.data.base import DataConfig, ImageDataset
 from xfernas_jax.evaluate.recipes import Recipe
+from xfernas_jax.history.metric import Metric
 from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.train.config import TrainConfig
@@ -31,6 +32,8 @@ MOST_EPOCHS = 80  # of a training
 WANTED_EPOCHS = 25  # that a reference leaves time for, and a size of images
 GROWN_EPOCHS = 40  # that a wider form of a finalist leaves time for
 FEWEST_EPOCHS = 10  # that any architecture leaves time for
+ENOUGH_EPOCHS = 40  # beyond which a last training gains little
+ERROR_POWER = 0.15  # by which the error of a shorter one grows; experiments/TIMED_NETWORKS.md
 LEAST_EPOCHS = 3  # below which a training is none: its learning rate has hardly risen
 FEWEST_COMPARED = 4  # what is suggested, and a reference of each family; fewer are not worth time
 SEARCH_SHARE, FINAL_SHARE = 0.3, 0.65  # of the time
@@ -107,6 +110,25 @@ def work(costs: Mapping[str, float]) -> float:
     return costs["flops"] + FLOPS_PER_ACTIVATION * costs["activations"]
 
 
+def error_factor(epochs: float) -> float:
+    """Returns how many times larger an error is after so many epochs than after enough of them.
+
+    Networks are compared after equally many epochs, and in the end trained for equally many
+    seconds: of two that are equal after a short training the faster one is better then.
+    """
+    return (ENOUGH_EPOCHS / min(max(epochs, 1.0), ENOUGH_EPOCHS)) ** ERROR_POWER
+
+
+def promised(value: float, metric: Metric, epochs: float) -> float:
+    """Returns what the value of a short training promises of a last one of so many epochs.
+
+    It is on the scale of short trainings; with enough epochs it is the value. Where a metric has no
+    best possible value, nothing is known of its error, and it is the value too.
+    """
+    ideal = metric.high if metric.maximize else metric.low
+    return value if ideal is None else ideal - (ideal - value) * error_factor(epochs)
+
+
 def search_recipe(dataset: ImageDataset, mirror: bool) -> Recipe:
     """Returns the recipe that architectures are compared by; it depends on the data alone.
 
@@ -164,7 +186,12 @@ def choose_side(
 
 
 def shares(
-    seconds_per_work: float, typical: float, recipe: Recipe, num_images: int, budget: Budget
+    seconds_per_work: float,
+    typical: float,
+    recipe: Recipe,
+    num_images: int,
+    budget: Budget,
+    spent_seconds: float = 0.0,
 ) -> Shares:
     """Divides a time budget.
 
@@ -174,12 +201,13 @@ def shares(
       recipe: of the search.
       num_images: of an epoch of the final training.
       budget: of time.
+      spent_seconds: of it already, such as for measuring this device.
     """
     examples = recipe.data.train_examples or num_images
     each = budget.start_seconds + recipe.train.epochs * examples * typical * seconds_per_work
     search_seconds = SEARCH_SHARE * budget.seconds
     room = budget.epochs(seconds_per_work, num_images) / FEWEST_EPOCHS
-    count = int(search_seconds / each)
+    count = int(max(search_seconds - spent_seconds, 0.0) / each)
     if count < FEWEST_COMPARED:
         count = 0
     return Shares(budget.seconds, search_seconds, each, count, max(room, 1.0))

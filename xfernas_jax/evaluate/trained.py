@@ -19,7 +19,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from xfernas_jax.data.augment import augment_batch, normalize, normalizer
+from xfernas_jax.data.augment import Normalizer, augment_batch, normalize, normalizer
 from xfernas_jax.data.base import ImageDataset, Split
 from xfernas_jax.data.pipeline import epoch_indices, eval_indices
 from xfernas_jax.data.stream import Residence, is_streamed, read_batches
@@ -94,7 +94,7 @@ class TrainedEvaluator:
         self.recipe = recipe.fingerprint()
         self._devices = tuple(devices or jax.devices())
         check_fits(space, recipe, self._devices)
-        self._normalizer = normalizer(dataset, recipe.data)
+        self.normalizer = normalizer(dataset, recipe.data)
         train, *others = (math.prod(part.images.shape) for part in dataset.parts().values())
         size = train + max(others)
         self._is_streamed = is_streamed(residence, size, own_devices(self._devices))
@@ -243,13 +243,8 @@ class TrainedEvaluator:
 
     def inference(self, genotype: Genotype) -> Callable[[Any, jax.Array], jax.Array]:
         """Returns the function from variables and uint8 images to logits, to be jitted."""
-        network, scale = self._programs.own(self.space.plan(genotype)), self._normalizer
-        flips = self._recipe.data.test_flips
-
-        def infer(variables: Any, images: jax.Array) -> jax.Array:
-            return _evaluated(network, variables, normalize(images, scale), flips)
-
-        return infer
+        network = self._programs.own(self.space.plan(genotype))
+        return inference(network, self.normalizer, self._recipe.data.test_flips)
 
     def test(self, genotype: Genotype, variables: Any) -> float | None:
         """Returns the metric on the test part; None where it is not finite there."""
@@ -283,7 +278,7 @@ class TrainedEvaluator:
             return trainer
 
     def _build_trainer(self, network: nn.Module) -> Trainer:
-        config, data, scale = self._recipe.train, self._recipe.data, self._normalizer
+        config, data, scale = self._recipe.train, self._recipe.data, self.normalizer
         weights = None
         if config.class_weights == "balanced":
             weights = balanced_weights(self._dataset.train.labels, self._num_classes)
@@ -329,6 +324,26 @@ class TrainedEvaluator:
             eval_indices,
             self._devices,
         )
+
+
+def inference(
+    network: nn.Module, normalizer: Normalizer, flips: bool
+) -> Callable[[Any, jax.Array], jax.Array]:
+    """Returns the function from variables and images to logits, to be jitted.
+
+    Args:
+      network: of a space's builder.
+      normalizer: of the images.
+      flips: whether the logits of an image and of its mirror image are averaged.
+
+    Returns:
+      From `params` and `batch_stats`, and `[B, H, W, C]` uint8, to `[B, classes]` float32.
+    """
+
+    def infer(variables: Any, images: jax.Array) -> jax.Array:
+        return _evaluated(network, variables, normalize(images, normalizer), flips)
+
+    return infer
 
 
 def _evaluated(network: nn.Module, variables: Any, images: jax.Array, flips: bool) -> jax.Array:

@@ -1,6 +1,7 @@
 """Writes the folder of an exported network and proves that it gives its score.
 
 genotype.json     the architecture
+model.json        what `load_network` needs beside it; `classes.json`: names in the logits' order
 variables.npz     trained parameters and statistics, by path; `variables/`: the same for Orbax
 model.stablehlo   inference, see `program.py`
 test.npz          test images, labels and the predictions at export
@@ -24,6 +25,7 @@ import numpy as np
 from xfernas_jax.errors import ExportError
 from xfernas_jax.export.card import ModelCard
 from xfernas_jax.export.measure import Measure
+from xfernas_jax.export.model import ModelFacts
 from xfernas_jax.export.program import export_program, flat_arrays
 from xfernas_jax.space import write_genotype
 from xfernas_jax.space.base import Genotype, Space
@@ -83,7 +85,8 @@ class Bundle:
       genotype: the architecture.
       variables: its trained `params` and `batch_stats`.
       infer: see `export_program`.
-      card: facts.
+      facts: what `load_network` reads.
+      card: what a person reads.
       measure: what `reload.py` computes.
       value: that it must print.
       test: the test part.
@@ -94,6 +97,7 @@ class Bundle:
     genotype: Genotype
     variables: Mapping[str, Any]
     infer: Callable[[Any, jax.Array], jax.Array]
+    facts: ModelFacts
     card: ModelCard
     measure: Measure
     value: float
@@ -134,7 +138,8 @@ def _write_files(folder: pathlib.Path, bundle: Bundle) -> None:
     write_genotype(folder / "genotype.json", bundle.space, bundle.genotype)
     VariablesStore(folder).save("variables", bundle.variables)
     np.savez_compressed(folder / "variables.npz", allow_pickle=False, **arrays)
-    image_shape = bundle.card.input_shape
+    bundle.facts.write(folder)
+    image_shape = bundle.facts.image_shape
     (folder / "model.stablehlo").write_bytes(export_program(bundle.infer, arrays, image_shape))
     test, measure = bundle.test, bundle.measure
     np.savez_compressed(

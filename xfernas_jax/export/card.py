@@ -26,7 +26,7 @@ class ModelCard:
       recipe: its values.
       num_params: trainable parameters.
       costs: what a training of this network recorded beside parameters, by name.
-      input_shape: (height, width, channels) of the uint8 images that the program takes.
+      input_shape: (height, width, channels) of the images that the network is trained on.
       num_evaluations: that the study cost, confirmations included.
       device_seconds: of all its trainings: wall seconds times devices.
       sources: studies of other tasks that it learned from.
@@ -86,15 +86,17 @@ class ModelCard:
             "",
             "## Use",
             "",
-            f"`model.stablehlo` takes the arrays of `variables.npz` and uint8 images `[batch, "
-            f"{height}, {width}, {channels}]` (0 to 255; it standardises them itself), and gives "
-            "logits in the order",
+            "`run.py predict --model=FOLDER photo.jpg` classifies photos of any size; in Python "
+            "`xfernas_jax.load_network(FOLDER)` gives the Flax module, its variables and the "
+            "preprocessing.",
+            "",
+            "Without xfernas_jax, `python reload.py` shows how; it needs `pip install jax "
+            "flatbuffers`. `model.stablehlo` takes the arrays of `variables.npz` and uint8 images "
+            f"`[batch, H, W, {channels}]` of any height and width (0 to 255; it brings them to "
+            f"{height}x{width} and standardises them itself), and gives logits in the order of "
+            "`classes.json`:",
             "",
             f"    {', '.join(self.class_names)}",
-            "",
-            "`python reload.py` shows how; it needs `pip install jax flatbuffers`. Larger images "
-            "are shrunk first: the mean of each square of pixels where the factor is whole, else "
-            "Pillow's BOX filter.",
             "",
             "## Recipe",
             "",

@@ -1,18 +1,24 @@
 """A network's inference as a portable StableHLO program (`jax.export`).
 
+It takes images of any size and brings them to the network's, by the rule of `data/resize.py`. Each
+size is compiled once, when it is first met.
+
 The program takes its variables as an argument, so the file of arrays beside it is the one copy of
 them. It loads in the version of jax that wrote it and for some time in later ones, not in earlier
 ones; the genotype and the variables are what lasts.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 from jax import export
 
+from xfernas_jax.data.resize import resized
 from xfernas_jax.errors import ExportError
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -29,23 +35,27 @@ def flat_arrays(variables: Mapping[str, Any]) -> Arrays:
 def export_program(
     infer: Callable[[Any, jax.Array], jax.Array], arrays: Arrays, image_shape: tuple[int, int, int]
 ) -> bytes:
-    """Serialises inference for any batch size and for CPU, CUDA and TPU.
+    """Serialises inference for any number and size of images and for CPU, CUDA and TPU.
 
     Args:
-      infer: from nested variables and uint8 images `[B, H, W, C]` to logits `[B, classes]`.
-      arrays: of `flat_arrays`; the program's first argument is such a dictionary.
-      image_shape: (height, width, channels).
+      infer: from nested variables and uint8 images of `image_shape` to logits `[B, classes]`.
+      arrays: of `flat_arrays`; the program's first argument is such a dictionary, its second are
+        uint8 images `[B, H, W, C]`.
+      image_shape: (height, width, channels) of the network.
 
     Raises:
       ExportError: the network's module works for batches of one size only.
     """
+    height, width, channels = image_shape
+    matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
     def call(arrays: Any, images: jax.Array) -> jax.Array:
-        return infer(traverse_util.unflatten_dict(arrays, sep="/"), images)
+        small = resized(images, height, width, jnp, matmul)
+        return infer(traverse_util.unflatten_dict(arrays, sep="/"), small)
 
-    (batch,) = export.symbolic_shape("batch")
+    any_size = export.symbolic_shape("batch, height, width")
     shapes = {path: jax.ShapeDtypeStruct(x.shape, x.dtype) for path, x in arrays.items()}
-    images = jax.ShapeDtypeStruct((batch, *image_shape), np.uint8)
+    images = jax.ShapeDtypeStruct((*any_size, channels), np.uint8)
     try:
         exported = export.export(jax.jit(call), platforms=PLATFORMS)(shapes, images)
     except (TypeError, jax.errors.InconclusiveDimensionOperation) as error:

@@ -9,12 +9,16 @@ import numpy as np
 
 from xfernas_jax.errors import GenotypeError
 from xfernas_jax.history.goal import Goal, cost_rows
+from xfernas_jax.history.metric import Metric
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.space.base import Genotype, Space
 
 KnownCosts = Callable[[Genotype], Mapping[str, float]]
 """Costs of an architecture that are known before it is evaluated, such as its parameters."""
+
+Outlook = Callable[[Genotype, float, Metric], float]
+"""From a value of a short training to what it promises of a last one that has not enough time."""
 
 _TRIES_PER_GENOTYPE = 200
 _MAX_REFUSED = 1_000  # architectures over a limit after which a batch is as full as it gets
@@ -44,6 +48,7 @@ class Seen:
       evaluations: results, failed and stopped ones too, in the order in which they are shown.
       pending: architectures that are being evaluated.
       known_costs: what it names is not suggested where it exceeds a limit.
+      outlook: what values count for; None for what they are.
     """
 
     space: Space
@@ -51,6 +56,7 @@ class Seen:
     evaluations: tuple[Evaluation, ...] = ()
     pending: tuple[Genotype, ...] = ()
     known_costs: KnownCosts | None = None
+    outlook: Outlook | None = None
     _rows: dict[Any, tuple[int, ...]] = dataclasses.field(default_factory=dict, repr=False)
 
     def then(self, evaluations: Iterable[Evaluation], pending: Iterable[Genotype] = ()) -> "Seen":
@@ -65,8 +71,11 @@ class Seen:
 
     def gain(self, evaluation: Evaluation) -> float:
         """Returns how good a complete evaluation is: larger is better, whatever the metric."""
-        assert evaluation.value is not None
-        return self.goal.metric.gain(evaluation.value)
+        value, metric = evaluation.value, self.goal.metric
+        assert value is not None
+        if self.outlook is not None:
+            value = self.outlook(evaluation.genotype, value, metric)
+        return metric.gain(value)
 
     def tokens(self, evaluations: Iterable[Evaluation]) -> np.ndarray:
         """Returns `[N, L]` int32."""

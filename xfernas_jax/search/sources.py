@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from xfernas_jax.history.goal import cost_rows
+from xfernas_jax.history.goal import Goal, cost_rows
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.history.sources import Source
 from xfernas_jax.predictor.base import TaskHistory
+from xfernas_jax.search.seen import Outlook, Seen
 from xfernas_jax.space.base import Genotype, Space
 
 
@@ -41,19 +42,26 @@ def scored_history(
 
 
 def task_histories(
-    space: Space, sources: Sequence[Source], costs: tuple[str, ...] = ()
+    space: Space,
+    sources: Sequence[Source],
+    costs: tuple[str, ...] = (),
+    outlook: Outlook | None = None,
 ) -> tuple[TaskHistory, ...]:
     """Encodes the complete evaluations of each source; seeds of one architecture are averaged.
 
-    `costs` names those that matter; of what a source has not recorded it knows nothing.
-
     A source with fewer than two different architectures teaches nothing and is left out.
+
+    Args:
+      space: of the architectures.
+      sources: what was recorded.
+      costs: names of those that matter; of what a source has not recorded it knows nothing.
+      outlook: what its values count for on the target; None for what they are.
     """
     histories = []
     for source in sources:
-        gain = source.task.metric.gain
-        complete = [e for e in source.evaluations if e.value is not None]
-        pairs = [(e.genotype, gain(e.value)) for e in complete if e.value is not None]
+        seen = Seen(space, Goal(metric=source.task.metric), source.evaluations, outlook=outlook)
+        complete = seen.complete
+        pairs = [(e.genotype, seen.gain(e)) for e in complete]
         history = scored_history(space, source.name, pairs)
         if history is not None:
             known = _mean_costs(costs, complete)

@@ -40,6 +40,8 @@ def choose_finalists(optimizer: Optimizer, seen: Seen, count: int) -> list[Evalu
     values are is asked for its posterior means of what may win; others have the values alone.
     """
     admitted = seen.goal.best(seen.evaluations, len(seen.evaluations))
+    if seen.outlook is not None:
+        admitted.sort(key=lambda e: -seen.gain(e))
     means = optimizer.estimates(seen) if isinstance(optimizer, Estimator) else None
     if means is not None:
         # One network may have been evaluated twice, by an earlier study: its latest mean counts.
