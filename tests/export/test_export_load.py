@@ -4,6 +4,7 @@ import json
 import pathlib
 import shutil
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +67,7 @@ def test_a_loop_of_ones_own_trains_the_module_on(exported: pathlib.Path) -> None
     train = load_dataset("digits", get_recipe("cpu").data).train
     images, labels = network.preprocess(train.images[:256]), train.labels[:256]
 
-    def loss(params: dict, stats: dict) -> tuple[jax.Array, dict]:
+    def loss(params: Any, stats: Any) -> tuple[jax.Array, Any]:
         variables = {"params": params, "batch_stats": stats}
         logits, updated = network.module.apply(
             variables, images, train=True, mutable=["batch_stats"]
@@ -82,8 +83,10 @@ def test_a_loop_of_ones_own_trains_the_module_on(exported: pathlib.Path) -> None
         params = jax.tree.map(lambda p, g: p - 0.05 * g, params, gradients)
         losses.append(float(value))
     assert losses[-1] < losses[0]
-    logits = network.module.apply({"params": params, "batch_stats": stats}, jnp.asarray(images))
-    assert logits.shape == (256, 10)
+    logits: Any = network.module.apply(
+        {"params": params, "batch_stats": stats}, jnp.asarray(images)
+    )
+    assert np.shape(logits) == (256, 10)
 
 
 def rewrite(folder: pathlib.Path, **changes: object) -> None:

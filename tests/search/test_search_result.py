@@ -31,6 +31,7 @@ TODAY: dict[str, Any] = {
     "references": [{"name": "a", "value": 0.5, "final_value": None, "is_best": False}],
     "front": [{"evaluation": 1, "value": 0.5, "costs": {"params": 10.0}, "genotype": GENOTYPE}],
     "relations": None,
+    "test_part": None,
 }
 EARLIER: dict[str, Any] = {  # as 0.1.0 wrote it
     "study": "s",
@@ -88,6 +89,7 @@ def test_a_score_of_zero_stays_an_incumbent() -> None:
         (TODAY, "front", [{}]),
         (TODAY, "finalists", [{"genotype": {}, "values": [], "mean": 0.5}]),
         (TODAY, "relations", {"names": ["x"]}),
+        (TODAY, "test_part", {"num_images": 3}),
         (EARLIER, "best_valid_accuracy", None),
         (EARLIER, "costs", 7),
         (EARLIER, "front", [7]),

@@ -7,6 +7,8 @@ from typing import Any
 
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.progress import print_outcome
+from xfernas_jax.evaluate.tested import TABLE_FILE
+from xfernas_jax.evaluate.trust import compared_words, trust_rows, with_interval
 from xfernas_jax.history import Evaluation, StudySpec
 from xfernas_jax.history.metric import Metric
 from xfernas_jax.search.base import Optimizer
@@ -135,6 +137,8 @@ def _rows(result: Mapping[str, Any], metric: Metric, folder: pathlib.Path) -> di
         "record": inputs.storage_url(),
         "genotype file": str(folder / "best_genotype.json"),
     }
+    if result["test_part"] is not None:
+        rows["test predictions"] = str(folder / TABLE_FILE)
     if result["variables"]:
         rows["trained variables"] = str(folder / "variables" / result["variables"])
     for row in result["front"]:
@@ -155,7 +159,11 @@ def _values(result: Mapping[str, Any], metric: Metric, is_trained: bool) -> dict
     if not is_trained:
         return {metric.label: shown, **_finalists(result, metric)}
     rows = {f"validation {metric.label}": shown, **_finalists(result, metric)}
-    rows[f"test {metric.label}"] = f"{metric.text(result['test_value'])} (one training, read once)"
+    part, tested = result["test_part"], result["test_value"]
+    rows[f"test {metric.label}"] = f"{with_interval(tested, part, metric)}, one training, read once"
+    rows.update(trust_rows(part, metric))
+    if tested is not None and (words := compared_words(tested, part, metric)):
+        rows["note"] = words
     if result["num_params"] is not None:
         rows["parameters"] = f"{result['num_params']:,}"
     rows["epochs"] = (

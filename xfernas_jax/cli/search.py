@@ -3,17 +3,27 @@
 import dataclasses
 import math
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any, cast
 
 import numpy as np
 from absl import flags as absl_flags
 
-from xfernas_jax.cli import auto, flags, goals, inputs, last_training, outcome, tensorboard
+from xfernas_jax.cli import (
+    auto,
+    flags,
+    goals,
+    inputs,
+    last_training,
+    outcome,
+    tensorboard,
+    test_part,
+)
 from xfernas_jax.cli.executors import open_executor
 from xfernas_jax.cli.first_words import say_data_of, say_plan, training_lines
 from xfernas_jax.cli.listening import listening, network_names
+from xfernas_jax.cli.no_result import no_result
 from xfernas_jax.cli.plan_words import search_lines
 from xfernas_jax.cli.progress import console
 from xfernas_jax.cli.scoring import OF_PIXELS, Scoring, scoring
@@ -243,11 +253,12 @@ def _run(
         desk = Desk(executor, record, spec.recipe, listener, keeper, scored.runtime_words)
         found = Search(optimizer, desk, plan, start, early_stop).run()
     if found is None:
-        raise UserError(_no_result(spec.name, record.evaluations(), asked.goal))
+        raise UserError(no_result(spec.name, record.evaluations(), asked.goal))
     seen = start.then(desk.recorded("search"))
     return {
         **outcome.to_json(spec, asked.space, [source.name for source in learned.sources], found),
         "references": _references(asked, record, found),
+        "test_part": test_part.keep(spec, scored.dataset, found),
         "relations": outcome.relations(optimizer, seen),
     }
 
@@ -365,36 +376,3 @@ def _control_unless_finished(storage: Storage, asked: _Asked) -> AbstractContext
     if _finished(storage, asked) is not None:
         return nullcontext()
     return inputs.control(storage, asked.spec.name)
-
-
-def _no_result(study: str, evaluations: Sequence[Evaluation], goal: Goal) -> str:
-    """Says why a search has no result."""
-    if goal.costs:
-        return f"Study {study}: {_nothing_admitted(evaluations, goal)}"
-    failures = [e.result.failure for e in evaluations if e.result.failure]
-    last = f"The last failure: {failures[-1] if failures else 'none recorded'}"
-    if flags.OBJECTIVE.value is None:
-        return (
-            f"Study {study}: every evaluation or every confirming training failed, so there is no "
-            f"best architecture; lower --set=train.learning_rate=... {last}"
-        )
-    return (
-        f"Study {study}: --objective={flags.OBJECTIVE.value} gave no score. {last}; mend it and "
-        "name another --study."
-    )
-
-
-def _nothing_admitted(evaluations: Sequence[Evaluation], goal: Goal) -> str:
-    """Says how far what was evaluated is from the limits."""
-    complete = [e for e in evaluations if e.value is not None]
-    known: Mapping[str, list[float]] = {
-        name: [e.costs[name] for e in complete if name in e.costs] for name, _ in goal.limits
-    }
-    lowest = [f"the lowest {name} was {min(costs):.4g}" for name, costs in known.items() if costs]
-    seen = (
-        f"of {len(complete)} evaluated architectures {' and '.join(lowest)}"
-        if lowest
-        else "of 1,000 that were looked at none was trained"
-    )
-    limits = ", ".join(goals.flag_of(name, limit) for name, limit in goal.limits)
-    return f"no architecture within {limits or 'the goal'}: {seen}; raise the limit."

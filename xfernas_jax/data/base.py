@@ -60,11 +60,13 @@ class FoundPart:
       labels: `[N]` int32.
       sizes: `[N, 2]` int32, height and width of each image in its source.
       contents: `[N]` int32, equal for exact copies, across parts too; None where nobody looked.
+      files: `[N]` paths of the images' files, or none.
     """
 
     labels: np.ndarray
     sizes: np.ndarray
     contents: np.ndarray | None
+    files: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

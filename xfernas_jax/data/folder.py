@@ -127,7 +127,8 @@ def _read_part(
         sizes.append(image.shape[:2])
         images[row] = resize(image[None], *shape)[0]
     labels = np.array([label for _, label in labeled], np.int32)
-    return Part(Split(images, labels), as_digests(digests), np.array(sizes, np.int32))
+    files = tuple(str(file) for file, _ in labeled)
+    return Part(Split(images, labels), as_digests(digests), np.array(sizes, np.int32), files)
 
 
 def read_image(file: Path, channels: int) -> np.ndarray:

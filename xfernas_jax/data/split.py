@@ -32,17 +32,20 @@ class Part:
       split: images and labels.
       digests: `[N]` 16-byte digests of the images before any resizing; equal for exact copies.
       sizes: `[N, 2]` int32, height and width of the images before any resizing.
+      files: `[N]` names of the images' files, or none.
     """
 
     split: Split
     digests: np.ndarray
     sizes: np.ndarray
+    files: tuple[str, ...] = ()
 
     def take(self, indices: np.ndarray) -> "Part":
         """Returns the examples at `indices`, in that order."""
         images = take_images(self.split.images, indices)
         split = Split(images, self.split.labels[indices])
-        return Part(split, self.digests[indices], self.sizes[indices])
+        files = tuple(self.files[i] for i in indices) if self.files else ()
+        return Part(split, self.digests[indices], self.sizes[indices], files)
 
 
 def digest_image(image: np.ndarray) -> bytes:
@@ -202,7 +205,7 @@ def _found_parts(whole: Mapping[str, Part]) -> dict[str, FoundPart]:
     )
     ends = np.cumsum([len(whole[key].digests) for key in keys])[:-1]
     return {
-        key: FoundPart(whole[key].split.labels, whole[key].sizes, own)
+        key: FoundPart(whole[key].split.labels, whole[key].sizes, own, whole[key].files)
         for key, own in zip(keys, np.split(contents.astype(np.int32), ends), strict=True)
     }
 

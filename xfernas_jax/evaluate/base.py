@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from xfernas_jax.history.record import Job, Result, Task
 from xfernas_jax.space.base import Genotype, Space
 
@@ -58,4 +60,13 @@ class Evaluator(Protocol):
 
     def test(self, genotype: Genotype, variables: Any) -> float | None:
         """Returns the metric on the test part; read once, at the end. None where there is none."""
+        ...
+
+
+@runtime_checkable
+class Answering(Protocol):
+    """An evaluator, or an executor of one, that tells what a network says of each test image."""
+
+    def test_logits(self, genotype: Genotype, variables: Any) -> np.ndarray | None:
+        """Returns logits `[N, classes]` of the test part, in its order; None where it has none."""
         ...

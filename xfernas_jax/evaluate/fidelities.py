@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from xfernas_jax.evaluate.base import OnEpoch, Scored, Stop
 from xfernas_jax.evaluate.trained import TrainedEvaluator
 from xfernas_jax.history.record import Job
@@ -40,3 +42,7 @@ class Fidelities:
     def test(self, genotype: Genotype, variables: Any) -> float | None:
         """Returns the metric on the test part; see `Evaluator.test`."""
         return self.final.test(genotype, variables)
+
+    def test_logits(self, genotype: Genotype, variables: Any) -> np.ndarray:
+        """Returns what a network says of the test part; see `Answering.test_logits`."""
+        return self.final.test_logits(genotype, variables)

@@ -17,14 +17,15 @@ from typing import Any
 import flax
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
+import numpy as np
 
-from xfernas_jax.data.augment import Normalizer, augment_batch, normalize, normalizer
+from xfernas_jax.data.augment import augment_batch, normalize, normalizer
 from xfernas_jax.data.base import ImageDataset, Split
 from xfernas_jax.data.pipeline import epoch_indices, eval_indices
 from xfernas_jax.data.stream import Residence, is_streamed, read_batches
 from xfernas_jax.errors import RecipeError, TrainingDivergedError
 from xfernas_jax.evaluate.base import OnEpoch, Scored, Stop
+from xfernas_jax.evaluate.inference import all_logits, evaluated, inference
 from xfernas_jax.evaluate.pace import TimePace
 from xfernas_jax.evaluate.recipes import Recipe, has_reduction_cell, is_read, plan_of_any
 from xfernas_jax.history.record import Job, Result
@@ -253,6 +254,15 @@ class TrainedEvaluator:
         value = self._trainer(program).evaluate(program.enter(variables), part)
         return value if math.isfinite(value) else None
 
+    def test_logits(self, genotype: Genotype, variables: Any) -> np.ndarray:
+        """Returns what a network says of the test part; see `Answering.test_logits`.
+
+        On one device, since it is asked once; images are read as they are needed.
+        """
+        infer, images = jax.jit(self.inference(genotype)), self._dataset.test.images
+        with jax.default_device(own_devices(self._devices)[0]):
+            return all_logits(infer, variables, images, self._recipe.train.eval_batch_size)
+
     @functools.cached_property
     def _train(self) -> Feed:
         """The training part: placed once, whatever is trained on it."""
@@ -292,7 +302,7 @@ class TrainedEvaluator:
             key: jax.Array | None,
         ) -> tuple[jax.Array, jax.Array | None, Any]:
             if not train:
-                logits = _evaluated(network, variables, images, data.test_flips)
+                logits = evaluated(network, variables, images, data.test_flips)
                 return logits, None, variables["batch_stats"]
             (logits, auxiliary), updated = network.apply(
                 variables,
@@ -324,39 +334,6 @@ class TrainedEvaluator:
             eval_indices,
             self._devices,
         )
-
-
-def inference(
-    network: nn.Module, normalizer: Normalizer, flips: bool
-) -> Callable[[Any, jax.Array], jax.Array]:
-    """Returns the function from variables and images to logits, to be jitted.
-
-    Args:
-      network: of a space's builder.
-      normalizer: of the images.
-      flips: whether the logits of an image and of its mirror image are averaged.
-
-    Returns:
-      From `params` and `batch_stats`, and `[B, H, W, C]` uint8, to `[B, classes]` float32.
-    """
-
-    def infer(variables: Any, images: jax.Array) -> jax.Array:
-        return _evaluated(network, variables, normalize(images, normalizer), flips)
-
-    return infer
-
-
-def _evaluated(network: nn.Module, variables: Any, images: jax.Array, flips: bool) -> jax.Array:
-    """Returns the logits of standardised images, averaged with those of their mirror images.
-
-    Logits are averaged, not probabilities: what comes out is still logits, for every metric and
-    for the exported function. It is the geometric mean of the probabilities, normalised.
-    """
-    if not flips:
-        return network.apply(variables, images)[0]
-    both = jnp.concatenate([images, images[:, :, ::-1]])  # one network in the program, not two
-    logits = network.apply(variables, both)[0]
-    return logits.reshape(2, -1, logits.shape[-1]).mean(axis=0)
 
 
 def check_fits(space: Space, recipe: Recipe, devices: Sequence[Device]) -> None:

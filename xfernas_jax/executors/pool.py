@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from xfernas_jax.errors import WorkerError
 from xfernas_jax.evaluate.base import Scored, Stop
 from xfernas_jax.evaluate.broken import broken
@@ -112,8 +114,15 @@ class PoolExecutor:
         return task.job, task.answer
 
     def test(self, genotype: Genotype, variables: Any) -> float | None:
-        """Measures in a worker; evaluations that finish meanwhile are kept."""
-        task = _Task("the test", ("test", genotype, variables))
+        return self._ask("the test", ("test", genotype, variables))
+
+    def test_logits(self, genotype: Genotype, variables: Any) -> np.ndarray | None:
+        """Returns what a network says of the test part; see `Answering.test_logits`."""
+        return self._ask("what it says of the test part", ("test_logits", genotype, variables))
+
+    def _ask(self, name: str, request: tuple[Any, ...]) -> Any:
+        """Has a worker answer; evaluations that finish meanwhile are kept."""
+        task = _Task(name, request)
         self._waiting.appendleft(task)
         while not task.is_done:
             self._wait(None)

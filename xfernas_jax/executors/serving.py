@@ -1,9 +1,10 @@
 """What a worker does, wherever it runs: it answers requests with one evaluator, built once.
 
-Requests are `("evaluate", job, stop)` and `("test", genotype, variables)`. An answer is some
-messages: `("started",)` and `("epoch", number, value)` of an evaluation, and at last
-`("done", value)` or `("failed", user's mistake or None, traceback)`. A worker that needs time to
-start says `("ready", ...)` first. Nothing heavy is imported before the first request.
+Requests are `("evaluate", job, stop)`, `("test", genotype, variables)` and, of the same,
+`("test_logits", ...)`. An answer is some messages: `("started",)` and `("epoch", number, value)` of
+an evaluation, and at last `("done", value)` or `("failed", user's mistake or None, traceback)`. A
+worker that needs time to start says `("ready", ...)` first. Nothing heavy is imported before the
+first request.
 """
 
 import pickle
@@ -55,10 +56,13 @@ def _answer(
     evaluator: Any, request: tuple[Any, ...], tell: Callable[[tuple[Any, ...]], None]
 ) -> Any:
     """Evaluates a job, or measures given variables on the test part."""
+    from xfernas_jax.evaluate.base import Answering
     from xfernas_jax.evaluate.broken import evaluate_safely
 
     if request[0] == "test":
         return evaluator.test(*request[1:])
+    if request[0] == "test_logits":
+        return evaluator.test_logits(*request[1:]) if isinstance(evaluator, Answering) else None
     (_, job, stop) = request
     tell(("started",))
 

@@ -17,7 +17,7 @@ from flax import traverse_util
 from xfernas_jax.data.augment import normalize
 from xfernas_jax.data.resize import resize
 from xfernas_jax.errors import GenotypeError, ModelError, SpaceError
-from xfernas_jax.evaluate.trained import inference
+from xfernas_jax.evaluate.inference import inference
 from xfernas_jax.export.model import ModelFacts, read_facts
 from xfernas_jax.nn.builders import build_network
 from xfernas_jax.nn.compile import variable_shapes
@@ -199,13 +199,9 @@ def _check_fits(
     path: pathlib.Path, network: nn.Module, facts: ModelFacts, variables: Mapping[str, Any]
 ) -> None:
     """Raises `ModelError` unless the variables are those of the network."""
-    wanted = {
-        key: leaf.shape
-        for key, leaf in traverse_util.flatten_dict(
-            dict(variable_shapes(network, facts.image_shape)), sep="/"
-        ).items()
-    }
-    flat: Mapping[str, Any] = traverse_util.flatten_dict(dict(variables), sep="/")
+    shapes = _flat(variable_shapes(network, facts.image_shape))
+    wanted = {key: leaf.shape for key, leaf in shapes.items()}
+    flat = _flat(variables)
     found = {key: np.shape(value) for key, value in flat.items()}
     for key in sorted(wanted.keys() | found.keys()):
         if wanted.get(key) != found.get(key):
@@ -216,3 +212,8 @@ def _check_fits(
             )
     if not all(np.isfinite(value).all() for value in flat.values()):
         raise ModelError(f"{path}: {_VARIABLES_FILE} holds values that are not finite.")
+
+
+def _flat(variables: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Any = traverse_util.flatten_dict(dict(variables), sep="/")
+    return found

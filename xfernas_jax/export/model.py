@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ def read_facts(folder: pathlib.Path) -> ModelFacts:
     )
 
 
-_FACTS = {
+_FACTS: Mapping[str, fields.Reader] = {
     "format": fields.integer,
     "space": fields.line,
     "network": fields.check_object,
@@ -119,8 +120,12 @@ _FACTS = {
     "metric": fields.line,
     "test_value": fields.number,
 }
-_IMAGE = dict.fromkeys(("height", "width", "channels"), fields.integer)
-_PIXELS = {"mean": fields.numbers, "std": fields.numbers, "per_image": fields.boolean}
+_IMAGE: Mapping[str, fields.Reader] = dict.fromkeys(("height", "width", "channels"), fields.integer)
+_PIXELS: Mapping[str, fields.Reader] = {
+    "mean": fields.numbers,
+    "std": fields.numbers,
+    "per_image": fields.boolean,
+}
 
 
 def _read_classes(file: pathlib.Path) -> tuple[str, ...]:

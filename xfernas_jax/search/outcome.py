@@ -37,6 +37,7 @@ class Outcome:
       test: the metric on the test part, of one of its trainings, read once; None where there is
         none.
       costs: of its tested training that are recorded, parameters included, by name.
+      test_logits: `[N, classes]` of the test part; None where nobody can tell.
       front: evaluations of the search that no other one beats in both, with a Pareto goal.
       finalists: with the values of all their trainings; none where nothing was confirmed.
       incumbent_curve: the best admitted value after each evaluation, see `Goal.incumbents`.
@@ -61,6 +62,7 @@ class Outcome:
     variables_name: str = ""
     costs: Mapping[str, float] = dataclasses.field(default_factory=dict)
     front: tuple[Evaluation, ...] = ()
+    test_logits: np.ndarray | None = dataclasses.field(default=None, compare=False)
 
 
 def selection_bias(values: Sequence[Sequence[float]]) -> float | None:

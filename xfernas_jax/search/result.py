@@ -30,6 +30,15 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "costs": (dict,),
     "front": (list,),
     "references": (list,),
+    "test_part": (dict, type(None)),
+}
+_TEST_KINDS: Mapping[str, tuple[type, ...]] = {
+    "num_images": (int,),
+    "low": (float, type(None)),
+    "high": (float, type(None)),
+    "majority_class": (str,),
+    "majority_share": (float,),
+    "num_in_train": (int, type(None)),
 }
 _REFERENCE_KINDS: Mapping[str, tuple[type, ...]] = {
     "name": (str,),
@@ -62,6 +71,7 @@ _LATE_FIELDS: Mapping[str, Any] = {  # that versions before 0.2 did not write, o
     "front": [],
     "references": [],
     "relations": None,
+    "test_part": None,
 }
 
 
@@ -113,6 +123,7 @@ def _is_whole(result: Mapping[str, Any]) -> bool:
         and all(map(_is_finalist, result["finalists"]))
         and all(_has_fields(row, _REFERENCE_KINDS) for row in result["references"])
         and _are_relations(result["relations"])
+        and (result["test_part"] is None or _has_fields(result["test_part"], _TEST_KINDS))
     )
 
 

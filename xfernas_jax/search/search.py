@@ -12,7 +12,7 @@ from xfernas_jax.search.base import Optimizer, suggest
 from xfernas_jax.search.desk import Desk, key_seed, variables_name
 from xfernas_jax.search.early_stop import EarlyStop
 from xfernas_jax.search.outcome import Outcome
-from xfernas_jax.search.phases.confirm import Confirmed, choose_finalists, confirm, test
+from xfernas_jax.search.phases.confirm import Confirmed, TestPart, choose_finalists, confirm, test
 from xfernas_jax.search.phases.explore import explore
 from xfernas_jax.search.phases.finish import Candidate, finish
 from xfernas_jax.search.phases.resume import resume
@@ -61,7 +61,7 @@ class Search:
         if not plan.confirm_seeds:
             (best,) = goal.best(seen.evaluations, 1)
             assert best.value is not None
-            return self._outcome(best, best.value, None, done, Confirmed((), ()))
+            return self._outcome(best, best.value, TestPart(), done, Confirmed((), ()))
         confirmed = confirm(self.desk, chosen, plan.confirm_seeds, goal.metric, seen.evaluations)
         return self._confirmed(confirmed, done, chosen)
 
@@ -88,7 +88,8 @@ class Search:
             return None
         # By the final recipe images may have another size: what the search trained is no such.
         is_final = not self.plan.finishes or trained.purpose == "final"
-        tested = test(self.desk, confirmed) if self.plan.reads_test and is_final else None
+        reads_test = self.plan.reads_test and is_final
+        tested = test(self.desk, confirmed) if reads_test else TestPart()
         self.desk.keep_only([trained, *chosen])
         return self._outcome(trained, winner.mean, tested, done, confirmed)
 
@@ -96,7 +97,7 @@ class Search:
         self,
         best: Evaluation,
         value: float,
-        tested: float | None,
+        tested: TestPart,
         done: Sequence[Evaluation],
         confirmed: Confirmed,
     ) -> Outcome:
@@ -104,7 +105,8 @@ class Search:
         return Outcome(
             genotype=best.genotype,
             value=value,
-            test=tested,
+            test=tested.value,
+            test_logits=tested.logits,
             incumbent_curve=goal.incumbents(done),
             num_evaluations=len(done),
             num_confirmations=len(confirmations),
@@ -112,7 +114,9 @@ class Search:
             finalists=confirmed.finalists,
             epochs_trained=sum(len(e.curve) for e in done),
             epochs_saved=0 if self.early_stop is None else self.early_stop.saved(done),
-            variables_name=variables_name(best) if self.desk.keeps and tested is not None else "",
+            variables_name=variables_name(best)
+            if self.desk.keeps and tested.value is not None
+            else "",
             costs=best.costs,
             front=tuple(goal.best(done, len(done))) if goal.pareto else (),
         )

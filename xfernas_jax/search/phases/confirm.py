@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from xfernas_jax.evaluate.base import Answering
 from xfernas_jax.history.metric import Metric
 from xfernas_jax.history.record import Evaluation, Job
 from xfernas_jax.search.base import Estimator, Optimizer
@@ -117,14 +118,26 @@ def _finalist(
     return Finalist(first.genotype, first.key, values, float(np.mean(values)))
 
 
-def test(desk: Desk, confirmed: Confirmed) -> float | None:
+@dataclasses.dataclass(frozen=True, eq=False)
+class TestPart:
+    """What the test part says of the winner.
+
+    Attributes:
+      value: the metric; None where there is no test part, or a repeated training did not complete.
+      logits: `[N, classes]` of its images; None where nobody can tell.
+    """
+
+    __test__ = False  # pytest would take it for a test
+
+    value: float | None = None
+    logits: np.ndarray | None = None
+
+
+def test(desk: Desk, confirmed: Confirmed) -> TestPart:
     """Reads the test part with the winner's variables.
 
     Where they were not kept, the training is repeated, and recorded: bit for bit, unless it was a
     final one that got as many epochs as fitted.
-
-    Returns:
-      The metric; None where there is no test part, or the repeated training did not complete.
     """
     trained, variables = confirmed.trained, confirmed.variables
     assert trained is not None
@@ -137,5 +150,9 @@ def test(desk: Desk, confirmed: Confirmed) -> float | None:
         desk.keep(trained, variables)
         desk.append(again)
         if variables is None:
-            return None
-    return desk.executor.test(trained.genotype, variables)
+            return TestPart()
+    executor, genotype = desk.executor, trained.genotype
+    value = executor.test(genotype, variables)
+    if value is None or not isinstance(executor, Answering):
+        return TestPart(value)
+    return TestPart(value, executor.test_logits(genotype, variables))
