@@ -36,7 +36,11 @@ _SECONDS = flags.DEFINE_float("seconds", 120.0, "Of the steps of a last training
 _SEEDS = flags.DEFINE_integer("num_seeds", 1, "Of each network.", 1)
 _OUTPUT = flags.DEFINE_string("output", "runs/timed_networks", "Folder of the results.")
 
-_POWERS, _ENOUGH = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3), (20, 40, 80)
+_ENOUGH = (10, 20, 40, 80)
+_RULES = (  # of log(epochs that are enough / epochs): name, factor, power
+    *(("power", size, 1) for size in (0.0, 0.1, 0.15, 0.2, 0.3)),
+    *(("curvature", size, 2) for size in (0.05, 0.1, 0.14, 0.2, 0.3)),
+)
 _SPACE = ConvNetSpace()
 _BASE = PUBLISHED["vgg_small"][1]
 NETWORKS = {
@@ -89,32 +93,36 @@ def table(found: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def fit_table(found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns how well short trainings rank the last ones, by rules of `auto.error_factor`.
+    """Returns how well short trainings rank the last ones, by rules like `auto.error_factor`.
 
-    For each power and number of epochs that are enough: the mean over sets of the rank correlation,
-    and of the value of the network that the rule would take, against the best one.
+    For each curvature, or power, and number of epochs that are enough: the mean over sets of the
+    rank correlation, and of the value of the network that is taken, against the best one.
     """
     sets = sorted({each["set"] for each in found})
     rows = [
-        "| power | " + " | ".join(f"{enough} epochs" for enough in _ENOUGH) + " |",
+        "| rule | " + " | ".join(f"{enough} epochs" for enough in _ENOUGH) + " |",
         "|---" * (1 + len(_ENOUGH)) + "|",
     ]
-    for power in _POWERS:
+    for name, size, power in _RULES:
         cells = []
         for enough in _ENOUGH:
-            scores = [_score([e for e in found if e["set"] == s], power, enough) for s in sets]
+            of_sets = [[e for e in found if e["set"] == s] for s in sets]
+            scores = [_score(of_set, size, power, enough) for of_set in of_sets]
             correlation, lost = np.mean(scores, axis=0)
             cells.append(f"{correlation:.2f}, {100 * lost:.1f}")
-        rows.append(f"| {power:g} | " + " | ".join(cells) + " |")
+        rows.append(f"| {name} {size:g} | " + " | ".join(cells) + " |")
     return rows
 
 
-def _score(of_set: Sequence[Mapping[str, Any]], power: float, enough: float) -> tuple[float, float]:
+def _score(
+    of_set: Sequence[Mapping[str, Any]], size: float, power: int, enough: float
+) -> tuple[float, float]:
     short, timed, epochs = (
         np.array([each[name] for each in of_set], np.float64)
         for name in ("short", "timed", "epochs")
     )
-    error = (1.0 - short) * (enough / np.clip(epochs, 1.0, enough)) ** power
+    missing = np.log(enough / np.clip(epochs, 1.0, enough))
+    error = (1.0 - short) * np.exp(size * missing**power)
     return rank_correlation(-error, timed), float(timed.max() - timed[error.argmin()])
 
 

@@ -195,7 +195,7 @@ def test_what_gets_few_epochs_in_the_time_counts_with_more_error(fast: None) -> 
     light, heavy = PUBLISHED["vgg_tiny"][1], PUBLISHED["vgg_like"][1]
     accuracy, loss = METRICS["accuracy"], METRICS["log_loss"]
     found = []
-    for time in ("30s", "5m", "10h"):
+    for time in ("18s", "5m", "10h"):
         with given(*DIGITS, f"--time_budget={time}"):
             promises = outlook(scoring(SPACE, is_search=True), SPACE)
         assert promises is not None

@@ -138,16 +138,16 @@ def test_words_tell_images_interval_majority_and_copies() -> None:
     assert part["num_images"] == size
     shown = trust.with_interval(score, part, metric)
     assert shown == f"{100 * score:.2f} % ({100 * part['low']:.2f} to {100 * part['high']:.2f} %)"
-    rows = trust.trust_rows(part, metric)
+    rows = trust.trust_rows(part)
     assert f"{size:,} images" in rows["behind the test score"]
     assert tested.majority_class in rows["always one class"]
     assert "warning" not in rows
-    copied = trust.trust_rows({**part, "num_in_train": 3}, metric)
+    copied = trust.trust_rows({**part, "num_in_train": 3})
     assert "3 of the test images are training images too" in copied["warning"]
     assert trust.compared_words(score, part, metric) == ""
     assert "class_weights=balanced" in trust.compared_words(0.1, {**part, "low": 0.08}, metric)
     assert trust.with_interval(3.0, {**part, "low": None}, SCORE) == "3"
-    assert trust.trust_rows(None, metric) == {}
+    assert trust.trust_rows(None) == {}
 
 
 def test_pictures_of_mistakes_are_those_of_the_test_part() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from report_cases import finished_study, make_study, two_cell_study
+from test_report_answers import NAMES, make_tested, study_with
 
 from xfernas_jax.report.figures import PIXELS_PER_INCH, POINTS
 from xfernas_jax.report.folder import write_report
@@ -46,6 +47,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 def two_cell_page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("two_cell") / "r"
     return write_report(folder, two_cell_study()).as_uri()
+
+
+@pytest.fixture(scope="module")
+def tested_page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_report(tmp_path_factory.mktemp("tested") / "r", study_with()).as_uri()
 
 
 def set_width(browser: Any, pixels: int) -> None:
@@ -119,7 +125,7 @@ def test_nothing_is_cut_off_and_texts_in_pictures_are_large_enough(
     browser: Any, page: str, two_cell_page: str, width: int
 ) -> None:
     set_width(browser, width)
-    for url, num_pictures in ((page, 11), (two_cell_page, 7)):
+    for url, num_pictures in ((page, 12), (two_cell_page, 7)):
         browser.get(url)
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
         script = "return [...document.images].map(image => [image.width, image.naturalWidth])"
@@ -138,3 +144,25 @@ def test_the_policy_keeps_the_page_from_the_network(
     browser.get_log("browser")
     browser.get(changed.as_uri())
     assert "Content Security Policy" in browser.get_log("browser")[0]["message"]
+
+
+@pytest.mark.parametrize("pixels", [1280, 400])
+def test_a_person_reads_the_confusion_matrix_from_the_page(
+    browser: Any, tested_page: str, pixels: int
+) -> None:
+    set_width(browser, pixels)
+    browser.get(tested_page)
+    script = (
+        "return [...document.querySelectorAll('#confusions tbody tr')]"
+        ".map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    found = {(row[0], row[1]): int(row[2]) for row in browser.execute_script(script)}
+    for i, label in enumerate(NAMES):
+        for j, predicted in enumerate(NAMES):
+            assert found.get((label, predicted), 0) == make_tested().confusion[i, j]
+    overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert browser.execute_script(overflow) <= 0
+    for name in ("confusion", "calibration", "mistakes", "confused", "learning_curves"):
+        shown = browser.find_element("css selector", f"#{name} img")
+        assert shown.size["width"] > 250
+        assert browser.execute_script("return arguments[0].naturalWidth > 0", shown)

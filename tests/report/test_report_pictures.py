@@ -53,6 +53,7 @@ def axes_of(picture: Picture) -> Axes:
 def test_a_whole_study_has_every_picture(drawn: dict[str, Picture]) -> None:
     cells = ["cell_1_normal", "cell_2_normal", "cell_3_normal"]
     assert list(drawn) == [
+        "learning_curves",
         "incumbent_evaluations",
         "incumbent_seconds",
         *cells,

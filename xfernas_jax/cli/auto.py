@@ -278,7 +278,7 @@ def _time_lines(
         f"time: {planned.budget_seconds:.0f} s; {search_words} is trained for as many of "
         f"{final.train.epochs} epochs as fit",
         f"a network that has fewer than {auto.ENOUGH_EPOCHS} epochs in that time counts with more "
-        f"error than in its short training (with 10, {auto.error_factor(10.0):.2f} times as much)",
+        f"error than in its short training (with 5, {auto.error_factor(5.0):.2f} times as much)",
         f"references: {', '.join(chosen) or 'none'}",
     )
 

@@ -5,11 +5,15 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.progress import console
 from xfernas_jax.cli.scoring import runtime
 from xfernas_jax.data.base import ImageDataset
-from xfernas_jax.data.registry import is_tfds, is_users_function
+from xfernas_jax.data.folder import read_image
+from xfernas_jax.data.registry import is_tfds, is_users_function, load_dataset
+from xfernas_jax.data.split import with_found
 from xfernas_jax.errors import ExportError, StudyError
 from xfernas_jax.evaluate.recipes import Recipe, recipe_from_json
 from xfernas_jax.evaluate.spec import TrainedSpec
@@ -27,6 +31,8 @@ from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.registry import lookup_space
 from xfernas_jax.train.checkpoint import VariablesStore
 from xfernas_jax.train.scores import find_metric
+
+_NUM_ORIGINALS = 3  # each size is compiled once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +85,7 @@ def export() -> None:
         measure=measure,
         value=value,
         test=_test_images(trained.dataset, dataset, trained.recipe),
+        originals=_originals(trained, dataset),
         same_device=chosen.versions.get("device") == dict(versions())["device"],
     )
     write_bundle(folder, bundle)
@@ -199,6 +206,8 @@ def _so_far(storage: Storage, spec: StudySpec) -> Mapping[str, Any] | None:
                 "dataset_flag": "",
                 "data_dir": None,
                 "devices_per_evaluation": 1,
+                "references": [],
+                "test_part": None,
                 "is_finished": False,
             }
     return None
@@ -344,7 +353,29 @@ def _card(
         sources=result["sources"],
         versions=dict(versions()),
         compared=reference_rows(result, spec.task.metric),
+        test_part=result.get("test_part") if flags.EVALUATION.value is None else None,
     )
+
+
+def _originals(trained: TrainedSpec, dataset: ImageDataset) -> dict[int, np.ndarray]:
+    """Returns test images of some sizes, from the smallest to the largest, as in their source."""
+    found = with_found(dataset).found
+    assert found is not None
+    part, network_size = found.parts["test"], np.array(dataset.input_shape[:2])
+    sizes, rows = np.unique(part.sizes, axis=0, return_index=True)
+    rows = rows[(sizes != network_size).any(axis=1)]
+    if not len(rows):
+        return {}
+    places = np.linspace(0, len(rows) - 1, min(_NUM_ORIGINALS, len(rows))).round().astype(int)
+    chosen = rows[np.unique(places)].tolist()
+    if part.files:
+        channels = dataset.input_shape[-1]
+        return {row: read_image(pathlib.Path(part.files[row]), channels) for row in chosen}
+    if len(sizes) > 1:  # of a set that gives no files and no images as they were
+        return {}
+    data = dataclasses.replace(trained.recipe.data, image_size=None)
+    images = load_dataset(trained.dataset, data, trained.data_dir).test.images
+    return {row: np.asarray(images[row : row + 1])[0] for row in chosen}
 
 
 def _test_images(name: str, dataset: ImageDataset, recipe: Recipe) -> TestImages:

@@ -161,7 +161,7 @@ def _values(result: Mapping[str, Any], metric: Metric, is_trained: bool) -> dict
     rows = {f"validation {metric.label}": shown, **_finalists(result, metric)}
     part, tested = result["test_part"], result["test_value"]
     rows[f"test {metric.label}"] = f"{with_interval(tested, part, metric)}, one training, read once"
-    rows.update(trust_rows(part, metric))
+    rows.update(trust_rows(part))
     if tested is not None and (words := compared_words(tested, part, metric)):
         rows["note"] = words
     if result["num_params"] is not None:

@@ -6,6 +6,7 @@ import pathlib
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.progress import console
 from xfernas_jax.errors import StudyError
+from xfernas_jax.evaluate.tested import read_tested
 from xfernas_jax.history import Storage, bundled_histories, recorded_studies
 from xfernas_jax.history.record import StudySpec
 from xfernas_jax.history.sources import same_task
@@ -33,7 +34,9 @@ def report() -> None:
             raise StudyError(f"Study {spec.name!r} holds no evaluation yet; let the search run.")
         alike = [other for other in storage.studies() if _is_comparable(other, spec)]
         others = tuple(_recorded(storage, other) for other in alike)
-        study = dataclasses.replace(study, others=others, sources=_sources(storage, spec))
+        tested = read_tested(inputs.folder_of(inputs.STUDIES, spec.name))
+        sources = _sources(storage, spec)
+        study = dataclasses.replace(study, others=others, sources=sources, tested=tested)
     page = write_report(folder, study, makers)
     console.print(f"Report of study {spec.name}: {page}")
     console.print(f"Pictures and their data: {folder / 'figures'}, {folder / 'data'}")

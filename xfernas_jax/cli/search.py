@@ -29,6 +29,7 @@ from xfernas_jax.cli.progress import console
 from xfernas_jax.cli.scoring import OF_PIXELS, Scoring, scoring
 from xfernas_jax.cli.sources import Learned, choose_sources
 from xfernas_jax.errors import FlagError, UserError
+from xfernas_jax.evaluate.auto import FEWEST_COMPARED
 from xfernas_jax.executors.base import Executor
 from xfernas_jax.history import Evaluation, Record, Storage, StudySpec
 from xfernas_jax.history.goal import Goal
@@ -50,6 +51,8 @@ from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import get_space
 from xfernas_jax.train.checkpoint import VariablesStore
 from xfernas_jax.user_code import load_user_object
+
+_MOST_SEARCHED = 0.45  # of the time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,6 +287,10 @@ def _timed(asked: _Asked, record: Record, num_workers: int) -> SearchPlan:
         decided.started,
         shares.each_seconds,
     )
+    # At least what is suggested and a known network are compared; learning the sources took time.
+    least = clock.spent() + FEWEST_COMPARED * shares.each_seconds if shares.num_evaluations else 0.0
+    search_seconds = max(clock.search_seconds, min(least, _MOST_SEARCHED * shares.budget_seconds))
+    clock = dataclasses.replace(clock, search_seconds=search_seconds)
     grow = last_training.growing(asked.space, asked.scored, asked.goal_of_search)
     return dataclasses.replace(asked.plan, clock=clock, grow=grow)
 

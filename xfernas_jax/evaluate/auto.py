@@ -32,8 +32,8 @@ MOST_EPOCHS = 80  # of a training
 WANTED_EPOCHS = 25  # that a reference leaves time for, and a size of images
 GROWN_EPOCHS = 40  # that a wider form of a finalist leaves time for
 FEWEST_EPOCHS = 10  # that any architecture leaves time for
-ENOUGH_EPOCHS = 40  # beyond which a last training gains little
-ERROR_POWER = 0.15  # by which the error of a shorter one grows; experiments/TIMED_NETWORKS.md
+ENOUGH_EPOCHS = 20  # of a last training, from which on short trainings rank as it does
+ERROR_CURVATURE = 0.14  # of what fewer epochs do to its error; experiments/TIMED_NETWORKS.md
 LEAST_EPOCHS = 3  # below which a training is none: its learning rate has hardly risen
 FEWEST_COMPARED = 2  # what is suggested, and a known network; fewer are not worth time
 SEARCH_SHARE, FINAL_SHARE = 0.3, 0.65  # of the time
@@ -116,7 +116,8 @@ def error_factor(epochs: float) -> float:
     Networks are compared after equally many epochs, and in the end trained for equally many
     seconds: of two that are equal after a short training the faster one is better then.
     """
-    return (ENOUGH_EPOCHS / min(max(epochs, 1.0), ENOUGH_EPOCHS)) ** ERROR_POWER
+    missing = math.log(ENOUGH_EPOCHS / min(max(epochs, 1.0), ENOUGH_EPOCHS))
+    return math.exp(ERROR_CURVATURE * missing**2)
 
 
 def promised(value: float, metric: Metric, epochs: float) -> float:

@@ -46,22 +46,19 @@ def with_interval(value: float | None, part: Mapping[str, Any] | None, metric: M
     return f"{shown} ({metric.number(part['low'])} to {metric.number(part['high'])}{unit})"
 
 
-def trust_rows(part: Mapping[str, Any] | None, metric: Metric) -> dict[str, str]:
+def trust_rows(part: Mapping[str, Any] | None) -> dict[str, str]:
     """Returns lines by their names on what stands behind a test score; none where nothing is known.
 
-    Args:
-      part: what `test_part` gave, as it is recorded.
-      metric: of the score.
+    `part` is what `test_part` gave, as it is recorded.
     """
     if part is None:
         return {}
     count = part["num_images"]
     always = ACCURACY.text(part["majority_share"])
-    of = "" if metric.name == "accuracy" else " (accuracy)"
     rows = {
         "behind the test score": f"{count:,} images; in brackets what 95 % of draws of as many "
         "give (bootstrap)",
-        "always one class": f'"{part["majority_class"]}" would be right for {always}{of}',
+        "always one class": f'"{part["majority_class"]}" would be right for {always}',
     }
     if part["num_in_train"]:
         rows["warning"] = (

@@ -21,6 +21,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import export
 
 from xfernas_jax.errors import ExportError
 from xfernas_jax.export.card import ModelCard
@@ -91,6 +92,7 @@ class Bundle:
       value: that it must print.
       test: the test part.
       same_device: whether the recorded score is of this kind of device.
+      originals: some test images by their numbers as they are in their source, `[H, W, C]`.
     """
 
     space: Space
@@ -103,6 +105,7 @@ class Bundle:
     value: float
     test: TestImages
     same_device: bool
+    originals: Mapping[int, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def write_bundle(folder: pathlib.Path, bundle: Bundle) -> float:
@@ -119,6 +122,7 @@ def write_bundle(folder: pathlib.Path, bundle: Bundle) -> float:
         partial.mkdir(parents=True)
         _write_files(partial, bundle)
         value = _check(partial, bundle)
+        _check_originals(partial, bundle)
         if bundle.test.loader is not None:
             (partial / "test.npz").unlink()
             (partial / "load_test.py").write_text(bundle.test.loader)
@@ -147,6 +151,23 @@ def _write_files(folder: pathlib.Path, bundle: Bundle) -> None:
     )
     (folder / "reload.py").write_text(RELOAD.format(name=measure.name, code=measure.code))
     (folder / "model_card.md").write_text(bundle.card.text())
+
+
+def _check_originals(folder: pathlib.Path, bundle: Bundle) -> None:
+    """Gives the program images as they are in their source, of other sizes than the network's."""
+    model = export.deserialize(bytearray((folder / "model.stablehlo").read_bytes()))
+    arrays = flat_arrays(bundle.variables)
+    for row, image in bundle.originals.items():
+        found, wanted = (
+            np.asarray(model.call(arrays, pixels[None]))
+            for pixels in (image, bundle.test.images[row])
+        )
+        if not np.allclose(found, wanted, rtol=1e-4, atol=1e-4):
+            raise ExportError(
+                f"The exported program says otherwise of test image {row} as it is in its source "
+                f"({image.shape[0]}x{image.shape[1]} pixels) than of what the network was tested "
+                "on; nothing was exported. Please report this."
+            )
 
 
 def _check(folder: pathlib.Path, bundle: Bundle) -> float:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xfernas_jax.evaluate.trust import LIMITS, trust_rows, with_interval
 from xfernas_jax.history.metric import Metric
 
 
@@ -32,6 +33,7 @@ class ModelCard:
       sources: studies of other tasks that it learned from.
       versions: that made the export, by name.
       compared: lines by their names on how known networks did.
+      test_part: what the result keeps of the test part, see `evaluate.trust`; None without it.
     """
 
     study: str
@@ -54,6 +56,7 @@ class ModelCard:
     sources: Sequence[str]
     versions: Mapping[str, str]
     compared: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    test_part: Mapping[str, Any] | None = None
 
     def text(self) -> str:
         """Returns the card as Markdown."""
@@ -63,7 +66,9 @@ class ModelCard:
             "Task": f"{self.dataset}, {len(self.class_names)} classes",
             "Split": self.split,
             "Metric": f"{metric.label}; {'larger' if metric.maximize else 'smaller'} is better",
-            f"Test {metric.label}": f"{metric.text(self.test_value)} (this training; read once)",
+            f"Test {metric.label}": with_interval(self.test_value, self.test_part, metric)
+            + " (this training; read once)",
+            **{n.capitalize(): words for n, words in trust_rows(self.test_part).items()},
             f"Validation {metric.label}": f"{metric.text(self.valid_value)} "
             f"(mean of {self.valid_seeds}; the search compared it)",
             **{name.capitalize(): words for name, words in self.compared.items()},
@@ -97,6 +102,10 @@ class ModelCard:
             "`classes.json`:",
             "",
             f"    {', '.join(self.class_names)}",
+            "",
+            "## What the score does not say",
+            "",
+            LIMITS,
             "",
             "## Recipe",
             "",

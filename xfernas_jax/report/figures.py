@@ -1,4 +1,4 @@
-"""How the report's pictures look. Only `report/figures.py` and `report/cells.py` use Matplotlib.
+"""How the report's pictures look. Only `figures.py`, `answers.py` and `cells.py` use Matplotlib.
 
 Every picture is drawn from its table alone, so the CSV beside it holds what is seen. A picture is
 five inches wide with text of 10.5 points: on a telephone's 368 pixels the text still has ten.

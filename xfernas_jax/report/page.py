@@ -123,7 +123,11 @@ def _headline(study: SearchStudy) -> list[tuple[str, str, str]]:
     rows = [(study.value_name, metric.text(result["best_value"]), remark)]
     if result["test_value"] is not None:  # a function of the user's has no test part
         test = (f"test {metric.label}", metric.text(result["test_value"]))
-        rows.append((*test, "one training, read once"))
+        part, remark = result.get("test_part"), "one training, read once"
+        if part is not None and part["low"] is not None:
+            low, high = metric.number(part["low"]), metric.text(part["high"])
+            remark = f"{low} to {high} on other images of the kind (95 %); {remark}"
+        rows.append((*test, remark))
     if result["num_params"] is not None:
         rows.append(("parameters", f"{result['num_params']:,}", "trainable"))
     for name, value in result["costs"].items():

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from xfernas_jax.evaluate.tested import Tested
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.metric import Metric
 from xfernas_jax.history.record import Evaluation, StudySpec
@@ -42,6 +43,7 @@ class SearchStudy:
       result: what the search recorded at its end, checked; None while it has not ended.
       others: searches of the same task, space and recipe.
       sources: what it learned from.
+      tested: what its network says of the test images, where that was kept.
     """
 
     spec: StudySpec
@@ -50,6 +52,7 @@ class SearchStudy:
     result: Mapping[str, Any] | None = None
     others: tuple["SearchStudy", ...] = ()
     sources: tuple[SourceCost, ...] = ()
+    tested: Tested | None = None
 
     @functools.cached_property
     def searched(self) -> tuple[Evaluation, ...]:

@@ -12,11 +12,13 @@ from xfernas_jax.errors import ReportError
 from xfernas_jax.registry import Registry
 from xfernas_jax.report.section import Section
 from xfernas_jax.report.sections import (
+    answers,
     architectures,
     cost,
     evaluations,
     finalists,
     incumbent,
+    learning,
     prediction,
     references,
     sources,
@@ -28,8 +30,11 @@ MakeSection = Callable[[SearchStudy], Section | None]
 
 SECTIONS: Mapping[str, MakeSection] = MappingProxyType(
     {
-        "incumbent": incumbent.section,
+        "answers": answers.section,
+        "confused": answers.confused_section,
         "references": references.section,
+        "learning": learning.section,
+        "incumbent": incumbent.section,
         "finalists": finalists.section,
         "architectures": architectures.section,
         "trades": trades.section,
