@@ -288,12 +288,22 @@ def test_autokeras_is_ended_by_the_time_and_its_best_epoch_is_tested(
         except Exception:  # as tuners do with a trial
             over.append("caught")
 
-    keras = types.SimpleNamespace(callbacks=types.SimpleNamespace(Callback=object), __version__="3")
+    class Dense:
+        def __init__(self, units: int) -> None:
+            if type(units) is not int:
+                raise ValueError("units is no int")
+
+    keras = types.SimpleNamespace(
+        callbacks=types.SimpleNamespace(Callback=object),
+        layers=types.SimpleNamespace(Dense=Dense),
+        __version__="3",
+    )
     monkeypatch.setitem(sys.modules, "keras", keras)
     monkeypatch.setitem(sys.modules, "autokeras", fake_autokeras(fit, labels))
     found = autokeras_images.search(parts, 0.3, 1, "folder")
     assert (found["valid"], found["test"], found["epochs"]) == (0.8, 0.8, 3)
     assert not over
+    keras.layers.Dense(np.int64(3))  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "autokeras", fake_autokeras(lambda *_: None, labels))
     with pytest.raises(SystemExit, match="no epoch"):
         autokeras_images.search(parts, 0.3, 1, "folder")

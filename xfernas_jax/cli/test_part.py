@@ -10,7 +10,7 @@ from xfernas_jax.evaluate.trust import test_part, worst_mistakes
 from xfernas_jax.history import StudySpec
 from xfernas_jax.search.outcome import Outcome
 
-_NUM_MISTAKES = 24
+_NUM_MISTAKES = 12
 
 
 def keep(spec: StudySpec, dataset: ImageDataset | None, found: Outcome) -> dict[str, Any] | None:
