@@ -74,6 +74,16 @@ def test_a_stopper_ends_at_the_searchs_end_or_where_another_says_so(now: Now) ->
     assert other([0.1])
 
 
+def test_the_fewest_that_are_compared_may_take_longer(now: Now) -> None:
+    done = evaluated(FIRST[0], Result("complete", 0.5, (0.5,), seconds=5.0))
+    clock = Clock(100.0, 10.0, now.seconds - 20.0, fewest=2, latest_seconds=45.0)
+    assert clock.has_room([done])
+    assert not clock.has_room([done, done])
+    assert not clock.stopper(num_before=1)((0.5,))
+    assert clock.stopper(num_before=2)((0.5,))
+    assert not dataclasses.replace(clock, latest_seconds=24.0).has_room([done])
+
+
 def test_a_stopper_can_be_sent_to_a_worker() -> None:
     assert pickle.loads(pickle.dumps(StopAt(5.0))) == StopAt(5.0)
 

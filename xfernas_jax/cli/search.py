@@ -1,6 +1,7 @@
 """The verb `search`."""
 
 import dataclasses
+import functools
 import math
 import pathlib
 from collections.abc import Callable, Sequence
@@ -44,7 +45,7 @@ from xfernas_jax.search.registry import SearchConfig, find_builder, make_optimiz
 from xfernas_jax.search.result import read_result
 from xfernas_jax.search.schedule import make_schedule
 from xfernas_jax.search.search import Search
-from xfernas_jax.search.seen import Seen
+from xfernas_jax.search.seen import Outlook, Seen
 from xfernas_jax.search.sources import source_curves, task_histories
 from xfernas_jax.search.surrogate_search import SurrogateSearch
 from xfernas_jax.space.base import Space
@@ -89,6 +90,11 @@ class _Asked:
             if name in limits:
                 limits[name] *= decided.shrunk
         return dataclasses.replace(self.goal, limits=tuple(limits.items()))
+
+    @functools.cached_property
+    def outlook(self) -> Outlook | None:
+        """What values of short trainings count for in the time that there is."""
+        return last_training.outlook(self.scored, self.space)
 
     @property
     def at_once(self) -> int:
@@ -241,8 +247,7 @@ def _run(
 ) -> dict[str, Any]:
     """Searches to the end and returns the result; `UserError` where nothing may win."""
     scored, spec, goal = asked.scored, asked.spec, asked.goal_of_search
-    outlook = last_training.outlook(scored, asked.space)
-    start = Seen(asked.space, goal, learned.prior, (), scored.known_costs, outlook)
+    start = Seen(asked.space, goal, learned.prior, (), scored.known_costs, asked.outlook)
     variables = inputs.folder_of(inputs.STUDIES, spec.name) / "variables"
     keeper = VariablesStore(variables) if scored.is_trained else None
     total, early_stop = asked.plan.budget_evaluations, _early_stop(scored, learned)
@@ -287,10 +292,11 @@ def _timed(asked: _Asked, record: Record, num_workers: int) -> SearchPlan:
         decided.started,
         shares.each_seconds,
     )
-    # At least what is suggested and a known network are compared; learning the sources took time.
-    least = clock.spent() + FEWEST_COMPARED * shares.each_seconds if shares.num_evaluations else 0.0
-    search_seconds = max(clock.search_seconds, min(least, _MOST_SEARCHED * shares.budget_seconds))
-    clock = dataclasses.replace(clock, search_seconds=search_seconds)
+    clock = dataclasses.replace(
+        clock,
+        fewest=min(FEWEST_COMPARED, shares.num_evaluations),
+        latest_seconds=_MOST_SEARCHED * shares.budget_seconds,
+    )
     grow = last_training.growing(asked.space, asked.scored, asked.goal_of_search)
     return dataclasses.replace(asked.plan, clock=clock, grow=grow)
 
@@ -339,9 +345,8 @@ def _optimizer(asked: _Asked, learned: Learned) -> Optimizer:
         architecture_numbers=_architecture_numbers(),
         task_numbers=asked.spec.task.numbers,
     )
-    outlook = last_training.outlook(asked.scored, asked.space)
     costs = asked.goal_of_search.costs
-    histories = task_histories(asked.space, learned.sources, costs, outlook)
+    histories = task_histories(asked.space, learned.sources, costs, asked.outlook)
     return make_optimizer(flags.OPTIMIZER.value, asked.space, histories, config)
 
 

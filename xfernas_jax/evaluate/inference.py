@@ -56,7 +56,7 @@ def all_logits(
       images: read as they are needed.
       size: images at a time; the last ones are filled up, so that one program serves all.
     """
-    size, found = min(size, len(images)), []
+    found = []
     for start in range(0, len(images), size):
         part = np.asarray(images[start : start + size])
         whole = np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), np.uint8)])

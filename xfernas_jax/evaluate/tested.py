@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from scipy.special import softmax
 
 from xfernas_jax.errors import StudyError
 from xfernas_jax.files import write_atomically
@@ -184,9 +185,7 @@ def from_logits(
     files: tuple[str, ...] = (),
 ) -> Tested:
     """Returns what logits `[N, K]` say of images with these labels `[N]`."""
-    values = logits.astype(np.float64)
-    shares = np.exp(values - values.max(axis=-1, keepdims=True))
-    shares /= shares.sum(axis=-1, keepdims=True)
+    shares = softmax(logits.astype(np.float64), axis=-1)
     predicted, rows = shares.argmax(axis=-1).astype(np.int32), np.arange(len(labels))
     return Tested(
         class_names,

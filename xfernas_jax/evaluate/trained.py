@@ -261,7 +261,8 @@ class TrainedEvaluator:
         """
         infer, images = jax.jit(self.inference(genotype)), self._dataset.test.images
         with jax.default_device(own_devices(self._devices)[0]):
-            return all_logits(infer, variables, images, self._recipe.train.eval_batch_size)
+            size = min(self._recipe.train.eval_batch_size, len(images))
+            return all_logits(infer, variables, images, size)
 
     @functools.cached_property
     def _train(self) -> Feed:

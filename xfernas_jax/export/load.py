@@ -13,11 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
+from scipy.special import softmax
 
 from xfernas_jax.data.augment import normalize
 from xfernas_jax.data.resize import resize
 from xfernas_jax.errors import GenotypeError, ModelError, SpaceError
-from xfernas_jax.evaluate.inference import inference
+from xfernas_jax.evaluate.inference import all_logits, inference
 from xfernas_jax.export.model import ModelFacts, read_facts
 from xfernas_jax.nn.builders import build_network
 from xfernas_jax.nn.compile import variable_shapes
@@ -129,19 +130,14 @@ class LoadedNetwork:
         Returns:
           `[N, classes]` float32.
         """
-        found = [np.zeros((0, len(self.class_names)), np.float32)]
-        for start in range(0, len(images), BATCH_SIZE):
-            part = self.resize(images[start : start + BATCH_SIZE])
-            rest = BATCH_SIZE - len(part)  # so one program serves all batches
-            whole = np.concatenate([part, np.zeros((rest, *part.shape[1:]), np.uint8)])
-            found.append(np.asarray(self._infer(self.variables, whole))[: len(part)])
-        return np.concatenate(found)
+        small = self.resize(images)
+        if not len(small):
+            return np.zeros((0, len(self.class_names)), np.float32)
+        return all_logits(self._infer, self.variables, small, BATCH_SIZE)
 
     def probabilities(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """Returns the softmax of `logits`, `[N, classes]` float64; the rows add up to 1."""
-        logits = self.logits(images).astype(np.float64)
-        shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        return shares / shares.sum(axis=-1, keepdims=True)
+        return softmax(self.logits(images).astype(np.float64), axis=-1)
 
     @functools.cached_property
     def _infer(self) -> Callable[..., jax.Array]:

@@ -21,12 +21,16 @@ class Clock:
       search_seconds: after which no evaluation is begun, and those that run are stopped.
       started: `time.time()` at which nothing would have been spent.
       each_seconds: that an evaluation is expected to take, before one is known.
+      fewest: evaluations, in place of none, for which the search may take more time.
+      latest_seconds: until which it may; what a predictor needs first is not foreseen.
     """
 
     budget_seconds: float
     search_seconds: float
     started: float
     each_seconds: float = 0.0
+    fewest: int = 0
+    latest_seconds: float = 0.0
 
     def spent(self) -> float:
         """Returns the seconds since the search began."""
@@ -40,11 +44,21 @@ class Clock:
         """Tells whether another evaluation is expected to end in the search's time."""
         known = [evaluation.seconds for evaluation in done]
         expected = statistics.median(known) if known else self.each_seconds
-        return self.spent() + expected <= self.search_seconds
+        return self.spent() + expected <= self._end(len(done))
 
-    def stopper(self, stop: Stop | None = None) -> Stop:
-        """Returns what stops an evaluation where the search's time is over, or `stop` says so."""
-        return StopAt(self.started + self.search_seconds, stop)
+    def stopper(self, stop: Stop | None = None, num_before: int = 0) -> Stop:
+        """Returns what stops an evaluation where the search's time is over, or `stop` says so.
+
+        Args:
+          stop: another rule.
+          num_before: evaluations that were begun before this one.
+        """
+        return StopAt(self.started + self._end(num_before), stop)
+
+    def _end(self, num_before: int) -> float:
+        """Returns the seconds in which an evaluation after so many others has to end."""
+        late = self.latest_seconds if num_before < self.fewest else 0.0
+        return max(self.search_seconds, late)
 
 
 @dataclasses.dataclass(frozen=True)

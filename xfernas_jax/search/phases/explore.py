@@ -53,7 +53,9 @@ def explore(
             jobs = _jobs(optimizer, desk, plan, start, ask, done)
             is_exhausted = jobs is None
             for job in jobs or ():
-                desk.submit(job, stop if plan.clock is None else plan.clock.stopper(stop))
+                num_before = len(done) + len(desk.running)
+                clock = plan.clock
+                desk.submit(job, stop if clock is None else clock.stopper(stop, num_before))
         if not desk.running:
             return sorted(done, key=lambda e: e.number)
         evaluation, variables = desk.next()
