@@ -86,6 +86,7 @@ def export() -> None:
         value=value,
         test=_test_images(trained.dataset, dataset, trained.recipe),
         originals=_originals(trained, dataset),
+        onnx=flags.FORMAT.value == "onnx",
         same_device=chosen.versions.get("device") == dict(versions())["device"],
     )
     write_bundle(folder, bundle)
@@ -354,6 +355,7 @@ def _card(
         versions=dict(versions()),
         compared=reference_rows(result, spec.task.metric),
         test_part=result.get("test_part") if flags.EVALUATION.value is None else None,
+        has_onnx=flags.FORMAT.value == "onnx",
     )
 
 

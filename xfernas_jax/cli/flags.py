@@ -274,6 +274,13 @@ TEST_IMAGES = flags.DEFINE_enum(
     "Whether the test images come along: yes, no (a script that loads them does), or "
     "auto (no for TFDS sets, whose licences differ).",
 )
+FORMAT = flags.DEFINE_enum(
+    "format",
+    "stablehlo",
+    ["stablehlo", "onnx"],
+    "Of the exported program: StableHLO, for JAX, or also ONNX (needs the extra onnx), checked "
+    "against the network in onnxruntime.",
+)
 TENSORBOARD_DIR = flags.DEFINE_string(
     "tensorboard_dir",
     None,

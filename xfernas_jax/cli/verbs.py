@@ -132,6 +132,7 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "sections": ("report",),
         "evaluation": _EXPORT,
         "test_images": _EXPORT,
+        "format": _EXPORT,
         "checkpoint_epochs": _TRAIN,
         "tensorboard_dir": _LEARNS,
     },

@@ -4,6 +4,7 @@ genotype.json     the architecture
 model.json        what `load_network` needs beside it; `classes.json`: names in the logits' order
 variables.npz     trained parameters and statistics, by path; `variables/`: the same for Orbax
 model.stablehlo   inference, see `program.py`
+model.onnx        the same for ONNX, where asked for; see `onnx_file.py`
 test.npz          test images, labels and the predictions at export
 reload.py         prints the test value; needs jax and NumPy only
 model_card.md     see `card.py`
@@ -27,6 +28,7 @@ from xfernas_jax.errors import ExportError
 from xfernas_jax.export.card import ModelCard
 from xfernas_jax.export.measure import Measure
 from xfernas_jax.export.model import ModelFacts
+from xfernas_jax.export.onnx_file import check_onnx, needs_onnx, write_onnx
 from xfernas_jax.export.program import export_program, flat_arrays
 from xfernas_jax.space import write_genotype
 from xfernas_jax.space.base import Genotype, Space
@@ -93,6 +95,7 @@ class Bundle:
       test: the test part.
       same_device: whether the recorded score is of this kind of device.
       originals: some test images by their numbers as they are in their source, `[H, W, C]`.
+      onnx: whether an ONNX model is written too.
     """
 
     space: Space
@@ -106,6 +109,7 @@ class Bundle:
     test: TestImages
     same_device: bool
     originals: Mapping[int, np.ndarray] = dataclasses.field(default_factory=dict)
+    onnx: bool = False
 
 
 def write_bundle(folder: pathlib.Path, bundle: Bundle) -> float:
@@ -117,12 +121,18 @@ def write_bundle(folder: pathlib.Path, bundle: Bundle) -> float:
     """
     if os.path.exists(folder):
         raise ExportError(f"--output_dir={folder} exists already; name a new folder.")
+    if bundle.onnx:
+        needs_onnx()
     partial = folder.with_name(f".{folder.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
         partial.mkdir(parents=True)
         _write_files(partial, bundle)
         value = _check(partial, bundle)
         _check_originals(partial, bundle)
+        if bundle.onnx:
+            plan = bundle.space.plan(bundle.genotype)
+            write_onnx(partial, plan, bundle.facts, bundle.variables)
+            check_onnx(partial, bundle.infer, bundle.variables, bundle.test.images)
         if bundle.test.loader is not None:
             (partial / "test.npz").unlink()
             (partial / "load_test.py").write_text(bundle.test.loader)

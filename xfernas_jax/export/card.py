@@ -7,6 +7,12 @@ from typing import Any
 from xfernas_jax.evaluate.trust import LIMITS, trust_rows, with_interval
 from xfernas_jax.history.metric import Metric
 
+_ONNX = (
+    "`model.onnx` holds its variables, takes the same images and gives the same logits; "
+    "`classes` among its metadata is the list of `classes.json`. In Python: "
+    '`onnxruntime.InferenceSession("model.onnx").run(None, {"images": images})`.'
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelCard:
@@ -34,6 +40,7 @@ class ModelCard:
       versions: that made the export, by name.
       compared: lines by their names on how known networks did.
       test_part: what the result keeps of the test part, see `evaluate.trust`; None without it.
+      has_onnx: whether `model.onnx` lies beside it.
     """
 
     study: str
@@ -57,6 +64,7 @@ class ModelCard:
     versions: Mapping[str, str]
     compared: Mapping[str, str] = dataclasses.field(default_factory=dict)
     test_part: Mapping[str, Any] | None = None
+    has_onnx: bool = False
 
     def text(self) -> str:
         """Returns the card as Markdown."""
@@ -102,6 +110,7 @@ class ModelCard:
             "`classes.json`:",
             "",
             f"    {', '.join(self.class_names)}",
+            *(["", _ONNX] if self.has_onnx else []),
             "",
             "## What the score does not say",
             "",

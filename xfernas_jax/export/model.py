@@ -13,7 +13,7 @@ from xfernas_jax.errors import HistoryError, ModelError, RecipeError
 from xfernas_jax.files import read_bounded
 from xfernas_jax.history import fields
 from xfernas_jax.nn.network import NetworkConfig
-from xfernas_jax.options import recorded
+from xfernas_jax.options import decisive
 from xfernas_jax.strict_json import parse_json
 
 FILE, CLASSES_FILE = "model.json", "classes.json"
@@ -54,7 +54,7 @@ class ModelFacts:
         value = {
             "format": _FORMAT,
             "space": self.space,
-            "network": recorded(self.network),
+            "network": decisive(self.network),
             "image": {"height": height, "width": width, "channels": channels},
             "pixels": {"mean": mean.tolist(), "std": std.tolist(), "per_image": per_image},
             "test_flips": self.test_flips,
