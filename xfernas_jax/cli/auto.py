@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from absl import flags as absl_flags
 
-from xfernas_jax.cli import flags, inputs
+from xfernas_jax.cli import flags, initial, inputs
 from xfernas_jax.data.base import DataConfig, ImageDataset
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.data.symmetry import MirrorEvidence, keeps_class_when_mirrored
@@ -103,10 +103,21 @@ def parse_seconds(text: str) -> float:
 def decide(space: Space) -> Decided:
     """Reads the data and decides how it is trained on.
 
+    An earlier network that trainings start from is the first of the references.
+
     Raises:
       RecipeError: the networks of the space have no size of their own.
       FlagError: the time does not suffice for one training.
     """
+    decided, earlier = _decide(space), initial.genotype(space)
+    if earlier is None:
+        return decided
+    others = [each for each in decided.references if space.key(each[1]) != space.key(earlier)]
+    references = (("the earlier network", earlier), *others)
+    return dataclasses.replace(decided, references=references)
+
+
+def _decide(space: Space) -> Decided:
     _check(space)
     budget = budget_seconds()
     whole = _load(DataConfig(image_size=auto.LARGEST_SIDE))
@@ -164,7 +175,7 @@ def _check(space: Space) -> None:
             f"--recipe=auto is for spaces whose architectures say their own size, such as "
             f"--space=convnet; for {space.name!r} take --recipe=cpu, or leave --recipe out."
         )
-    check_changes(flags.SET.value, space)
+    check_changes(initial.changes(), space)
     if absl_flags.FLAGS.scan_cells and not is_read(space, "scan_cells"):
         raise RecipeError(
             f"--scan_cells compiles equal cells as one, but networks of space {space.name!r} have "
@@ -229,7 +240,7 @@ def _of_size(whole: ImageDataset, config: DataConfig) -> ImageDataset:
 
 
 def _changed(recipe: Recipe) -> Recipe:
-    return parse_changes(recipe, flags.SET.value, error=RecipeError)
+    return parse_changes(recipe, initial.changes(), error=RecipeError)
 
 
 def _as_compared(recipe: Recipe) -> Recipe:
@@ -285,6 +296,6 @@ def _time_lines(
 
 def wishes(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what names a study: the flags, not what was measured for them."""
-    asked = {"recipe": auto.NAME, "set": list(flags.SET.value), "time": budget_seconds()}
+    asked = {"recipe": auto.NAME, "set": initial.changes(), "time": budget_seconds()}
     decided = ("recipe", "final_recipe", "time")
     return {**{name: value for name, value in config.items() if name not in decided}, **asked}

@@ -150,6 +150,12 @@ RECIPE = flags.DEFINE_string(
 SET = flags.DEFINE_multi_string(
     "set", [], "Changes one recipe value, as in --set=train.epochs=10. May be repeated."
 )
+INITIAL_VARIABLES = flags.DEFINE_string(
+    "initial_variables",
+    None,
+    "Folder of an earlier network that `export` wrote: trainings start from its variables where "
+    "names and shapes agree, and a search tries that network too.",
+)
 DRY_RUN = flags.DEFINE_bool(
     "dry_run",
     False,

@@ -9,7 +9,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from xfernas_jax.cli import auto, flags, goals, inputs
+from xfernas_jax.cli import auto, flags, goals, initial, inputs
 from xfernas_jax.data.base import ImageDataset
 from xfernas_jax.data.facts import task_facts
 from xfernas_jax.errors import FlagError
@@ -29,7 +29,7 @@ OF_PIXELS = ("flops", "activations")  # costs that grow with the pixels of an im
 
 # Flags that say how or where networks of ours are trained.
 _OF_TRAININGS = (
-    *("dataset", "data_dir", "metric", "recipe", "set", "early_stop"),
+    *("dataset", "data_dir", "metric", "recipe", "set", "initial_variables", "early_stop"),
     *("costs", "max_params", "max_flops", "max_latency_ms", "max_cost", "pareto"),
     *("ray_address", "devices_per_evaluation", "compile_ahead"),
     *(name for name in flag_names(Runtime) if name != "compile_cache_gib"),
@@ -108,7 +108,7 @@ def trained_spec(space: Space, name: str, *, is_final: bool = False) -> TrainedS
     if name_of_recipe == AUTO:
         recipe = auto.recipe_by_data(space, is_final=is_final)
     else:
-        recipe = get_recipe(name_of_recipe, flags.SET.value, space)
+        recipe = get_recipe(name_of_recipe, initial.changes(), space)
     return TrainedSpec(
         name,
         flags.DATASET.value,
@@ -116,6 +116,7 @@ def trained_spec(space: Space, name: str, *, is_final: bool = False) -> TrainedS
         recipe,
         flags.METRIC.value,
         goals.recorded_costs(),
+        initial=initial.file(),
     )
 
 
@@ -166,6 +167,7 @@ def _decided(space: Space) -> Scoring:
         flags.METRIC.value,
         tuple(sorted({*goals.recorded_costs(), "flops"})),
         decided.final,
+        initial.file(),
     )
     metric, dataset = find_metric(spec.metric), decided.dataset
     known = spec.known_costs(dataset, tuple(dict.fromkeys(limited)))

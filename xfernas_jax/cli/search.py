@@ -15,6 +15,7 @@ from xfernas_jax.cli import (
     auto,
     flags,
     goals,
+    initial,
     inputs,
     last_training,
     outcome,
@@ -155,6 +156,7 @@ def _look() -> _Asked:
     """Reads flags and data, and says what was found."""
     asked = _asked()
     say_data_of(asked.scored)
+    initial.say_start(asked.space)
     return asked
 
 
@@ -192,6 +194,8 @@ def _asked() -> _Asked:
         plan = _as_decided(plan, scored.decided)
     else:
         _check_not_auto(scored)
+        earlier = initial.genotype(space)
+        plan = plan if earlier is None else dataclasses.replace(plan, first=(earlier,))
     # A mistake shows before anything is written.
     make_schedule(plan.schedule, plan.budget_evaluations, plan.batch_size)
     goal = goals.goal(scored.task.metric)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from xfernas_jax.cli import flags, hosts, inputs, tensorboard
+from xfernas_jax.cli import flags, hosts, initial, inputs, tensorboard
 from xfernas_jax.cli.first_words import say_data, say_plan
 from xfernas_jax.cli.plan_words import recipe_line, train_lines
 from xfernas_jax.cli.progress import EpochProgress, console, print_curve
@@ -121,6 +121,7 @@ def _train(training: _Training) -> Mapping[str, Any]:
     evaluator, genotype, seed = training.evaluator, training.genotype, training.seed
     epochs, metric = training.recipe.train.epochs, training.metric
     variables = evaluator.initial_variables(genotype, seed)
+    on_first(lambda: initial.check_agrees(variables))
     num_params = count_params(variables)
     console.print(
         f"Training {num_params:,} parameters on {evaluator.task.dataset}, {training.recipe.name}, "

@@ -77,6 +77,7 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "genotype": _TRAIN,
         "recipe": _LEARNS,
         "set": (*_LEARNS, *_EXPORT),
+        "initial_variables": (*_SEARCH, *_TRAIN, *_EXPORT),
         "seed": _LEARNS,
     },
     "How it is searched": {

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -18,6 +19,7 @@ from xfernas_jax.nn.costs import NetworkCosts, find_cost
 from xfernas_jax.options import neutral_words
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import get_space
+from xfernas_jax.train.initial import EarlierVariables, read_arrays
 from xfernas_jax.train.scores import find_metric
 from xfernas_jax.types import Device
 
@@ -56,6 +58,7 @@ class TrainedSpec:
       metric: a name for `find_metric`.
       costs: names for `find_cost`, recorded of each network beside its parameters.
       final: recipe of the jobs of the purpose "final"; None where there are none.
+      initial: file of the earlier variables that trainings start from; None where there are none.
     """
 
     space: str
@@ -65,6 +68,7 @@ class TrainedSpec:
     metric: str = "accuracy"
     costs: tuple[str, ...] = ()
     final: Recipe | None = None
+    initial: str | None = None
 
     def find_space(self) -> Space:
         return get_space(self.space)
@@ -110,7 +114,13 @@ class TrainedSpec:
             runtime.evaluation_checkpoint_seconds or None,
             self.costs,
             find_metric(self.metric),
+            self._earlier_variables(),
         )
+
+    def _earlier_variables(self) -> EarlierVariables | None:
+        if self.initial is None:
+            return None
+        return EarlierVariables(read_arrays(pathlib.Path(self.initial)))
 
     def known_costs(self, dataset: ImageDataset, names: Sequence[str]) -> NetworkCosts | None:
         """Returns what tells costs before a training; None where all have to be measured.

@@ -40,6 +40,7 @@ from xfernas_jax.nn.programs import (
 )
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.train.feed import Feed, ResidentFeed, StreamedFeed
+from xfernas_jax.train.initial import EarlierVariables
 from xfernas_jax.train.loop import Checkpointer, Interrupt, Pace, Trainer, TrainResult
 from xfernas_jax.train.losses import balanced_weights
 from xfernas_jax.train.parallel import AXIS, check_divides, own_devices
@@ -66,6 +67,7 @@ class TrainedEvaluator:
         checkpoint_seconds: float | None = None,
         costs: Sequence[str] = (),
         metric: TrainedMetric = METRICS["accuracy"],
+        initial: EarlierVariables | None = None,
     ) -> None:
         """Takes what all evaluations share.
 
@@ -86,6 +88,8 @@ class TrainedEvaluator:
           costs: names for `nn.costs.find_cost`, that each evaluation records beside the
             parameters. What is measured is measured on one image.
           metric: that networks are measured by.
+          initial: where a training starts from, as far as it fits; `train.initial` of the recipe is
+            its digest.
 
         Raises:
           DeviceError: when the devices do not divide a batch size.
@@ -104,6 +108,7 @@ class TrainedEvaluator:
         num_classes = dataset.task.num_classes
         assert num_classes is not None  # an `ImageDataset` has them
         self._metric, self._num_classes = metric, num_classes
+        self._initial = initial
         self.task = dataclasses.replace(dataset.task, metric=metric.plain())
         plain_sgd = recipe.train.optimizer == "sgd"  # others may look at whole tensors
         self._programs = Programs(
@@ -197,7 +202,9 @@ class TrainedEvaluator:
         """
         program = self._program(genotype)
         result = self._trainer(program).fit(
-            program.enter(program.initial_variables(seed) if variables is None else variables),
+            program.enter(
+                self.initial_variables(genotype, seed) if variables is None else variables
+            ),
             self._valid,
             seed,
             on_epoch,
@@ -239,8 +246,20 @@ class TrainedEvaluator:
         self._trainer(program).compile(variables, self._valid)
 
     def initial_variables(self, genotype: Genotype, seed: int) -> PyTree:
-        """Draws the initial `params` and `batch_stats` of an architecture on the host."""
-        return self._program(genotype).initial_variables(seed)
+        """Draws the initial `params` and `batch_stats` of an architecture on the host.
+
+        Those that fit are the earlier network's, where the recipe starts from one.
+
+        Raises:
+          RecipeError: it starts from another one than was given, or from one and none was.
+        """
+        drawn, initial = self._program(genotype).initial_variables(seed), self._initial
+        if self._recipe.train.initial != ("" if initial is None else initial.digest):
+            raise RecipeError(
+                "Trainings of this study start from an earlier network's variables, which are not "
+                "those that were given now; give the same --initial_variables."
+            )
+        return drawn if initial is None else initial.into(drawn)
 
     def inference(self, genotype: Genotype) -> Callable[[Any, jax.Array], jax.Array]:
         """Returns the function from variables and uint8 images to logits, to be jitted."""

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import os
 import pathlib
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -25,11 +24,10 @@ from xfernas_jax.nn.compile import variable_shapes
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.genotype_file import read_genotype
 from xfernas_jax.space.registry import lookup_space
+from xfernas_jax.train.initial import VARIABLES_FILE, read_arrays
 
 BATCH_SIZE = 64
 """Images that `LoadedNetwork.logits` computes at once."""
-
-_VARIABLES_FILE = "variables.npz"
 
 
 class Classifier(nn.Module):
@@ -167,22 +165,13 @@ def load_network(folder: str | os.PathLike[str], space: Space | None = None) -> 
         network = build_network(found.plan(genotype), facts.network, len(facts.class_names))
     except (GenotypeError, SpaceError) as error:
         raise ModelError(f"{path}: {error}") from error
-    variables = _read_variables(path / _VARIABLES_FILE)
+    variables = _read_variables(path / VARIABLES_FILE)
     _check_fits(path, network, facts, variables)
     return LoadedNetwork(Classifier(network), variables, facts, found, genotype)
 
 
 def _read_variables(file: pathlib.Path) -> dict[str, Any]:
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            arrays = {tuple(name.split("/")): archive[name] for name in archive.files}
-    except OSError as error:
-        raise ModelError(f"{file}: cannot be read ({error.strerror or error}).") from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            f"{file}: is damaged ({reason:.120}); export the network again."
-        ) from error
+    arrays = {tuple(name.split("/")): array for name, array in read_arrays(file).items()}
     nested: dict[str, Any] = {"params": {}, "batch_stats": {}}
     try:
         nested.update(traverse_util.unflatten_dict(arrays))
@@ -202,12 +191,10 @@ def _check_fits(
     for key in sorted(wanted.keys() | found.keys()):
         if wanted.get(key) != found.get(key):
             raise ModelError(
-                f"{path}: {_VARIABLES_FILE} does not fit genotype.json and model.json: {key} has "
+                f"{path}: {VARIABLES_FILE} does not fit genotype.json and model.json: {key} has "
                 f"shape {found.get(key)}, and the network of {len(facts.class_names)} classes "
                 f"wants {wanted.get(key)}. Export the network again."
             )
-    if not all(np.isfinite(value).all() for value in flat.values()):
-        raise ModelError(f"{path}: {_VARIABLES_FILE} holds values that are not finite.")
 
 
 def _flat(variables: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -42,6 +42,8 @@ class TrainConfig:
         mixed with another (`mixup.py`); 0 mixes nothing.
       class_weights: "balanced" weighs examples in the training loss by n / (K n_c), of the training
         part's n examples, K classes and n_c examples of the class.
+      initial: digest of the earlier variables that a training starts from where they fit
+        (`initial.py`); they come by --initial_variables. Empty for none.
     """
 
     epochs: int = 25
@@ -62,6 +64,7 @@ class TrainConfig:
     average_decay: float = option(0.0, later=True)
     mixup: float = option(0.0, later=True)
     class_weights: ClassWeights = option("none", later=True)
+    initial: str = option("", later=True)
 
     def __post_init__(self) -> None:
         for field in ("epochs", "batch_size", "eval_batch_size"):
