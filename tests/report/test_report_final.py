@@ -74,6 +74,16 @@ def test_known_networks_stand_beside_what_was_found() -> None:
     assert found.listing.unknown == "not trained"
 
 
+def test_known_networks_have_intervals_where_the_images_are_counted() -> None:
+    known = [{"name": "vgg_small", "value": 0.5, "final_value": 0.5, "is_best": False}]
+    result = {**RESULT, "best_value": 0.875, "references": known, "num_valid": 100}
+    found = references.section(study_of(*SEARCHED, FINAL, result=result))
+    assert found is not None
+    assert found.listing is not None
+    assert found.listing.table.column("95 % of the full one")[1] == "40.38 to 59.62"
+    assert "share of 100 images" in found.note
+
+
 def test_a_known_network_that_is_handed_over_is_said_to_be() -> None:
     known = [{"name": "vgg_small", "value": 0.5, "final_value": 0.875, "is_best": True}]
     result = {**RESULT, "best_value": 0.875, "references": known}

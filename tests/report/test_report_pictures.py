@@ -78,11 +78,11 @@ def test_incumbents_are_drawn_as_their_csv_says(drawn: dict[str, Picture], name:
         x_name = list(own[0])[2]
         np.testing.assert_array_equal(line.get_xdata(), [float(row[x_name]) for row in own])
         np.testing.assert_array_equal(line.get_ydata(), [float(row["mean"]) for row in own])
-    (band,) = axes.collections
-    heights = band.get_paths()[0].vertices[:, 1]
-    random = [row for row in rows if row["series"] == "random"]
-    assert heights.min() == min(float(row["lowest"]) for row in random)
-    assert heights.max() == max(float(row["highest"]) for row in random)
+    for band, series in zip(axes.collections, ("random", "this study"), strict=True):
+        heights = band.get_paths()[0].vertices[:, 1]
+        of_series = [row for row in rows if row["series"] == series]
+        assert heights.min() == min(float(row["lowest"]) for row in of_series)
+        assert heights.max() == max(float(row["highest"]) for row in of_series)
     assert "band" in drawn[name].caption
 
 

@@ -31,6 +31,7 @@ TODAY: dict[str, Any] = {
     "references": [{"name": "a", "value": 0.5, "final_value": None, "is_best": False}],
     "front": [{"evaluation": 1, "value": 0.5, "costs": {"params": 10.0}, "genotype": GENOTYPE}],
     "relations": None,
+    "num_valid": 100,
     "test_part": None,
 }
 EARLIER: dict[str, Any] = {  # as 0.1.0 wrote it

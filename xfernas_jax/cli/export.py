@@ -209,6 +209,7 @@ def _so_far(storage: Storage, spec: StudySpec) -> Mapping[str, Any] | None:
                 "devices_per_evaluation": 1,
                 "references": [],
                 "test_part": None,
+                "num_valid": None,
                 "is_finished": False,
             }
     return None

@@ -70,6 +70,14 @@ class Scoring:
         return isinstance(self.spec, TrainedSpec)
 
     @property
+    def num_valid(self) -> int | None:
+        """The images that architectures are compared on; None for a function of the user's."""
+        if not isinstance(self.spec, TrainedSpec) or self.dataset is None:
+            return None
+        count = len(self.dataset.valid)
+        return min(count, self.spec.recipe.data.valid_examples or count)
+
+    @property
     def runtime_words(self) -> str:
         """The neutral options in words; what broke under them waits for others."""
         words, devices = self.spec.runtime_text(runtime()), flags.DEVICES_PER_EVALUATION.value

@@ -271,6 +271,7 @@ def _run(
         **outcome.to_json(spec, asked.space, [source.name for source in learned.sources], found),
         "references": _references(asked, record, found),
         "test_part": test_part.keep(spec, scored.dataset, found),
+        "num_valid": scored.num_valid,
         "relations": outcome.relations(optimizer, seen),
     }
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from xfernas_jax.history.serialize import canonical_json
+from xfernas_jax.report.noise import noise_of
 from xfernas_jax.report.study import SearchStudy
 from xfernas_jax.report.table import Table, Value
 
@@ -55,7 +56,8 @@ def by_evaluations(own: SearchStudy, groups: Sequence[Group]) -> Table:
     """Returns incumbents by the number of evaluations; values as they are shown.
 
     A group's row is the mean over its studies, the lowest and the highest of them, as far as all
-    of them go.
+    of them go. The own row has its value and the 95 % interval that chance leaves of it, as far as
+    that is known; see `noise`.
     """
 
     def curve(study: SearchStudy) -> list[tuple[float, float | None]]:
@@ -76,9 +78,11 @@ def by_device_seconds(own: SearchStudy, groups: Sequence[Group]) -> Table:
 
 def _table(x_name: str, own: SearchStudy, groups: Sequence[Group], curve: _Curve) -> Table:
     rows: list[tuple[Value, ...]] = []
+    noise = noise_of(own)
     for x, value in curve(own):
         if value is not None:
-            rows.append((OWN, 1, x, *[own.shown(value)] * 3))
+            ends = noise.interval(value) or (value, value)
+            rows.append((OWN, 1, x, *map(own.shown, (value, *ends))))
     for group in groups:
         curves = [curve(study) for study in group.studies]
         for x, values in _aligned(curves):

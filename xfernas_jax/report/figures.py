@@ -90,7 +90,7 @@ def printable(text: str, length: int = 44) -> str:
 
 
 def draw_incumbent(table: Table, x_label: str, y_label: str) -> Figure:
-    """Draws incumbents: step curves, a band for each group of several studies."""
+    """Draws incumbents: step curves, a band for each group of several studies, and the noise."""
     x_name = table.columns[2]
     names = [name for name in dict.fromkeys(table.column("series")) if name != OWN]
     figure, axes = _new_axes(3.6 + 0.22 * (1 + len(names)), x_label, y_label)
@@ -115,6 +115,10 @@ def draw_incumbent(table: Table, x_label: str, y_label: str) -> Figure:
         zorder=3,
         **markers,
     )
+    low, high = own.column("lowest"), own.column("highest")
+    if low != high:
+        band = {"step": "post", "color": GREY, "alpha": 0.18, "linewidth": 0, "zorder": 1}
+        axes.fill_between(own.column(x_name), low, high, label="what chance leaves of it", **band)
     if x_name == "evaluations":
         _whole_numbers(axes)
     axes.margins(x=0.02)
@@ -160,7 +164,7 @@ def draw_prediction(pairs: Table, y_label: str) -> Figure:
 
 def draw_rank_correlations(table: Table) -> Figure:
     """Draws the rank correlation of each round as a bar, their mean as a line."""
-    figure, axes = _new_axes(3.6, "round", "Spearman's rank correlation")
+    figure, axes = _new_axes(3.6, "round", "agreement in order\n(Spearman's rank correlation)")
     rows = [row for row in table.rows if row[0] != ALL_ROUNDS and row[2] is not None]
     rounds, heights = [_number(row, 0) for row in rows], [_number(row, 2) for row in rows]
     axes.bar(rounds, heights, color=BLUE)
@@ -229,7 +233,16 @@ def draw_trade(table: Table, x_label: str, y_label: str, limit: float | None) ->
             axes.scatter(x, y, color=color, marker=marker, label=label, s=34, **edge)
     x, y = [_number(row, 1) for row in front], [_number(row, 2) for row in front]
     style = {"drawstyle": "steps-post", "linewidth": 1.2, "markeredgecolor": BLACK}
-    axes.plot(x, y, "-D", color=ORANGE, markersize=6.5, label="Pareto set", zorder=3, **style)
+    axes.plot(
+        x,
+        y,
+        "-D",
+        color=ORANGE,
+        markersize=6.5,
+        label="best for their cost (Pareto set)",
+        zorder=3,
+        **style,
+    )
     if limit is not None:
         axes.axvline(limit, color=BLACK, linestyle="--", label=f"limit {limit:,.6g}")
     _log_or_linear(axes, [*(_number(row, 1) for row in rows), *([] if limit is None else [limit])])

@@ -31,6 +31,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "front": (list,),
     "references": (list,),
     "test_part": (dict, type(None)),
+    "num_valid": (int, type(None)),
 }
 _TEST_KINDS: Mapping[str, tuple[type, ...]] = {
     "num_images": (int,),
@@ -72,6 +73,7 @@ _LATE_FIELDS: Mapping[str, Any] = {  # that versions before 0.2 did not write, o
     "references": [],
     "relations": None,
     "test_part": None,
+    "num_valid": None,
 }
 
 
@@ -123,6 +125,7 @@ def _is_whole(result: Mapping[str, Any]) -> bool:
         and all(map(_is_finalist, result["finalists"]))
         and all(_has_fields(row, _REFERENCE_KINDS) for row in result["references"])
         and _are_relations(result["relations"])
+        and (result["num_valid"] is None or result["num_valid"] > 0)
         and (result["test_part"] is None or _has_fields(result["test_part"], _TEST_KINDS))
     )
 

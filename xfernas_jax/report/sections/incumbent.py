@@ -3,6 +3,7 @@
 import functools
 
 from xfernas_jax.report import comparison, figures
+from xfernas_jax.report.noise import noise_of
 from xfernas_jax.report.section import Picture, Section
 from xfernas_jax.report.study import SearchStudy
 from xfernas_jax.report.table import Table
@@ -34,7 +35,12 @@ def section(study: SearchStudy) -> Section:
         ),
     )
     hidden = len(groups) - len(drawn)
-    note = f"{hidden} more configurations of this task are not drawn." if hidden else ""
+    note = (
+        "An evaluation trains one network for a short time and scores it on the validation images, "
+        "which it was not trained on. The line rises where a network was better than all before."
+    )
+    if hidden:
+        note += f" {hidden} more configurations of this task are not drawn."
     return Section(TITLE, pictures, note)
 
 
@@ -45,10 +51,20 @@ def _picture(study: SearchStudy, table: Table, name: str, x_label: str, what: st
         name,
         f"Against {x_label}",
         f"The best {study.value_name} so far{direction}, against {what}; confirming trainings are "
-        f"left out.{_band_caption(table)}",
+        f"left out.{_noise_caption(study)}{_band_caption(table)}",
         f"Step curve of the best {study.value_name} against {x_label}; it ends at {best}.",
         table,
         functools.partial(figures.draw_incumbent, table, x_label, study.value_label),
+    )
+
+
+def _noise_caption(study: SearchStudy) -> str:
+    words = noise_of(study).words()
+    if not words:
+        return ""
+    return (
+        f" The grey band is what chance leaves of each value, the 95 % interval of {words}: a rise "
+        "that stays inside may be luck."
     )
 
 

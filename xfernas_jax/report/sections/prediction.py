@@ -31,13 +31,18 @@ def section(study: SearchStudy) -> Section:
     second = Picture(
         "rank_correlation",
         "Agreement in order",
-        "Spearman's rank correlation of what was predicted and how good it came out, 1 for the "
-        "same order: bars for each round, for what one round predicts has another unit than the "
-        "next; the dashed line is their mean, a round of n evaluations counting n - 1 times. With "
-        "few evaluations in a round a bar says little; below "
+        "How well the order of the guesses agrees with that of the results (Spearman's rank "
+        "correlation): 1 for the same order, 0 for none, -1 for the reverse. Bars are for each "
+        "round, for what one round predicts has another unit than the next; the dashed line is "
+        "their mean, a round of n evaluations counting n - 1 times. With few evaluations in a "
+        "round a bar says little; below "
         f"{prediction.MIN_PAIRS}, or where all are equal, there is none.",
         f"Rank correlations of {len(ranks.rows) - 1} rounds; mean {shown}.",
         ranks,
         functools.partial(figures.draw_rank_correlations, ranks),
     )
-    return Section(TITLE, (first, second))
+    note = (
+        "Before each training the search guesses how good the network will be, from the earlier "
+        "tasks and from what it has seen of this one. Here is how right the guesses were."
+    )
+    return Section(TITLE, (first, second), note)

@@ -27,7 +27,12 @@ def section(study: SearchStudy) -> Section:
     order = [place for place, _ in by_weight[:MAX_SOURCES]]
     names = [study.spec.task.dataset, *_short_names(relations)]
     hidden = len(relations.source_weights) - len(order)
-    note = f"{hidden} sources of less weight are not drawn." if hidden else ""
+    note = (
+        "Sources are earlier searches of other tasks. The search learned from them which networks "
+        "are good, as far as the tasks turned out to be alike."
+    )
+    if hidden:
+        note += f" {hidden} sources of less weight are not drawn."
     pictures = (_similarity(relations, names, order), _weights(relations, names, order))
     return Section(TITLE, pictures, note)
 

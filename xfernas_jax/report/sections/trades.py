@@ -28,7 +28,7 @@ def _picture(study: SearchStudy, complete: list[Evaluation], name: str) -> Pictu
     label, limit = _COST_LABELS.get(name, name), study.limits.get(name)
     caption = (
         f"{_capital(study.value_name)} of the search against {label}. Diamonds are the "
-        "Pareto set: no other architecture is at most as costly and better."
+        "networks worth having, the Pareto set: no other one is at most as costly and better."
     )
     if limit is not None:
         caption += f" The dashed line is the search's limit, {limit:,.6g}."
