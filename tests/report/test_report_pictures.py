@@ -18,6 +18,7 @@ from report_cases import (
     two_cell_study,
 )
 
+from xfernas_jax.report import figures
 from xfernas_jax.report.figures import printable, render, styled
 from xfernas_jax.report.section import Picture
 from xfernas_jax.report.sections import find_sections, incumbent, make_sections
@@ -196,3 +197,27 @@ def test_equal_pictures_are_equal_bytes(drawn: dict[str, Picture]) -> None:
 def test_a_best_value_of_zero_is_said() -> None:
     section = incumbent.section(score_study([-2.5, 0.0, -1.0]))
     assert section.pictures[0].alt.endswith("it ends at 0.")
+
+
+@pytest.mark.parametrize("far", [0.0, 3.0])
+def test_one_value_that_is_far_outside_does_not_squeeze_the_others(far: float) -> None:
+    figure = figures.new_figure(3.0)
+    axes = figure.subplots()
+    values = [0.80, 0.81, 0.82, 0.83, 0.84, far]
+    axes.plot(values)
+    figures.show_most(axes, values)
+    low, high = axes.get_ylim()
+    assert 0.79 < low < 0.80
+    assert 0.84 < high < 0.85
+    assert axes.get_title(loc="right") == f"1 value far outside, {far:.4g}, not drawn"
+
+
+def test_all_values_are_shown_where_none_is_far_outside() -> None:
+    figure = figures.new_figure(3.0)
+    axes = figure.subplots()
+    values = [0.2, 0.4, 0.5, 0.6, 0.9]
+    axes.plot(values)
+    figures.show_most(axes, values)
+    assert axes.get_ylim()[0] < 0.2
+    assert axes.get_ylim()[1] > 0.9
+    assert not axes.get_title(loc="right")

@@ -118,6 +118,7 @@ def draw_curves(table: Table, y_label: str) -> Figure:
         marker = {"marker": "o", "markersize": 3.0} if len(part.rows) <= 30 else {}
         label = printable(name, 52)
         axes.plot(part.column("epoch"), part.column("value"), label=label, **style, **marker)
+    figures.show_most(axes, table.column("value"))
     axes.margins(x=0.02)
     figure.legend(loc="outside lower left", frameon=False, handlelength=2)
     return figure

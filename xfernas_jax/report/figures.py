@@ -6,7 +6,7 @@ five inches wide with text of 10.5 points: on a telephone's 368 pixels the text 
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import matplotlib
@@ -32,6 +32,7 @@ LINES = ("-", "--", "-.", ":")
 MARKERS = "osD^vPX*"
 WIDTH_INCHES, PIXELS_PER_INCH = 5.0, 200
 POINTS = 10.5
+_FEWEST_FOR_OUTLIERS, _FAR_OUT = 5, 3.0
 _MOST_NUMBERED = 7  # tasks of a heat map with a number in each field
 _STYLE: Mapping[str, Any] = {
     "font.size": POINTS,
@@ -89,6 +90,30 @@ def printable(text: str, length: int = 44) -> str:
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
+def show_most(axes: Axes, values: Sequence[float]) -> None:
+    """Limits the y axis to most of its values, and says in the title how many lie outside.
+
+    Outside is what lies more than three times the middle half's range beyond that half ("far out",
+    Tukey, 1977, Sec. 2D): one diverged training must not squeeze all others into a line.
+    """
+    known = np.array([value for value in values if value is not None and np.isfinite(value)])
+    if len(known) < _FEWEST_FOR_OUTLIERS:
+        return
+    low, high = np.quantile(known, (0.25, 0.75))
+    reach = _FAR_OUT * (high - low)
+    is_far = (known < low - reach) | (known > high + reach)
+    if reach <= 0.0 or not is_far.any():
+        return
+    bottom, top = known[~is_far].min(), known[~is_far].max()
+    margin = 0.08 * (top - bottom)
+    axes.set_ylim(bottom - margin, top + margin)
+    lowest, highest = known[is_far].min(), known[is_far].max()
+    shown = f"{lowest:.4g}" if lowest == highest else f"{lowest:.4g} to {highest:.4g}"
+    count = int(is_far.sum())
+    title = f"{count} value{'s' if count > 1 else ''} far outside, {shown}, not drawn"
+    axes.set_title(title, loc="right", fontsize=8.5)
+
+
 def draw_incumbent(table: Table, x_label: str, y_label: str) -> Figure:
     """Draws incumbents: step curves, a band for each group of several studies, and the noise."""
     x_name = table.columns[2]
@@ -119,6 +144,7 @@ def draw_incumbent(table: Table, x_label: str, y_label: str) -> Figure:
     if low != high:
         band = {"step": "post", "color": GREY, "alpha": 0.18, "linewidth": 0, "zorder": 1}
         axes.fill_between(own.column(x_name), low, high, label="what chance leaves of it", **band)
+    show_most(axes, table.column("mean"))
     if x_name == "evaluations":
         _whole_numbers(axes)
     axes.margins(x=0.02)
@@ -144,6 +170,7 @@ def draw_prediction(pairs: Table, y_label: str) -> Figure:
             linewidth=0.4,
             label=f"{number}",
         )
+    show_most(axes, pairs.column("measured"))
     if few:
         figure.legend(
             loc="outside lower left",
@@ -243,6 +270,7 @@ def draw_trade(table: Table, x_label: str, y_label: str, limit: float | None) ->
         zorder=3,
         **style,
     )
+    show_most(axes, [_number(row, 2) for row in rows])
     if limit is not None:
         axes.axvline(limit, color=BLACK, linestyle="--", label=f"limit {limit:,.6g}")
     _log_or_linear(axes, [*(_number(row, 1) for row in rows), *([] if limit is None else [limit])])
