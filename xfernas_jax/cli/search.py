@@ -251,7 +251,8 @@ def _run(
 ) -> dict[str, Any]:
     """Searches to the end and returns the result; `UserError` where nothing may win."""
     scored, spec, goal = asked.scored, asked.spec, asked.goal_of_search
-    start = Seen(asked.space, goal, learned.prior, (), scored.known_costs, asked.outlook)
+    known = (scored.known_costs, asked.outlook, scored.num_valid)
+    start = Seen(asked.space, goal, learned.prior, (), *known)
     variables = inputs.folder_of(inputs.STUDIES, spec.name) / "variables"
     keeper = VariablesStore(variables) if scored.is_trained else None
     total, early_stop = asked.plan.budget_evaluations, _early_stop(scored, learned)

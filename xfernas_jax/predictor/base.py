@@ -27,6 +27,8 @@ class TaskHistory:
       numbers: what is known of the task itself, such as the logarithm of its classes or of its
         examples; of the same meaning and order in all tasks, in any unit. Used where all tasks
         have them.
+      noise: `[N]` float64, the part of each score's variance that is known beforehand, such as that
+        of a share of few images; None means none. Only of a target, and `head` alone heeds it.
     """
 
     name: str
@@ -34,6 +36,7 @@ class TaskHistory:
     scores: np.ndarray
     numbers: tuple[float, ...] = ()
     costs: np.ndarray | None = None
+    noise: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         tokens = np.asarray(self.tokens, dtype=np.int32)
@@ -60,7 +63,14 @@ class TaskHistory:
                 f"History {self.name!r} needs costs [N, C] without infinities. Got shape "
                 f"{costs.shape} for {len(scores)} scores."
             )
+        noise = np.asarray(np.zeros(len(scores)) if self.noise is None else self.noise, np.float64)
+        if noise.shape != scores.shape or not (noise >= 0.0).all() or np.isinf(noise).any():
+            raise HistoryError(
+                f"History {self.name!r} needs noise [N], finite and not negative. Got shape "
+                f"{noise.shape} for {len(scores)} scores."
+            )
         object.__setattr__(self, "costs", costs)
+        object.__setattr__(self, "noise", noise)
         object.__setattr__(self, "tokens", tokens)
         object.__setattr__(self, "scores", scores)
 

@@ -43,7 +43,12 @@ class GaussianProcess:
     """
 
     def __init__(
-        self, settings: Settings, parts: np.ndarray, base: np.ndarray, targets: np.ndarray
+        self,
+        settings: Settings,
+        parts: np.ndarray,
+        base: np.ndarray,
+        targets: np.ndarray,
+        known_noise: np.ndarray | float = 0.0,
     ) -> None:
         """Factorises the covariance of every setting.
 
@@ -52,10 +57,11 @@ class GaussianProcess:
           parts: `[P, N, N]` between the observed.
           base: `[N]` b of the observed.
           targets: `[N]`.
+          known_noise: `[N]` variances that every setting's noise is added to.
         """
         self.settings = settings
         covariances, diagonal = settings.covariances(parts), np.arange(len(targets))
-        covariances[:, diagonal, diagonal] += settings.noise[:, None]
+        covariances[:, diagonal, diagonal] += settings.noise[:, None] + known_noise
         self._factors = np.linalg.cholesky(covariances)
         residuals = targets - settings.slopes[:, None] * base
         white = self._solve(residuals, transposed=False)

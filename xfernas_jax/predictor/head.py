@@ -27,7 +27,7 @@ from xfernas_jax.predictor.kernels import (
 )
 from xfernas_jax.predictor.padding import capacity, in_chunks, pad_rows
 from xfernas_jax.predictor.relatedness import relatedness, similarity
-from xfernas_jax.predictor.scaling import standardize_clipped
+from xfernas_jax.predictor.scaling import clipped_spread, standardize_clipped
 from xfernas_jax.predictor.source_model import SourceModel
 from xfernas_jax.space.base import Space
 
@@ -126,7 +126,10 @@ class HeadSurrogate:
         consensus = consensus / max(np.abs(consensus).sum(), 1e-12)
         prior = dataclasses.replace(self._prior, consensus=consensus)
         costs = self._model.cost_predictor(target)
-        return HeadPosterior(prior, target.tokens[order][kept], scores[kept], costs)
+        assert target.noise is not None
+        unit = clipped_spread(target.scores) or 1.0
+        noise = target.noise[order][kept] / unit**2
+        return HeadPosterior(prior, target.tokens[order][kept], scores[kept], costs, noise)
 
     def relations(self, target: TaskHistory) -> TaskRelations | None:
         """Returns how the tasks relate; see `ExplainingSurrogate`."""
@@ -199,6 +202,7 @@ class HeadPosterior:
         tokens: np.ndarray,
         targets: np.ndarray,
         cost_predictor: CostPredictor | None = None,
+        noise: np.ndarray | float = 0.0,
     ) -> None:
         """Fits all hypotheses.
 
@@ -207,6 +211,7 @@ class HeadPosterior:
           tokens: `[N, L]` observed; N may be 0.
           targets: `[N]` standardised scores.
           cost_predictor: None where there are no costs.
+          noise: `[N]` known variances of these.
         """
         self._prior, self._cost_predictor = prior, cost_predictor
         self._seen = seen = prior.features(tokens)
@@ -215,6 +220,7 @@ class HeadPosterior:
             prior.parts(seen, seen),
             seen.scores @ prior.consensus,
             np.asarray(targets, np.float64),
+            noise,
         )
         self._weights = self._process.weights(prior.weights)
 

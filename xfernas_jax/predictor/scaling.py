@@ -39,11 +39,22 @@ def standardize_clipped(scores: np.ndarray) -> np.ndarray:
 
     Source: our measurement; clipping at 1 instead of 3 ranges helped under bad sources.
     """
-    if scores.size == 0:
-        return np.zeros(0, np.float32)
-    low, middle, high = np.percentile(scores, [25.0, 50.0, 75.0])
-    clipped = np.maximum(scores, middle - (high - low)) if high > low else scores
-    spread = clipped.std()
-    if spread <= 1e-12 * max(1.0, float(np.abs(clipped).max())):
+    clipped, spread = _clipped(scores)
+    if spread == 0.0:
         return np.zeros(scores.size, np.float32)
     return ((clipped - clipped.mean()) / spread).astype(np.float32)
+
+
+def clipped_spread(scores: np.ndarray) -> float:
+    """Returns by what `standardize_clipped` divides scores `[N]`; 0 where all are equal."""
+    return _clipped(scores)[1]
+
+
+def _clipped(scores: np.ndarray) -> tuple[np.ndarray, float]:
+    if scores.size == 0:
+        return scores, 0.0
+    low, middle, high = np.percentile(scores, [25.0, 50.0, 75.0])
+    clipped = np.maximum(scores, middle - (high - low)) if high > low else scores
+    spread = float(clipped.std())
+    is_flat = spread <= 1e-12 * max(1.0, float(np.abs(clipped).max()))
+    return clipped, 0.0 if is_flat else spread

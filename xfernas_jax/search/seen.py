@@ -49,6 +49,7 @@ class Seen:
       pending: architectures that are being evaluated.
       known_costs: what it names is not suggested where it exceeds a limit.
       outlook: what values count for; None for what they are.
+      num_images: that a value is of, where it is a share of them; None where nothing is known.
     """
 
     space: Space
@@ -57,6 +58,7 @@ class Seen:
     pending: tuple[Genotype, ...] = ()
     known_costs: KnownCosts | None = None
     outlook: Outlook | None = None
+    num_images: int | None = None
     _rows: dict[Any, tuple[int, ...]] = dataclasses.field(default_factory=dict, repr=False)
 
     def then(self, evaluations: Iterable[Evaluation], pending: Iterable[Genotype] = ()) -> "Seen":
@@ -100,7 +102,20 @@ class Seen:
         worst = min(gains, default=None)
         scores = [worst if e.value is None else self.gain(e) for e in shown]
         costs = cost_rows(self.goal.costs, shown)
-        return TaskHistory("target", self.tokens(shown), np.array(scores), numbers, costs)
+        noise = np.array([self._noise(score) for score in scores])
+        return TaskHistory("target", self.tokens(shown), np.array(scores), numbers, costs, noise)
+
+    def _noise(self, gain: float) -> float:
+        """Returns the variance of a value that is a share p of n images: p (1 - p) / n.
+
+        p is drawn towards a half by two images of each kind, so that this is never 0 (Agresti &
+        Coull, 1998). Metrics from 0 to 1 that are no plain shares scatter by about as much or more.
+        """
+        metric, count = self.goal.metric, self.num_images
+        if count is None or (metric.low, metric.high) != (0.0, 1.0):
+            return 0.0
+        share = (count * metric.value(gain) + 2.0) / (count + 4.0)
+        return max(share * (1.0 - share), 0.0) / count
 
     def batch(self) -> "NewBatch":
         """Returns an empty batch that refuses what is seen or pending."""
