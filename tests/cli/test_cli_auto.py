@@ -211,6 +211,26 @@ def test_what_gets_few_epochs_in_the_time_counts_with_more_error(fast: None) -> 
 
 
 @pytest.mark.slow
+def test_unequal_classes_are_named_and_count_equally_where_the_metric_says_so(
+    fast: None, tmp_path: pathlib.Path
+) -> None:
+    rng, labels = np.random.default_rng(0), np.repeat([0, 1], [180, 20])
+    images = rng.integers(0, 256, (200, 8, 8), np.uint8)
+    np.savez(tmp_path / "unequal.npz", x=images, y=labels)
+    words = (f"--dataset=npz:{tmp_path / 'unequal.npz'}", "--space=convnet", "--time_budget=5m")
+    with given(*words):
+        plain = auto.decide(SPACE)
+    assert (plain.search.train.class_weights, plain.final.train.class_weights) == ("none", "none")
+    assert any("9 times the images of the smallest" in line for line in plain.lines)
+    with given(*words, "--metric=balanced_accuracy"):
+        equal = auto.decide(SPACE)
+    assert equal.search.train.class_weights == equal.final.train.class_weights == "balanced"
+    assert any("classes count equally" in line for line in equal.lines)
+    with given(*words, "--metric=balanced_accuracy", "--set=train.class_weights=none"):
+        assert auto.decide(SPACE).final.train.class_weights == "none"
+
+
+@pytest.mark.slow
 def test_time_that_is_spent_already_is_none_for_short_trainings(
     fast: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,7 +242,7 @@ def test_time_that_is_spent_already_is_none_for_short_trainings(
             shares = auto.decide(SPACE).shares
         assert shares is not None
         counts.append(shares.num_evaluations)
-    assert counts[0] >= 4
+    assert counts[0] >= 2
     assert counts[1] == 0
 
 

@@ -166,6 +166,14 @@ def test_references_are_the_largest_that_can_be_trained_for_long_or_else_the_sma
     assert names == ("large a", "small b", "c")
 
 
+def test_known_networks_are_compared_as_time_allows_and_the_first_always() -> None:
+    names = ("vgg", "resnet", "mobilenet")
+    found = [auto.compared_references(names, count) for count in (0, 2, 7, 8, 12, 100)]
+    assert [len(each) for each in found] == [1, 1, 1, 2, 3, 3]
+    assert all(each == names[: len(each)] for each in found)
+    assert auto.compared_references((), 5) == ()
+
+
 def test_memory_bounds_the_activations_and_is_shared_by_a_batch() -> None:
     recipe = auto.final_recipe(dataset(500), True, 32)
     room = auto.most_activations(2**30, recipe, 1)
@@ -194,6 +202,24 @@ def test_activations_count_as_operations_that_take_as_long() -> None:
     plain, separable = {"flops": 1e6, "activations": 0.0}, {"flops": 1e6, "activations": 1e4}
     assert auto.work(plain) == 1e6
     assert auto.work(separable) == 1e6 + auto.FLOPS_PER_ACTIVATION * 1e4
+
+
+@pytest.mark.parametrize(
+    ("metric", "counts", "weights"),
+    [
+        ("balanced_accuracy", (10, 40), "balanced"),
+        ("macro_f1", (15, 10), "balanced"),
+        ("balanced_accuracy", (14, 10), "none"),
+        ("accuracy", (10, 400), "none"),
+        ("log_loss", (10, 400), "none"),
+        ("balanced_accuracy", (10, 0, 10), "none"),  # a class without images has no weight
+    ],
+)
+def test_classes_count_equally_in_the_loss_where_they_do_in_the_metric(
+    metric: str, counts: tuple[int, ...], weights: str
+) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    assert auto.class_weights(metric, labels) == weights
 
 
 def test_what_was_decided_comes_back_from_the_configuration_of_a_study() -> None:

@@ -95,3 +95,14 @@ def test_hypotheses_are_settings_of_the_process() -> None:
         np.testing.assert_allclose(settings.gains[i], [25.0, *parts, *mixed])
         assert settings.slopes[i] == pytest.approx(h.scale[i] * h.slope[i])
         assert settings.noise[i] == pytest.approx((h.scale[i] * h.noise[i]) ** 2 + 1e-6)
+
+
+def test_known_noise_adds_to_that_of_every_setting() -> None:
+    more = RNG.uniform(0.1, 1.0, NUM_SEEN)
+    fitted = GaussianProcess(SETTINGS, PARTS[:, SEEN, SEEN], BASE[SEEN], TARGETS, known_noise=more)
+    prior = np.full(6, 1 / 6)
+    densities = [
+        multivariate_normal.pdf(TARGETS, SETTINGS.slopes[i] * BASE[SEEN], noisy(i) + np.diag(more))
+        for i in range(6)
+    ]
+    np.testing.assert_allclose(fitted.weights(prior), densities / np.sum(densities), rtol=1e-8)

@@ -266,3 +266,26 @@ def test_before_any_observation_the_consensus_ranks(shuffled: bool) -> None:
     posterior = surrogate.condition(EMPTY)
     consensus = posterior._prior.model.scores(QUERY.tokens) @ posterior._prior.consensus
     assert rank_correlation(posterior.mean(QUERY.tokens), consensus) > 0.999
+
+
+@pytest.mark.slow
+def test_scores_of_few_images_move_the_mean_less_and_none_is_the_default() -> None:
+    surrogate = HeadSurrogate(SPACE, SOURCES, QUICK)
+    against = TaskHistory("target", QUERY.tokens[:8], -QUERY.scores[:8])
+    rows = QUERY.tokens[:8]
+    before = surrogate.condition(EMPTY).mean(rows)
+    distances = []
+    for variance in (0.0, 0.5, 50.0):
+        noisy = dataclasses.replace(against, noise=np.full(8, variance * against.scores.var()))
+        mean = surrogate.condition(noisy).mean(rows)
+        distances.append(1.0 - np.corrcoef(mean, before)[0, 1])
+    assert distances[0] > distances[1] > distances[2]
+    plain = surrogate.condition(against).mean(rows)
+    silent = dataclasses.replace(against, noise=np.zeros(8))
+    np.testing.assert_array_equal(surrogate.condition(silent).mean(rows), plain)
+
+
+@pytest.mark.parametrize("noise", [np.zeros(7), -np.ones(8), np.full(8, np.nan)])
+def test_noise_that_is_no_variance_is_refused(noise: np.ndarray) -> None:
+    with pytest.raises(HistoryError, match="noise \\[N\\], finite and not negative"):
+        TaskHistory("target", QUERY.tokens[:8], QUERY.scores[:8], noise=noise)

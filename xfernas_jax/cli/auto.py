@@ -123,15 +123,15 @@ def _decide(space: Space) -> Decided:
     whole = _load(DataConfig(image_size=auto.LARGEST_SIDE))
     started = time.time()
     mirror = keeps_class_when_mirrored(whole.train.images, whole.train.labels, 0)
-    search = _as_compared(auto.search_recipe(whole, mirror.allowed))
+    search = _as_compared(auto.search_recipe(whole, mirror.allowed), whole)
     if budget is None:
-        final = _changed(auto.final_recipe(whole, mirror.allowed, auto.GAUGE_SIDE))
+        final = _changed(auto.final_recipe(whole, mirror.allowed, auto.GAUGE_SIDE), whole)
         dataset = _of_size(whole, final.data)
         chosen = ("resnet8", "vgg_small", "mobilenet_like")
-        room, lines = _room(final), _mirror_lines(mirror)
+        room, lines = _room(final), _first_lines(mirror, final, dataset)
         known = _genotypes(chosen)
         return Decided(dataset, search, final, None, started, known, None, 0.0, room, lines)
-    measured = _changed(auto.final_recipe(whole, mirror.allowed, auto.GAUGE_SIDE))
+    measured = _changed(auto.final_recipe(whole, mirror.allowed, auto.GAUGE_SIDE), whole)
     gauge = _of_size(whole, dataclasses.replace(measured.data, train_examples=None))
     speed = _speed(space, measured, gauge)
     time_budget = auto.Budget(budget, speed.compile_seconds)
@@ -144,7 +144,7 @@ def _decide(space: Space) -> Decided:
         num_images,
         time_budget,
     )
-    final = _changed(auto.final_recipe(whole, mirror.allowed, side))
+    final = _changed(auto.final_recipe(whole, mirror.allowed, side), whole)
     dataset = _of_size(whole, final.data)
     per_work = speed.seconds_per_image / _works(space, search, gauge)[_GAUGE]
     return _decided(space, dataset, (search, final), per_work, time_budget, started, mirror)
@@ -165,8 +165,8 @@ def recipe_by_data(space: Space, *, is_final: bool) -> Recipe:
     whole = _load(DataConfig(image_size=auto.LARGEST_SIDE))
     mirror = keeps_class_when_mirrored(whole.train.images, whole.train.labels, 0).allowed
     if is_final:
-        return _changed(auto.final_recipe(whole, mirror, auto.longest_side(whole)))
-    return _changed(auto.search_recipe(whole, mirror))
+        return _changed(auto.final_recipe(whole, mirror, auto.longest_side(whole)), whole)
+    return _changed(auto.search_recipe(whole, mirror), whole)
 
 
 def _check(space: Space) -> None:
@@ -202,6 +202,7 @@ def _decided(
     shrunk = min(1.0, (search.data.image_size or longest) / longest) ** 2
     typical, spent = shrunk * known[_GAUGE].work, time.time() - started
     planned = auto.shares(seconds_per_work, typical, search, num_images, budget, spent)
+    chosen = auto.compared_references(chosen, planned.num_evaluations)
     smallest = min(works.values())  # of known networks; what is no larger may always be tried
     planned = dataclasses.replace(planned, max_work=max(planned.max_work, smallest))
     each = seconds_per_work * smallest
@@ -214,7 +215,10 @@ def _decided(
             "--set=data.train_examples=N."
         )
     per_image = seconds_per_work * works[_GAUGE]
-    lines = (*_mirror_lines(mirror), *_time_lines(planned, search, final, per_image, chosen))
+    lines = (
+        *_first_lines(mirror, final, dataset),
+        *_time_lines(planned, search, final, per_image, chosen),
+    )
     room = _room(final)
     references, speed = _genotypes(chosen), (budget, seconds_per_work)
     return Decided(dataset, search, final, planned, started, references, *speed, room, lines)
@@ -239,18 +243,22 @@ def _of_size(whole: ImageDataset, config: DataConfig) -> ImageDataset:
     return whole if is_whole and config.train_examples is None else _load(config)
 
 
-def _changed(recipe: Recipe) -> Recipe:
+def _changed(recipe: Recipe, dataset: ImageDataset) -> Recipe:
+    """Returns a recipe with the weights that the metric wants and what the flags change."""
+    weights = auto.class_weights(flags.METRIC.value, dataset.train.labels)
+    train = dataclasses.replace(recipe.train, class_weights=weights)
+    recipe = dataclasses.replace(recipe, train=train)
     return parse_changes(recipe, initial.changes(), error=RecipeError)
 
 
-def _as_compared(recipe: Recipe) -> Recipe:
+def _as_compared(recipe: Recipe, dataset: ImageDataset) -> Recipe:
     """Returns the recipe of a search as --set changes it: all but the size of its images.
 
     A size that a person wants is that of the network to take away; with larger images short
     trainings would not be short, and the earlier tasks' no sources.
     """
     size = recipe.data.image_size
-    changed = _changed(recipe)
+    changed = _changed(recipe, dataset)
     return dataclasses.replace(changed, data=dataclasses.replace(changed.data, image_size=size))
 
 
@@ -265,6 +273,24 @@ def _speed(space: Space, recipe: Recipe, dataset: ImageDataset) -> Speed:
 
 def _genotypes(names: Sequence[str]) -> tuple[tuple[str, Genotype], ...]:
     return tuple((name, PUBLISHED[name][1]) for name in names)
+
+
+def _first_lines(mirror: MirrorEvidence, final: Recipe, dataset: ImageDataset) -> tuple[str, ...]:
+    return (*_mirror_lines(mirror), *_class_lines(final, auto.inequality(dataset.train.labels)))
+
+
+def _class_lines(final: Recipe, inequality: float) -> tuple[str, ...]:
+    """Says how unequal classes count, where that is not what a person would expect."""
+    metric = flags.METRIC.value
+    if final.train.class_weights == "balanced":
+        return ("classes count equally in the training: rare ones weigh as much as frequent ones",)
+    if metric != "accuracy" or inequality < auto.VERY_UNEQUAL:
+        return ()
+    return (
+        f"warning: the largest class has {inequality:.0f} times the images of the smallest, so "
+        "accuracy is mostly about large classes; --metric=balanced_accuracy counts all classes "
+        "equally, in the training too",
+    )
 
 
 def _mirror_lines(mirror: MirrorEvidence) -> tuple[str, ...]:

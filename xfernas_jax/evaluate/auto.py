@@ -14,12 +14,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from xfernas_jax.data.base import DataConfig, ImageDataset
 from xfernas_jax.evaluate.recipes import Recipe
 from xfernas_jax.history.metric import Metric
 from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.space.base import Genotype, Space
-from xfernas_jax.train.config import TrainConfig
+from xfernas_jax.train.config import ClassWeights, TrainConfig
 
 NAME = "auto"
 SIDES = (64, 48, 32)  # pixels of a final training; larger images are shrunk to one of them
@@ -36,7 +38,11 @@ ENOUGH_EPOCHS = 20  # of a last training, from which on short trainings rank as 
 ERROR_CURVATURE = 0.14  # of what fewer epochs do to its error; experiments/TIMED_NETWORKS.md
 LEAST_EPOCHS = 3  # below which a training is none: its learning rate has hardly risen
 FEWEST_COMPARED = 2  # what is suggested, and a known network; fewer are not worth time
-SEARCH_SHARE, FINAL_SHARE = 0.3, 0.65  # of the time
+SEARCH_SHARE, FINAL_SHARE = 0.2, 0.65  # of the time; the rest is kept for what is not foreseen
+COMPARED_FOR_A_REFERENCE = 4  # short trainings for which there is time, for each known network
+UNEQUAL = 1.5  # times the images of the smallest class, from which on the largest is larger
+VERY_UNEQUAL = 5.0  # from which on accuracy is mostly about large classes, and that is said
+_OF_EQUAL_CLASSES = ("balanced_accuracy", "macro_f1")  # metrics
 FLOPS_PER_ACTIVATION = 175  # that take as long as one; fitted by experiments/step_seconds.py
 BYTES_PER_ACTIVATION = 16  # of a training step; 11 to 20 in experiments/bench/step_memory.py
 
@@ -151,6 +157,25 @@ def final_recipe(dataset: ImageDataset, mirror: bool, side: int) -> Recipe:
     return _recipe(num_images, side, mirror, MOST_EPOCHS, 64 if num_images < 20_000 else 128)
 
 
+def inequality(labels: np.ndarray) -> float:
+    """Returns how many times the images of the smallest class, of those seen, the largest has."""
+    counts = np.unique(labels, return_counts=True)[1]
+    return float(counts.max() / counts.min())
+
+
+def class_weights(metric: str, labels: np.ndarray) -> ClassWeights:
+    """Returns how the training loss weighs the examples of unequal classes.
+
+    Where the metric counts all classes equally, so does the loss (`experiments/UNEQUAL.md`).
+
+    Args:
+      metric: name of it.
+      labels: `[N]` of the training images.
+    """
+    counts_equally = metric in _OF_EQUAL_CLASSES and inequality(labels) >= UNEQUAL
+    return "balanced" if counts_equally else "none"
+
+
 def longest_side(dataset: ImageDataset) -> int:
     """Returns the pixels of the longer side of the images."""
     return max(dataset.input_shape[:2])
@@ -228,6 +253,19 @@ def choose_references(
             chosen[reference.family] = reference
     families = dict.fromkeys(reference.family for reference in references.values())
     return tuple(chosen[family].name for family in families)
+
+
+def compared_references(names: Sequence[str], num_evaluations: int) -> tuple[str, ...]:
+    """Returns which known networks have a short training: one, and more where many networks have.
+
+    The first is that of the family that is best on most sets; where there is time for a few short
+    trainings alone, what is suggested by the sources is worth more than the other families.
+
+    Args:
+      names: of `choose_references`, the best first.
+      num_evaluations: short trainings for which there is time.
+    """
+    return tuple(names[: max(1, num_evaluations // COMPARED_FOR_A_REFERENCE)])
 
 
 def most_work(seconds: float, seconds_per_work: float, num_images: int, budget: Budget) -> float:
