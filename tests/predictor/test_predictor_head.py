@@ -275,11 +275,11 @@ def test_scores_of_few_images_move_the_mean_less_and_none_is_the_default() -> No
     rows = QUERY.tokens[:8]
     before = surrogate.condition(EMPTY).mean(rows)
     distances = []
-    for variance in (0.0, 0.5, 50.0):
+    for variance in (0.0, 50.0):
         noisy = dataclasses.replace(against, noise=np.full(8, variance * against.scores.var()))
         mean = surrogate.condition(noisy).mean(rows)
         distances.append(1.0 - np.corrcoef(mean, before)[0, 1])
-    assert distances[0] > distances[1] > distances[2]
+    assert distances[1] < distances[0] - 0.1
     plain = surrogate.condition(against).mean(rows)
     silent = dataclasses.replace(against, noise=np.zeros(8))
     np.testing.assert_array_equal(surrogate.condition(silent).mean(rows), plain)

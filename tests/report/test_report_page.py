@@ -15,7 +15,7 @@ from report_cases import (
 )
 
 from xfernas_jax.history.metric import Metric
-from xfernas_jax.history.record import Task
+from xfernas_jax.history.record import Task, TaskFacts
 from xfernas_jax.report.page import MARK, render_page
 from xfernas_jax.report.sections import SECTIONS, make_sections
 from xfernas_jax.report.sections.evaluations import evaluation_table
@@ -80,6 +80,20 @@ def test_the_page_says_what_the_search_found() -> None:
         assert text in reader.text, text
     assert "not finished" not in reader.text
     assert reader.text.count("81.25") == 1  # the test accuracy stands at no evaluation
+
+
+def test_the_top_tells_of_the_images_and_of_the_sizes_at_which_they_are_seen() -> None:
+    facts = TaskFacts(2_640, 43, 85, is_colour=True, imbalance=17.375)
+    recipes = {
+        name: {"data": {"image_size": size}}
+        for name, size in (("recipe", 16), ("final_recipe", 32))
+    }
+    spec = make_spec(**recipes)
+    spec = dataclasses.replace(spec, task=dataclasses.replace(spec.task, facts=facts))
+    text = read(study_of(make_evaluation(0, 0.5), spec=spec)).text
+    assert "2,640 training images, 85 pixels a side, colour" in text
+    assert "17.4 times as many as the smallest" in text
+    assert "16 pixels in short trainings, 32 pixels in full trainings" in text
 
 
 def test_the_page_needs_no_network_and_forbids_it() -> None:

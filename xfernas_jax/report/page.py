@@ -143,6 +143,7 @@ def _facts(study: SearchStudy) -> list[tuple[str, str]]:
     rows = [
         ("study", spec.name),
         ("task", task.dataset + (f", {task.num_classes} classes" if task.num_classes else "")),
+        *_data_rows(study),
         ("split", task.split),
         ("metric", f"{study.value_label}; {direction} is better"),
         ("search space", spec.space),
@@ -161,6 +162,31 @@ def _facts(study: SearchStudy) -> list[tuple[str, str]]:
     rows.append(("begun by", f"xfernas_jax {spec.version or '0.1'}"))
     rows.append(("versions", _versions(study)))
     return rows
+
+
+def _data_rows(study: SearchStudy) -> list[tuple[str, str]]:
+    """Returns what is known of the images, and the sizes at which networks saw them."""
+    facts, rows = study.spec.task.facts, []
+    if facts is not None:
+        colour = "colour" if facts.is_colour else "grey"
+        shown = f"{facts.num_images:,} training images, {facts.side} pixels a side, {colour}"
+        if facts.imbalance > 1.0:
+            shown += f"; the largest class has {facts.imbalance:.3g} times as many as the smallest"
+        rows.append(("images", shown))
+    sizes = [
+        f"{size} pixels in {title} trainings"
+        for title, name in (("short", "recipe"), ("full", "final_recipe"))
+        if (size := _image_size(study.spec.config.get(name))) is not None
+    ]
+    if sizes:
+        rows.append(("seen at", ", ".join(sizes)))
+    return rows
+
+
+def _image_size(recipe: Any) -> int | None:
+    data = recipe.get("data") if isinstance(recipe, Mapping) else None
+    size = data.get("image_size") if isinstance(data, Mapping) else None
+    return size if type(size) is int else None
 
 
 def _versions(study: SearchStudy) -> str:
