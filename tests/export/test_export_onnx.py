@@ -15,7 +15,7 @@ from scipy.special import softmax
 
 import xfernas_jax
 from xfernas_jax.data.augment import Normalizer
-from xfernas_jax.data.folder import read_image
+from xfernas_jax.data.pictures import read_image
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.data.resize import resize
 from xfernas_jax.errors import ExportError

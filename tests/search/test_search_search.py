@@ -27,6 +27,7 @@ from xfernas_jax.history.record import Job, Result
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.search.outcome import selection_bias
+from xfernas_jax.search.phases.confirm import choose_finalists
 from xfernas_jax.search.plan import SearchPlan
 from xfernas_jax.search.registry import OPTIMIZERS, SearchConfig, make_optimizer
 from xfernas_jax.search.seen import Seen, Suggestion
@@ -338,3 +339,26 @@ def test_a_search_that_minimises_finds_what_is_small() -> None:
     same = search("evolution", Toy(), MemoryRecord(), SearchPlan(30, 4))
     assert found[0].value == 3.0 - same.value
     assert found[0].genotype == same.genotype
+
+
+class Unsure(Knowing):
+    """Draws scatter around what it knows."""
+
+    def __init__(self, spread: float) -> None:
+        self.spread = spread
+
+    def draws(self, seen: Seen, rng: np.random.Generator, count: int) -> np.ndarray:
+        means = self.estimates(seen)
+        return means + self.spread * rng.normal(size=(count, len(means)))
+
+
+def test_a_known_network_stays_where_another_is_not_surely_better() -> None:
+    cells = [SPACE.decode([SPACE.vocabulary.index(op)] * 6) for op in ("nor_conv_3x3", "none")]
+    better, known = (evaluated(cell, 0.5, seed=i) for i, cell in enumerate(cells))
+    seen = Seen(SPACE, evaluations=(better, known))
+    keys = [known.key]
+    for optimizer, first in ((Unsure(0.1), better), (Unsure(100.0), known), (Knowing(), better)):
+        assert choose_finalists(optimizer, seen, 2, keys)[0] == first
+        assert choose_finalists(optimizer, seen, 2)[0] == better
+        assert len(choose_finalists(optimizer, seen, 2, keys)) == 2
+    assert choose_finalists(Unsure(100.0), seen, 2, [better.key])[0] == better

@@ -11,7 +11,7 @@ from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.progress import console
 from xfernas_jax.cli.scoring import runtime
 from xfernas_jax.data.base import ImageDataset
-from xfernas_jax.data.folder import read_image
+from xfernas_jax.data.pictures import read_image
 from xfernas_jax.data.registry import is_tfds, is_users_function, load_dataset
 from xfernas_jax.data.split import with_found
 from xfernas_jax.errors import ExportError, StudyError

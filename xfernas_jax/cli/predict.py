@@ -10,7 +10,7 @@ from typing import Any
 
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.program import say
-from xfernas_jax.data.folder import image_files
+from xfernas_jax.data.pictures import find_pictures, some
 from xfernas_jax.errors import FlagError, IncompleteError
 from xfernas_jax.export.load import load_network
 from xfernas_jax.export.predict import Prediction, check_same_classes, predict_files
@@ -82,9 +82,9 @@ def _files(words: Sequence[str]) -> list[pathlib.Path]:
         if not path.is_dir():
             files.append(path)
             continue
-        pictures, others = image_files(path)
+        pictures, others = find_pictures(path)
         if others:
-            say(f"{word}: {others:,} files whose names do not end like a picture's are left out.")
+            say(f"{word}: {len(others):,} files are no pictures ({some(others)}).")
         files += pictures
     if not files:
         raise FlagError(f"{', '.join(words):.200}: holds no pictures.")

@@ -76,10 +76,12 @@ class Found:
     Attributes:
       name: of the set, without a digest of its content.
       parts: by name, `train` first.
+      remarks: in words, what was read otherwise than one might expect.
     """
 
     name: str
     parts: Mapping[str, FoundPart]
+    remarks: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

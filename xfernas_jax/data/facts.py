@@ -78,6 +78,7 @@ class DataFacts:
       colour: what the channels hold; "other" for neither one nor three of them.
       num_contradicting: pictures that stand under two labels or more; None where nobody looked.
       left_out: in words, what nobody looked at and why.
+      remarks: in words, what was read otherwise than one might expect.
     """
 
     name: str
@@ -90,6 +91,7 @@ class DataFacts:
     colour: Colour
     num_contradicting: int | None
     left_out: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Returns a JSON object of all of it."""
@@ -98,7 +100,8 @@ class DataFacts:
     @classmethod
     def from_json(cls, value: Any) -> "DataFacts":
         """Reads what `to_json` gave; `HistoryError` for anything else."""
-        return cls(**fields.read(value, _FACTS, "facts", "a data set"))
+        known = {"remarks": [], **value} if isinstance(value, dict) else value
+        return cls(**fields.read(known, _FACTS, "facts", "a data set"))
 
 
 def data_facts(dataset: ImageDataset) -> DataFacts:
@@ -132,6 +135,7 @@ def data_facts(dataset: ImageDataset) -> DataFacts:
         colour=colour,
         num_contradicting=_contradicting(found.parts),
         left_out=tuple(left_out if has_contents else [*left_out, _UNKNOWN_COPIES]),
+        remarks=found.remarks,
     )
 
 
@@ -253,5 +257,5 @@ _FACTS: Mapping[str, fields.Reader] = {
     "shape": _several(fields.integer, 3),
     "colour": fields.one_of(*get_args(Colour)),
     "num_contradicting": fields.optional(fields.integer),
-    "left_out": _several(fields.string),
+    **dict.fromkeys(("left_out", "remarks"), _several(fields.string)),
 }

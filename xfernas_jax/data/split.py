@@ -157,7 +157,12 @@ def complete_parts(name: str, parts: Mapping[str, Part]) -> tuple[dict[str, Part
 
 
 def build_dataset(
-    name: str, parts: Mapping[str, Part], class_names: Sequence[str], *, by_content: bool = False
+    name: str,
+    parts: Mapping[str, Part],
+    class_names: Sequence[str],
+    remarks: Sequence[str] = (),
+    *,
+    by_content: bool = False,
 ) -> ImageDataset:
     """Makes a data set of what a source delivers.
 
@@ -165,6 +170,7 @@ def build_dataset(
       name: of the data set.
       parts: "train" and whichever of "valid" and "test" are given.
       class_names: in the order of the labels.
+      remarks: in words, what was read otherwise than one might expect.
       by_content: whether the task's name gets a digest of the content, for sets named by a path.
 
     Raises:
@@ -178,7 +184,7 @@ def build_dataset(
     whole, rule = complete_parts(name, parts)
     train, valid, test = (whole[key].split for key in ("train", "valid", "test"))
     task = Task(name, rule, len(class_names))
-    found = Found(plain_name, _found_parts(whole))
+    found = Found(plain_name, _found_parts(whole), tuple(remarks))
     return ImageDataset(task, train, valid, test, tuple(class_names), found)
 
 

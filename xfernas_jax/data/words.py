@@ -33,6 +33,7 @@ def data_lines(facts: DataFacts, config: DataConfig, *, is_timed: bool = False) 
         _sizes(facts),
         _classes(facts),
         *_missing(facts),
+        *(f"note: {text}" for text in facts.remarks),
         *_copies(facts),
         *(f"not looked at: {text}" for text in facts.left_out),
         _used(facts, config),

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from xfernas_jax.data.folder import read_image
+from xfernas_jax.data.pictures import read_image
 from xfernas_jax.data.resize import resize
 from xfernas_jax.errors import DatasetError, ModelError
 from xfernas_jax.export.load import BATCH_SIZE, LoadedNetwork

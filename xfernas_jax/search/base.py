@@ -37,6 +37,18 @@ class Estimator(Protocol):
         ...
 
 
+@runtime_checkable
+class Drawing(Estimator, Protocol):
+    """An estimator that also knows how sure it is."""
+
+    def draws(self, seen: Seen, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Draws `[count, N]` plausible gains, each row of all N of `seen.complete` together.
+
+        Asked only where `estimates` answers.
+        """
+        ...
+
+
 def suggest(
     optimizer: Optimizer, seen: Seen, seed: int | Sequence[int], number: int, count: int
 ) -> list[Suggestion]:

@@ -98,6 +98,10 @@ class SurrogateSearch(abc.ABC):
             return None
         return self._surrogate.condition(target).mean(seen.tokens(seen.complete))
 
+    def draws(self, seen: Seen, rng: np.random.Generator, count: int) -> np.ndarray:
+        posterior = self._surrogate.condition(seen.history(self._task_numbers))
+        return posterior.sample(rng, count, seen.tokens(seen.complete))
+
     def relations(self, seen: Seen) -> TaskRelations | None:
         """Returns how target and sources relate by what was learned; None without sources."""
         if not isinstance(self._surrogate, ExplainingSurrogate):

@@ -1,7 +1,7 @@
 """Confirming and testing: finalists are trained again; the best mean wins and is tested once."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,14 @@ import numpy as np
 from xfernas_jax.evaluate.base import Answering
 from xfernas_jax.history.metric import Metric
 from xfernas_jax.history.record import Evaluation, Job
-from xfernas_jax.search.base import Estimator, Optimizer
+from xfernas_jax.search.base import Drawing, Estimator, Optimizer
 from xfernas_jax.search.desk import Desk
 from xfernas_jax.search.outcome import Finalist
 from xfernas_jax.search.seen import Seen
+
+SURE = 0.7
+"""Probability from which on another network takes the place of a known one."""
+_NUM_DRAWS = 400
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,11 +38,22 @@ class Confirmed:
     variables: Any = None
 
 
-def choose_finalists(optimizer: Optimizer, seen: Seen, count: int) -> list[Evaluation]:
+def choose_finalists(
+    optimizer: Optimizer, seen: Seen, count: int, known: Collection[str] = ()
+) -> list[Evaluation]:
     """Returns the evaluations that are worth confirming, the best first.
 
     The single best values are the luckiest trainings too. So an optimizer that learned how noisy
     values are is asked for its posterior means of what may win; others have the values alone.
+
+    Args:
+      optimizer: of the search.
+      seen: by it.
+      count: at most.
+      known: keys of networks that are known to do well in full trainings. The best of them stays
+        before another one that is not better with a probability of `SURE` at least, since short
+        trainings flatter what is good at small images and few epochs
+        (`experiments/TIMED_NETWORKS.md`).
     """
     admitted = seen.goal.best(seen.evaluations, len(seen.evaluations))
     if seen.outlook is not None:
@@ -48,8 +63,26 @@ def choose_finalists(optimizer: Optimizer, seen: Seen, count: int) -> list[Evalu
         # One network may have been evaluated twice, by an earlier study: its latest mean counts.
         by_key = {e.key: float(mean) for e, mean in zip(seen.complete, means, strict=True)}
         admitted.sort(key=lambda e: -by_key[e.key])
+        standing = next((e for e in admitted if e.key in known), None)
+        if standing is not None and not _is_surely_better(optimizer, seen, admitted[0], standing):
+            admitted.sort(key=lambda e: e.key != standing.key)
     distinct = {evaluation.key: evaluation for evaluation in reversed(admitted)}
     return list(reversed(distinct.values()))[:count]
+
+
+def _is_surely_better(
+    optimizer: Optimizer, seen: Seen, best: Evaluation, standing: Evaluation
+) -> bool:
+    """Tells whether the best network is the standing one, or better with probability `SURE`.
+
+    What an optimizer without draws finds best is taken at its word.
+    """
+    if best.key == standing.key or not isinstance(optimizer, Drawing):
+        return True
+    places = {e.key: i for i, e in enumerate(seen.complete)}  # the latest of equal ones
+    draws = optimizer.draws(seen, np.random.default_rng(0), _NUM_DRAWS)
+    better = draws[:, places[best.key]] > draws[:, places[standing.key]]
+    return float(better.mean()) >= SURE
 
 
 def confirm(
