@@ -56,6 +56,7 @@ _TRAININGS = flags.DEFINE_string(
 _DRAWS = flags.DEFINE_integer("draws", 60, "Sets of compared networks for each target.", 1)
 _OUTPUT = flags.DEFINE_string("output", "runs/chosen_networks", "Folder of the table.")
 
+_IMAGES = 5_000
 _SPACE, _ALWAYS, _MORE = ConvNetSpace(), ("vgg_small", "resnet8"), (1, 2, 4)
 RULES = ("vgg_small", "best", "short", "posterior", "noise", "sure")
 
@@ -76,10 +77,12 @@ def outlook_of(measured: Mapping[str, Mapping[str, Any]], costs: NetworkCosts) -
     base = NETWORKS["vgg_small"]
     room = measured["vgg_small"]["epochs"] * auto.work(costs.at_least(base))
 
+    num_images = _IMAGES  # where fewer epochs count most; no set here has many more
+
     def promises(genotype: Genotype, value: float, metric: Metric) -> float:
         key = _SPACE.key(genotype)
         own = epochs[key] if key in epochs else room / auto.work(costs.at_least(genotype))
-        return auto.promised(value, metric, own)
+        return auto.promised(value, metric, own, num_images)
 
     return promises
 

@@ -33,7 +33,7 @@ def load_small(name: str, config: DataConfig, images_dir: str | None) -> ImageDa
     file = check_present(name, images_dir)
     if file is None:
         return load_dataset(name, config)
-    parts, class_names = load_npz(str(file))
+    parts, class_names, _ = load_npz(str(file))
     whole = build_dataset(name, without_copies(parts), class_names, by_content=True)
     return apply_config(whole, config)
 

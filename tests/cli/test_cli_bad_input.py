@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -35,6 +36,42 @@ def check_refused(done, *parts: str) -> None:
 
 def written(folder: pathlib.Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.slow
+def test_devices_that_are_not_here_are_one_line(tmp_path: pathlib.Path) -> None:
+    words = ["search", "--dataset=digits", CELLS, f"--workdir={tmp_path}", *ALONE, *QUICK]
+    done = subprocess.run(
+        [sys.executable, "run.py", *words],
+        cwd=ROOT,
+        env={**os.environ, "JAX_PLATFORMS": "cuda"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("run.py: ")]
+    assert "JAX_PLATFORMS=cuda" in line
+
+
+@pytest.mark.slow
+def test_a_name_that_the_terminal_cannot_show_is_shown_in_part(tmp_path: pathlib.Path) -> None:
+    code = (
+        "import sys; from xfernas_jax.cli import main; "
+        "sys.argv = ['run.py', 'history', 'list', '--storage=sqlite:///é.db']; "
+        "sys.exit(main.main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii:strict"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert "\\xe9" in done.stderr + done.stdout
 
 
 @pytest.mark.parametrize(

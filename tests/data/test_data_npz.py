@@ -5,6 +5,10 @@ import numpy as np
 import pytest
 
 from xfernas_jax.data import DataConfig, load_dataset
+from xfernas_jax.data.facts import data_facts
+from xfernas_jax.data.npz import load_npz
+from xfernas_jax.data.split import build_dataset
+from xfernas_jax.data.words import data_lines
 from xfernas_jax.errors import DatasetError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 6, 6), dtype=np.uint8)
@@ -113,3 +117,74 @@ def test_damaged_file_gets_one_line_with_the_path(tmp_path: Path, kind: str) -> 
         load_dataset(str(path), DataConfig())
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+OTHER_NAMES = {
+    "MedMNIST": ("train_images", "train_labels", "val_images", "val_labels", "test_images"),
+    "capitals": ("X_train", "y_train", "X_val", "y_val", "X_test"),
+    "mixed": ("x", "y", "x_val", "y_val", "x_test"),
+    "words": ("data", "targets", "dev_data", "dev_targets", "data_testing"),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_NAMES)
+def test_a_given_part_is_used_whatever_it_is_called(tmp_path: Path, case: str) -> None:
+    x, y, x_valid, y_valid, x_test = OTHER_NAMES[case]
+    y_test = x_test.replace("images", "labels").replace("data", "targets")
+    y_test = y_test.replace("x_", "y_").replace("X_", "y_")
+    arrays = {x: IMAGES[:20], y: LABELS[:20], x_valid: IMAGES[20:28], y_valid: LABELS[20:28]}
+    path = write(tmp_path, **arrays, **{x_test: IMAGES[28:], y_test: LABELS[28:, None]})
+    dataset = load_dataset(path, DataConfig())
+    assert dataset.task.split == "train/valid/test as given"
+    np.testing.assert_array_equal(dataset.valid.images[..., 0], IMAGES[20:28])
+    np.testing.assert_array_equal(dataset.test.images[..., 0], IMAGES[28:])
+    assert dataset.found is not None
+    assert dataset.found.remarks == ()
+
+
+def test_names_do_not_change_the_task(tmp_path: Path) -> None:
+    tasks = [
+        load_dataset(write(tmp_path, **{x: IMAGES, y: LABELS}), DataConfig()).task
+        for x, y in (("x", "y"), ("x_train", "y_train"), ("images", "labels"))
+    ]
+    assert tasks[0] == tasks[1] == tasks[2]
+
+
+@pytest.mark.parametrize("keys", [("x", "x_train"), ("images", "X"), ("x_val", "val_images")])
+def test_two_names_of_one_thing_are_refused(tmp_path: Path, keys: tuple[str, str]) -> None:
+    arrays = {"y": LABELS, "y_val": LABELS, **dict.fromkeys(("x", *keys), IMAGES)}
+    with pytest.raises(DatasetError, match="both name the images of the part"):
+        load_dataset(write(tmp_path, **arrays), DataConfig())
+
+
+def test_what_is_not_used_is_named(tmp_path: Path) -> None:
+    more = {"weights": np.ones(40), "x_extra": IMAGES, "train_images_masks": IMAGES}
+    path = write(tmp_path, x=IMAGES, y=LABELS, **more)
+    lines = data_lines(data_facts(load_dataset(path, DataConfig())), DataConfig())
+    (line,) = [line for line in lines if "not used" in line]
+    assert all(name in line for name in more)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("lazy_bytes", [1, 2**40])
+def test_channels_that_come_first_are_found(tmp_path: Path, channels: int, lazy_bytes: int) -> None:
+    last = np.random.default_rng(1).integers(0, 256, (40, 6, 7, channels), dtype=np.uint8)
+    path = write(tmp_path, x=np.moveaxis(last, 3, 1).copy(), y=LABELS)
+    dataset = build_dataset("toy", *load_npz(path, lazy_bytes), by_content=True)
+    plain = build_dataset("toy", *load_npz(write(tmp_path, x=last, y=LABELS)), by_content=True)
+    assert dataset.task == plain.task
+    np.testing.assert_array_equal(dataset.train.images[:], plain.train.images[:])
+    assert dataset.found is not None
+    assert "[N, C, H, W]" in dataset.found.remarks[0]
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 3), (1, 9, 1), (28, 3, 1), (5, 6, 4)])
+def test_channels_that_may_come_last_do(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (40, *shape), dtype=np.uint8)
+    assert load_dataset(write(tmp_path, x=images, y=LABELS), DataConfig()).input_shape == shape
+
+
+def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, x=IMAGES, y=LABELS)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_dataset("npz:~/toy.npz", DataConfig()).task.num_classes == 4

@@ -74,6 +74,8 @@ def test_users_own_function_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("digit", "digits"),
         ("cifar1O", "cifar10"),
+        ("CIFAR10", "cifar10"),
+        ("Fashion_MNIST", "fashion_mnist"),
         ("fashon_mnist", "fashion_mnist"),
         ("", "digits"),
     ],

@@ -222,6 +222,14 @@ def test_classes_count_equally_in_the_loss_where_they_do_in_the_metric(
     assert auto.class_weights(metric, labels) == weights
 
 
+def test_few_epochs_are_more_where_an_epoch_has_many_images() -> None:
+    assert auto.enough_epochs(100) == auto.enough_epochs(5_000) == 20.0
+    assert auto.enough_epochs(40_000) == pytest.approx(10.0)
+    assert auto.error_factor(10.0, 40_000) == 1.0
+    assert auto.error_factor(5.0, 40_000) == pytest.approx(auto.error_factor(10.0, 5_000))
+    assert auto.error_factor(3.0, 5_000) > auto.error_factor(5.0, 5_000) > 1.0
+
+
 def test_what_was_decided_comes_back_from_the_configuration_of_a_study() -> None:
     search, final = auto.search_recipe(SETS[1], True), auto.final_recipe(SETS[1], True, 8)
     planned = auto.shares(1e-10, 1e6, search, 1_079, within(60.0))

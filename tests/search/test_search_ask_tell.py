@@ -1,12 +1,13 @@
+import pickle
 from typing import Any
 
 import numpy as np
 import pytest
 
 from xfernas_jax import AskTell, CategoricalSpace, bundled_histories, get_space
-from xfernas_jax.errors import GenotypeError, HistoryError
+from xfernas_jax.errors import FlagError, GenotypeError, HistoryError
 from xfernas_jax.predictor.config import PredictorConfig
-from xfernas_jax.search.ask_tell import histories_of
+from xfernas_jax.search.ask_tell import checked_seed, histories_of
 from xfernas_jax.search.registry import SearchConfig
 from xfernas_jax.space.categorical import Assignment
 
@@ -100,6 +101,27 @@ def test_what_is_not_of_the_space_is_refused() -> None:
     genotypes, scores = source()
     with pytest.raises(HistoryError, match="Source 0 has 40 genotypes and 39 scores"):
         AskTell(SPACE, sources=[(genotypes, scores[1:])])
+
+
+@pytest.mark.parametrize("optimizer", ["random", "evolution"])
+def test_a_pickled_search_goes_on_as_itself(optimizer: str) -> None:
+    search = AskTell(SPACE, optimizer, seed=3)
+    for number, genotype in enumerate(search.ask(4)):
+        if number < 3:
+            search.tell(genotype, float(number))
+    other = pickle.loads(pickle.dumps(search))
+    assert other.ask(3) == search.ask(3)
+
+
+@pytest.mark.parametrize("seed", [None, -1, 1.5, "1"])
+def test_a_seed_is_a_whole_number_from_0(seed: Any) -> None:
+    with pytest.raises(FlagError, match="A seed is a whole number from 0"):
+        checked_seed(seed)
+
+
+def test_a_seed_of_numpys_is_one() -> None:
+    ours, numpys = (AskTell(SPACE, "random", seed=seed).ask() for seed in (7, np.int64(7)))
+    assert ours == numpys
 
 
 README = """

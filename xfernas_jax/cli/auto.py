@@ -217,7 +217,7 @@ def _decided(
     per_image = seconds_per_work * works[_GAUGE]
     lines = (
         *_first_lines(mirror, final, dataset),
-        *_time_lines(planned, search, final, per_image, chosen),
+        *_time_lines(planned, search, final, per_image, chosen, num_images),
     )
     room = _room(final)
     references, speed = _genotypes(chosen), (budget, seconds_per_work)
@@ -300,8 +300,15 @@ def _mirror_lines(mirror: MirrorEvidence) -> tuple[str, ...]:
 
 
 def _time_lines(
-    planned: auto.Shares, search: Recipe, final: Recipe, per_image: float, chosen: Sequence[str]
+    planned: auto.Shares,
+    search: Recipe,
+    final: Recipe,
+    per_image: float,
+    chosen: Sequence[str],
+    num_images: int,
 ) -> tuple[str, ...]:
+    enough = auto.enough_epochs(num_images)
+    few = max(1, round(enough / 4))
     short = f"up to {planned.num_evaluations} short trainings" if planned.num_evaluations else ""
     search_words = (
         f"{short} of {search.train.epochs} epochs in {planned.search_seconds:.0f} s, then the best "
@@ -314,8 +321,9 @@ def _time_lines(
         f"{final.data.image_size} pixels",
         f"time: {planned.budget_seconds:.0f} s; {search_words} is trained for as many of "
         f"{final.train.epochs} epochs as fit",
-        f"a network that has fewer than {auto.ENOUGH_EPOCHS} epochs in that time counts with more "
-        f"error than in its short training (with 5, {auto.error_factor(5.0):.2f} times as much)",
+        f"a network that has fewer than {enough:.0f} epochs in that time counts with more error "
+        f"than in its short training (with {few}, {auto.error_factor(few, num_images):.2f} times "
+        "as much)",
         f"references: {', '.join(chosen) or 'none'}",
     )
 

@@ -32,11 +32,12 @@ def outlook(scored: Scoring, space: Space) -> Outlook | None:
     costs = NetworkCosts(space, network, num_classes, shape, ("flops", "activations"))
     if not costs.at_least(space.sample(np.random.default_rng(0))):
         return None
-    room = decided.budget.epochs(decided.seconds_per_work, len(dataset.train))
+    num_images = len(dataset.train)
+    room = decided.budget.epochs(decided.seconds_per_work, num_images)
     room = 2.0 ** (round(2.0 * math.log2(max(room, 1.0))) / 2.0)  # so that predictors are reused
 
     def promises(genotype: Genotype, value: float, metric: Metric) -> float:
-        return promised(value, metric, room / work(costs.at_least(genotype)))
+        return promised(value, metric, room / work(costs.at_least(genotype)), num_images)
 
     return promises
 

@@ -1,5 +1,6 @@
 """The command line: `run.py`, `xfernas` and `python -m xfernas_jax` all call `main`."""
 
+import io
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from xfernas_jax.cli.program import one_line, program, say
 from xfernas_jax.errors import TrainingInterruptedError, UserError
 from xfernas_jax.version import __version__
 
+_NO_BACKEND = "Unable to initialize backend"  # of JAX's error
 _HELP = ("--help", "-help", "-h", "--helpshort", "-?")
 
 
@@ -20,6 +22,9 @@ def main() -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.use_absl_handler()
     logging.set_verbosity(logging.WARNING)
+    for stream in (sys.stdout, sys.stderr):  # names may hold what the terminal cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if os.getcwd() not in sys.path:  # modules of the user's own; after all that is installed
         sys.path.append(os.getcwd())
     return guarded(sys.argv[1:])
@@ -50,6 +55,15 @@ def guarded(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         say("stopped; the same command goes on from here.")
         return 130
+    except RuntimeError as error:
+        if _NO_BACKEND not in str(error):
+            raise
+        say(
+            f"JAX finds no device of JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')} here "
+            f"({one_line(str(error)):.200}). Unset it, or install what it names "
+            "(BUILD.md, Accelerators)."
+        )
+        return 2
     except BrokenPipeError:  # who read our output, such as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE

@@ -1,8 +1,13 @@
 """Data sets in one `.npz` file.
 
-Keys: `x_train, y_train` and, if given, `x_valid, y_valid` and `x_test, y_test`; or `x, y` alone.
-`class_names` is optional; without it every class 0..K-1 must occur. Images are `[N, H, W]` or
-`[N, H, W, C]`: whole numbers 0..255, or floating point 0..1. Nothing in the file is executed.
+Images are `x`, `X`, `images`, `image`, `imgs`, `img` or `data`, labels `y`, `labels`, `label`,
+`targets` or `target`; alone, or with the name of a part before or after: `x_train`, `train_images`.
+Parts are `train`, `valid` (or `val`, `validation`, `dev`) and `test`; arrays without a part are the
+training part. Upper and lower case are alike. `class_names` is optional; without it every class
+0..K-1 must occur. Whatever else the file holds is named and not used.
+
+Images are `[N, H, W]`, `[N, H, W, C]`, or `[N, C, H, W]` where only that way C is 1 or 3: whole
+numbers 0..255, or floating point 0..1. Nothing in the file is executed.
 
 Images of 1 GiB and more stay in the file where it holds them as uint8, uncompressed as
 `numpy.savez` writes them.
@@ -21,45 +26,100 @@ from xfernas_jax.data.split import Part, make_part
 from xfernas_jax.errors import DatasetError
 from xfernas_jax.types import ImageRows
 
+_PARTS = ("train", "valid", "test")
+_KINDS = {
+    **dict.fromkeys(("x", "images", "image", "imgs", "img", "data"), "image"),
+    **dict.fromkeys(("y", "labels", "label", "targets", "target"), "label"),
+}
+_PART_WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("valid", "val", "validation", "dev"), "valid"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_CLASS_NAMES = "class_names"
+_COLOURS = (1, 3)  # channels of pictures
+
 _MEMBER_HEAD = struct.Struct("<26xHH")  # of a zip file: lengths of the name and of what follows it
 
 
-def load_npz(path: str, lazy_bytes: int = LAZY_BYTES) -> tuple[dict[str, Part], tuple[str, ...]]:
-    """Reads the parts and class names of an `.npz` file.
+def load_npz(
+    path: str, lazy_bytes: int = LAZY_BYTES
+) -> tuple[dict[str, Part], tuple[str, ...], tuple[str, ...]]:
+    """Reads an `.npz` file.
 
     Args:
-      path: of the file.
+      path: of the file; `~` is one's home.
       lazy_bytes: images of at least this size stay in the file.
+
+    Returns:
+      The parts, the class names, and in words what is not as one might expect.
 
     Raises:
       DatasetError: for a file that is missing, unreadable or breaks the rules above.
     """
-    arrays = _read_arrays(path, lazy_bytes)
-    suffixes = {"train": "_train", "valid": "_valid", "test": "_test"}
-    if "x" in arrays and "x_train" not in arrays:
-        suffixes = {"train": ""}
-    parts = {}
-    for key, suffix in suffixes.items():
-        x, y = f"x{suffix}", f"y{suffix}"
-        if (x in arrays) != (y in arrays) or (key == "train" and x not in arrays):
+    arrays = _read_arrays(os.path.expanduser(path), path, lazy_bytes)
+    keys, others = _roles(path, arrays)
+    remarks, parts = [], {}
+    for part in _PARTS:
+        x, y = keys.get(("image", part)), keys.get(("label", part))
+        if (x is None) != (y is None) or (part == "train" and x is None):
+            alone = f"; {x or y} stands alone" if x or y else ""
             raise DatasetError(
                 f"{path}: has keys x_train and y_train (also x_valid, y_valid, x_test, y_test in "
-                f"pairs), or x and y. Got {', '.join(sorted(arrays)) or 'none'}."
+                f"pairs), or x and y. Got {', '.join(sorted(arrays)) or 'none'}{alone}."
             )
-        if x in arrays:
-            images, labels = _images(arrays[x], path, x), _labels(arrays[y], path, y)
-            if len(images) != len(labels) or not len(images):
-                raise DatasetError(
-                    f"{path}: {x} and {y} hold the same number of examples, at least 1. Got "
-                    f"{len(images)} and {len(labels)}."
-                )
-            parts[key] = make_part(images, labels)
-    return parts, _class_names(path, arrays, [part.split.labels for part in parts.values()])
+        if x is None or y is None:
+            continue
+        images, labels = _images(arrays[x], path, x, remarks), _labels(arrays[y], path, y)
+        if len(images) != len(labels) or not len(images):
+            raise DatasetError(
+                f"{path}: {x} and {y} hold the same number of examples, at least 1. Got "
+                f"{len(images)} and {len(labels)}."
+            )
+        parts[part] = make_part(images, labels)
+    if others:
+        remarks.append(f"not used of the file: {', '.join(others):.200}")
+    names = _class_names(path, arrays, [part.split.labels for part in parts.values()])
+    return parts, names, tuple(remarks)
 
 
-def _read_arrays(path: str, lazy_bytes: int) -> dict[str, np.ndarray]:
+def _roles(
+    path: str, arrays: Mapping[str, np.ndarray]
+) -> tuple[dict[tuple[str, str], str], list[str]]:
+    """Returns the key of each (kind, part), and the keys that are none."""
+    found: dict[tuple[str, str], str] = {}
+    others = []
+    for key in arrays:
+        if key == _CLASS_NAMES:
+            continue
+        role = _role(key)
+        if role is None:
+            others.append(key)
+            continue
+        if role in found:
+            kind, part = role
+            raise DatasetError(
+                f"{path}: {found[role]} and {key} both name the {kind}s of the part {part}; keep "
+                "one."
+            )
+        found[role] = key
+    return found, others
+
+
+def _role(key: str) -> tuple[str, str] | None:
+    """Returns (kind, part) of a key such as `x_train` or `train_images`; None where it is none."""
+    words = key.lower().split("_")
+    if len(words) == 1:
+        words.append("train")
+    for kind, part in (words, words[::-1]) if len(words) == 2 else ():
+        if kind in _KINDS and part in _PART_WORDS:
+            return _KINDS[kind], _PART_WORDS[part]
+    return None
+
+
+def _read_arrays(path: str, shown: str, lazy_bytes: int) -> dict[str, np.ndarray]:
     if not os.path.isfile(path):
-        raise DatasetError(f"{path}: there is no such file; check the path.")
+        raise DatasetError(f"{shown}: there is no such file; check the path.")
     try:
         with zipfile.ZipFile(path) as members:
             sizes = {
@@ -110,12 +170,15 @@ def _map_member(path: str, member: zipfile.ZipInfo) -> np.memmap | None:
         return np.memmap(path, dtype, "r", file.tell(), shape)
 
 
-def _images(array: np.ndarray, path: str, key: str) -> ImageRows:
+def _images(array: np.ndarray, path: str, key: str, remarks: list[str]) -> ImageRows:
     if array.ndim == 3:
         array = array[..., None]
+    if array.ndim == 4 and array.shape[1] in _COLOURS and array.shape[3] not in _COLOURS:
+        remarks.append(f"{key} is read as [N, C, H, W], with {array.shape[1]} channels first")
+        array = _channels_last(array)
     if array.ndim != 4 or array.dtype.kind not in "uif" or not array.size:
         raise DatasetError(
-            f"{path}: {key} is [N, H, W] or [N, H, W, C], numbers. Got shape "
+            f"{path}: {key} is [N, H, W], [N, H, W, C] or [N, C, H, W], numbers. Got shape "
             f"{list(array.shape)}, dtype {array.dtype}."
         )
     if isinstance(array, np.memmap):  # all bytes are in range
@@ -130,6 +193,13 @@ def _images(array: np.ndarray, path: str, key: str) -> ImageRows:
     if array.dtype.kind == "f":
         array = np.round(array * 255)
     return np.ascontiguousarray(array.astype(np.uint8))
+
+
+def _channels_last(array: np.ndarray) -> np.ndarray:
+    """Returns `[N, C, H, W]` as `[N, H, W, C]`; images that stay in a file stay there."""
+    if array.shape[1] == 1:
+        return array[:, 0, :, :, None]
+    return array.transpose(0, 2, 3, 1)
 
 
 def _labels(array: np.ndarray, path: str, key: str) -> np.ndarray:

@@ -108,6 +108,6 @@ def _load_tfds(name: str, image_size: int | None, data_dir: str | None) -> Image
 
 def _unknown(name: str) -> DatasetError:
     known = sorted({*KNOWN_NAMES, *tfds_source.known_tfds_names()})
-    close = difflib.get_close_matches(name, known, n=4, cutoff=0.6)
+    close = difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.6)
     hint = f"Close: {', '.join(close)}" if close else f"Known: {', '.join(KNOWN_NAMES)}"
     return DatasetError(f"Unknown data set {name!r}. {hint}, {_FORMS}.")

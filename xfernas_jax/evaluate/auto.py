@@ -34,7 +34,7 @@ MOST_EPOCHS = 80  # of a training
 WANTED_EPOCHS = 25  # that a reference leaves time for, and a size of images
 GROWN_EPOCHS = 40  # that a wider form of a finalist leaves time for
 FEWEST_EPOCHS = 10  # that any architecture leaves time for
-ENOUGH_EPOCHS = 20  # of a last training, from which on short trainings rank as it does
+ENOUGH_EPOCHS, _IMAGES_OF_ENOUGH = 20, 5_000  # of a last training, and images of an epoch
 ERROR_CURVATURE = 0.14  # of what fewer epochs do to its error; experiments/TIMED_NETWORKS.md
 LEAST_EPOCHS = 3  # below which a training is none: its learning rate has hardly risen
 FEWEST_COMPARED = 2  # what is suggested, and a known network; fewer are not worth time
@@ -116,24 +116,37 @@ def work(costs: Mapping[str, float]) -> float:
     return costs["flops"] + FLOPS_PER_ACTIVATION * costs["activations"]
 
 
-def error_factor(epochs: float) -> float:
+def enough_epochs(num_images: int) -> float:
+    """Returns the epochs of a last training from which on short trainings rank as it does.
+
+    They are fewer where an epoch has many images (`experiments/TIMED_NETWORKS.md`).
+    """
+    return ENOUGH_EPOCHS * min(1.0, _IMAGES_OF_ENOUGH / num_images) ** (1 / 3)
+
+
+def error_factor(epochs: float, num_images: int) -> float:
     """Returns how many times larger an error is after so many epochs than after enough of them.
 
     Networks are compared after equally many epochs, and in the end trained for equally many
     seconds: of two that are equal after a short training the faster one is better then.
+
+    Args:
+      epochs: of the last training.
+      num_images: of an epoch.
     """
-    missing = math.log(ENOUGH_EPOCHS / min(max(epochs, 1.0), ENOUGH_EPOCHS))
+    enough = enough_epochs(num_images)
+    missing = math.log(enough / min(max(epochs, 1.0), enough))
     return math.exp(ERROR_CURVATURE * missing**2)
 
 
-def promised(value: float, metric: Metric, epochs: float) -> float:
+def promised(value: float, metric: Metric, epochs: float, num_images: int) -> float:
     """Returns what the value of a short training promises of a last one of so many epochs.
 
     It is on the scale of short trainings; with enough epochs it is the value. Where a metric has no
     best possible value, nothing is known of its error, and it is the value too.
     """
     ideal = metric.high if metric.maximize else metric.low
-    return value if ideal is None else ideal - (ideal - value) * error_factor(epochs)
+    return value if ideal is None else ideal - (ideal - value) * error_factor(epochs, num_images)
 
 
 def search_recipe(dataset: ImageDataset, mirror: bool) -> Recipe:

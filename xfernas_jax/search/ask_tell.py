@@ -1,9 +1,11 @@
 """`AskTell`: a search in a loop of the user's own, without a storage and without training."""
 
 import math
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, SupportsIndex
 
-from xfernas_jax.errors import HistoryError
+from xfernas_jax.errors import FlagError, HistoryError
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.memory import MemoryRecord
 from xfernas_jax.history.metric import SCORE
@@ -33,7 +35,7 @@ class AskTell:
         space: Space | str,
         optimizer: str = "xfer_nao",
         sources: Iterable[RecordedStudy | tuple[Sequence[Genotype], Sequence[float]]] = (),
-        seed: int = 0,
+        seed: SupportsIndex = 0,
         config: SearchConfig | None = None,
     ) -> None:
         """Nothing is fitted before it is asked.
@@ -48,17 +50,29 @@ class AskTell:
           config: of the optimizer.
 
         Raises:
-          FlagError: there is no such optimizer.
+          FlagError: there is no such optimizer, or the seed is no whole number from 0.
           SpaceError: there is no such space.
           GenotypeError: a genotype of a source is not of the space.
           HistoryError: a source's scores are not as many finite numbers as genotypes.
         """
         self.space = get_space(space) if isinstance(space, str) else space
-        self._seed = seed
+        self._seed = checked_seed(seed)
         self._record = MemoryRecord()
         self._pending: dict[str, Genotype] = {}
         histories = histories_of(self.space, list(sources))
+        self._built_from = (optimizer, histories, config)
         self._optimizer = make_optimizer(optimizer, self.space, histories, config)
+        self._nothing = Seen(self.space, Goal(metric=SCORE))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is fitted is left out; it follows from the rest."""
+        left_out = ("_optimizer", "_nothing")
+        return {name: value for name, value in self.__dict__.items() if name not in left_out}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        name, histories, config = self._built_from
+        self._optimizer = make_optimizer(name, self.space, histories, config)
         self._nothing = Seen(self.space, Goal(metric=SCORE))
 
     def ask(self, count: int = 1) -> list[Genotype]:
@@ -94,6 +108,17 @@ class AskTell:
         result = Result("failed") if score is None else Result("complete", float(score))
         self._record.append(Evaluation(job, result, "told"))
         self._pending.pop(key, None)
+
+
+def checked_seed(seed: Any) -> int:
+    """Returns a whole number from 0 as Python's; `FlagError` for anything else."""
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise FlagError(f"A seed is a whole number from 0. Got {seed!r:.40}.")
+    return number
 
 
 def histories_of(

@@ -68,6 +68,13 @@ class CategoricalSpace(Space):
             for first, size in zip(self._firsts, sizes, strict=True)
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "parameters": dict(self.parameters)}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        parameters = MappingProxyType(dict(state["parameters"]))
+        self.__dict__.update({**state, "parameters": parameters})
+
     def genotype(self, values: Mapping[str, Any]) -> Assignment:
         """Returns the genotype of named values; `GenotypeError` where a name or value is wrong."""
         check_fields(dict(values), tuple(self.parameters), f"An assignment of {self.name!r}")
