@@ -31,7 +31,7 @@ from absl import flags
 
 from experiments import commands
 from experiments.image_flags import chosen_sets
-from experiments.timed_networks import NETWORKS
+from experiments.shapes import NETWORKS
 from xfernas_jax.data.base import DataConfig
 from xfernas_jax.data.facts import task_facts
 from xfernas_jax.data.registry import load_dataset

@@ -9,7 +9,6 @@ shapes short trainings of small images flatter. Each pair of values is a file in
 which it goes on; `table.md` has all that are there.
 """
 
-import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from absl import flags
 from experiments import commands
 from experiments.convnet_table import rank_correlation
 from experiments.image_flags import chosen_sets
+from experiments.shapes import NETWORKS, SPACE
 from xfernas_jax.data.base import DataConfig
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.data.symmetry import keeps_class_when_mirrored
@@ -29,8 +29,6 @@ from xfernas_jax.evaluate import auto
 from xfernas_jax.evaluate.recipes import Recipe
 from xfernas_jax.evaluate.trained import TrainedEvaluator
 from xfernas_jax.history import Job
-from xfernas_jax.space.convnet import ConvNet, ConvNetSpace
-from xfernas_jax.space.published import PUBLISHED
 
 _SECONDS = flags.DEFINE_float("seconds", 120.0, "Of the steps of a last training.", 1.0)
 _SEEDS = flags.DEFINE_integer("num_seeds", 1, "Of each network.", 1)
@@ -41,45 +39,6 @@ _RULES = (  # of log(epochs that are enough / epochs): name, factor, power
     *(("power", size, 1) for size in (0.0, 0.1, 0.15, 0.2, 0.3)),
     *(("curvature", size, 2) for size in (0.05, 0.1, 0.14, 0.2, 0.3)),
 )
-_SPACE = ConvNetSpace()
-_BASE = PUBLISHED["vgg_small"][1]
-NETWORKS = {
-    "vgg_small": _BASE,
-    "k5": dataclasses.replace(_BASE, kernel=5),
-    "grid": dataclasses.replace(_BASE, head="grid"),
-    "k5 grid": dataclasses.replace(_BASE, kernel=5, head="grid"),
-    "max": dataclasses.replace(_BASE, head="max"),
-    "wider": _SPACE.wider(_BASE),
-    "vgg_tiny": PUBLISHED["vgg_tiny"][1],
-    "resnet8": PUBLISHED["resnet8"][1],
-    "vgg_like": PUBLISHED["vgg_like"][1],
-    "two stages": dataclasses.replace(_BASE, stages=2, depths=(1, 2, 1, 1), head="grid"),
-    "two stages k5": ConvNet(
-        *("conv_3x3", 2, 16, 1.5, (1, 2, 1, 1), "plain", 5, "max_pool", "grid")
-    ),
-    "residual grid": ConvNet(
-        *("conv_3x3", 3, 16, 2.0, (1, 1, 1, 1), "residual", 3, "max_pool", "grid")
-    ),
-    "residual max": ConvNet(
-        *("conv_3x3", 3, 12, 2.0, (1, 1, 1, 1), "residual", 3, "max_pool", "max")
-    ),
-    "k5 stem of stride 2": ConvNet(
-        *("conv_3x3_stride_2", 3, 32, 1.0, (2, 3, 1, 1), "plain", 5, "max_pool", "grid")
-    ),
-    "four stages": ConvNet(*("conv_3x3", 4, 12, 2.0, (2, 4, 3, 1), "plain", 3, "stride", "mean")),
-    "deep avg_pool": ConvNet(
-        *("conv_3x3", 4, 12, 1.5, (4, 3, 2, 4), "plain", 3, "avg_pool", "mean")
-    ),
-    "shallow": ConvNet(*("conv_3x3", 2, 32, 1.5, (1, 1, 1, 1), "plain", 3, "max_pool", "grid")),
-    "bottleneck": ConvNet(
-        *("conv_3x3_stride_2", 2, 64, 1.5, (1, 3, 1, 1), "bottleneck", 3, "stride", "mean")
-    ),
-}
-"""By a short name: what differs from `vgg_small`, a known network's name, or a shape.
-
-The last nine are what a search of 3 minutes found on `grocery`, a network like it of 3x3 kernels,
-and shapes of a high mean rank in the bundled short trainings.
-"""
 
 
 def measure(
@@ -88,10 +47,10 @@ def measure(
     """Trains a network by both recipes; returns its values and the epochs of the last training."""
     genotype, found = NETWORKS[name], {}
     for kind, recipe in zip(("short", "timed"), recipes, strict=True):
-        evaluator = TrainedEvaluator(_SPACE, load_dataset(dataset, recipe.data), recipe)
+        evaluator = TrainedEvaluator(SPACE, load_dataset(dataset, recipe.data), recipe)
         evaluator.prepare(genotype)
         limit = seconds if kind == "timed" else None
-        job = Job(0, genotype, _SPACE.key(genotype), seed, limit_seconds=limit)
+        job = Job(0, genotype, SPACE.key(genotype), seed, limit_seconds=limit)
         result = evaluator.evaluate(job).result
         found[kind] = result.curve[-1] if result.curve else 0.0
         found["epochs"] = len(result.curve)

@@ -59,7 +59,7 @@ def test_devices_that_are_not_here_are_one_line(tmp_path: pathlib.Path) -> None:
 def test_a_name_that_the_terminal_cannot_show_is_shown_in_part(tmp_path: pathlib.Path) -> None:
     code = (
         "import sys; from xfernas_jax.cli import main; "
-        "sys.argv = ['run.py', 'history', 'list', '--storage=sqlite:///é.db']; "
+        "sys.argv = ['run.py', 'search', '--dataset=folder:é', '--space=nasbench201']; "
         "sys.exit(main.main())"
     )
     done = subprocess.run(

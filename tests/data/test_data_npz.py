@@ -171,7 +171,9 @@ def test_channels_that_come_first_are_found(tmp_path: Path, channels: int, lazy_
     last = np.random.default_rng(1).integers(0, 256, (40, 6, 7, channels), dtype=np.uint8)
     path = write(tmp_path, x=np.moveaxis(last, 3, 1).copy(), y=LABELS)
     dataset = build_dataset("toy", *load_npz(path, lazy_bytes), by_content=True)
-    plain = build_dataset("toy", *load_npz(write(tmp_path, x=last, y=LABELS)), by_content=True)
+    (tmp_path / "other").mkdir()  # the first file is still read from
+    path = write(tmp_path / "other", x=last, y=LABELS)
+    plain = build_dataset("toy", *load_npz(path), by_content=True)
     assert dataset.task == plain.task
     np.testing.assert_array_equal(dataset.train.images[:], plain.train.images[:])
     assert dataset.found is not None

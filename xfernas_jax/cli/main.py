@@ -13,7 +13,6 @@ from xfernas_jax.cli.program import one_line, program, say
 from xfernas_jax.errors import TrainingInterruptedError, UserError
 from xfernas_jax.version import __version__
 
-_NO_BACKEND = "Unable to initialize backend"  # of JAX's error
 _HELP = ("--help", "-help", "-h", "--helpshort", "-?")
 
 
@@ -55,19 +54,31 @@ def guarded(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         say("stopped; the same command goes on from here.")
         return 130
-    except RuntimeError as error:
-        if _NO_BACKEND not in str(error):
+    except (AssertionError, RuntimeError):  # of JAX, where it has no device
+        if not _lacks_devices():
             raise
         say(
-            f"JAX finds no device of JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')} here "
-            f"({one_line(str(error)):.200}). Unset it, or install what it names "
-            "(BUILD.md, Accelerators)."
+            f"JAX finds no device here of those that JAX_PLATFORMS={os.environ['JAX_PLATFORMS']} "
+            "names. Unset it, or install what it needs (BUILD.md, Accelerators)."
         )
         return 2
     except BrokenPipeError:  # who read our output, such as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     return 0
+
+
+def _lacks_devices() -> bool:
+    """Tells whether the user named devices of which JAX finds none."""
+    if not os.environ.get("JAX_PLATFORMS"):
+        return False
+    import jax
+
+    try:
+        jax.devices()
+    except (AssertionError, RuntimeError):
+        return True
+    return False
 
 
 def _run(words: Sequence[str]) -> None:

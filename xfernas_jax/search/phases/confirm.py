@@ -14,7 +14,7 @@ from xfernas_jax.search.desk import Desk
 from xfernas_jax.search.outcome import Finalist
 from xfernas_jax.search.seen import Seen
 
-SURE = 0.55
+SURE = 0.7
 """Probability from which on another network takes the place of a known one."""
 _NUM_DRAWS = 400
 
