@@ -52,8 +52,8 @@ def test_the_time_of_earlier_processes_counts_side_by_side(now: Now) -> None:
     clock = start_clock(100.0, 40.0, recorded, num_workers=2)
     assert (clock.spent(), clock.left()) == (30.0, 70.0)
     now.seconds += 5.0
-    assert clock.has_room([evaluated(cells[0], Result("complete", 0.5, (0.5,), seconds=5.0))])
-    assert not clock.has_room([evaluated(cells[0], Result("complete", 0.5, (0.5,), seconds=5.1))])
+    assert clock.has_room([evaluated(cells[0], Result("complete", 0.5, (0.5,), seconds=4.1))])
+    assert not clock.has_room([evaluated(cells[0], Result("complete", 0.5, (0.5,), seconds=4.3))])
     now.seconds += 500.0
     assert clock.left() == 0.0
 

@@ -1,12 +1,13 @@
 """The time that a search may take, and what is left of it."""
 
 import dataclasses
-import statistics
 import time
 from collections.abc import Iterable, Sequence
 
 from xfernas_jax.evaluate.base import Stop
 from xfernas_jax.history.record import Evaluation
+
+_LATEST, _MORE = 5, 1.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +42,13 @@ class Clock:
         return max(self.budget_seconds - self.spent(), 0.0)
 
     def has_room(self, done: Sequence[Evaluation]) -> bool:
-        """Tells whether another evaluation is expected to end in the search's time."""
-        known = [evaluation.seconds for evaluation in done]
-        expected = statistics.median(known) if known else self.each_seconds
+        """Tells whether another evaluation is expected to end in the search's time.
+
+        It may take as long as the longest of the last few, and some more, since one that is stopped
+        at the end says nothing of its architecture.
+        """
+        known = [evaluation.seconds for evaluation in done[-_LATEST:]]
+        expected = _MORE * max(known) if known else self.each_seconds
         return self.spent() + expected <= self._end(len(done))
 
     def stopper(self, stop: Stop | None = None, num_before: int = 0) -> Stop:
