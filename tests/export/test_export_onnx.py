@@ -108,6 +108,6 @@ def test_calls_that_change_nothing_are_taken_apart() -> None:
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ExportError, match=r"needs the package onnxruntime.*xfernas_jax\[onnx\]"):
+    monkeypatch.setitem(sys.modules, "jax2onnx", None)
+    with pytest.raises(ExportError, match=r"needs the package jax2onnx.*xfernas_jax\[onnx\]"):
         onnx_file.needs_onnx()

@@ -16,7 +16,7 @@ import os
 import pathlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,9 +29,6 @@ from xfernas_jax.errors import ExportError
 from xfernas_jax.evaluate.inference import all_logits, inference
 from xfernas_jax.export.model import ModelFacts
 from xfernas_jax.nn.builders import build_network
-
-if TYPE_CHECKING:
-    import onnx
 
 FILE = "model.onnx"
 BATCH_SIZE = 64
@@ -185,7 +182,7 @@ def write_onnx(
     onnx.save_model(model, folder / FILE)
 
 
-def preparation(image_shape: tuple[int, int, int], test_flips: bool) -> "onnx.ModelProto":
+def preparation(image_shape: tuple[int, int, int], test_flips: bool) -> Any:
     """Returns the ONNX model that brings images to the network's size.
 
     Args:
@@ -290,10 +287,8 @@ def _run(jaxpr: Any, constants: Sequence[Any], arguments: Sequence[Any]) -> list
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _converted(
-    network: Callable[[jax.Array], jax.Array], image_shape: tuple[int, int, int]
-) -> "onnx.ModelProto":
-    """Returns the network from `network_images` to `network_logits`."""
+def _converted(network: Callable[[jax.Array], jax.Array], image_shape: tuple[int, int, int]) -> Any:
+    """Returns the network as an ONNX model, from `network_images` to `network_logits`."""
     jax2onnx = _needed("jax2onnx")
     (rows,) = export.symbolic_shape("rows")
     images = jax.ShapeDtypeStruct((rows, *image_shape), np.uint8)

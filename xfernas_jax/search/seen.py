@@ -102,8 +102,9 @@ class Seen:
         worst = min(gains, default=None)
         scores = [worst if e.value is None else self.gain(e) for e in shown]
         costs = cost_rows(self.goal.costs, shown)
-        noise = np.array([self._noise(score) for score in scores])
-        return TaskHistory("target", self.tokens(shown), np.array(scores), numbers, costs, noise)
+        values = np.array(scores, np.float64)
+        noise = np.array([self._noise(value) for value in values.tolist()])
+        return TaskHistory("target", self.tokens(shown), values, numbers, costs, noise)
 
     def _noise(self, gain: float) -> float:
         """Returns the variance of a value that is a share p of n images: p (1 - p) / n.

@@ -72,8 +72,8 @@ class CategoricalSpace(Space):
         return {**self.__dict__, "parameters": dict(self.parameters)}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        parameters = MappingProxyType(dict(state["parameters"]))
-        self.__dict__.update({**state, "parameters": parameters})
+        for name, value in state.items():
+            setattr(self, name, MappingProxyType(value) if name == "parameters" else value)
 
     def genotype(self, values: Mapping[str, Any]) -> Assignment:
         """Returns the genotype of named values; `GenotypeError` where a name or value is wrong."""
