@@ -48,7 +48,8 @@ class Decided:
       final: recipe of what is handed over.
       shares: of the time budget; None without one.
       started: `time.time()` when the data was read.
-      references: names and genotypes, in the order in which they are trained.
+      references: names and genotypes, in the order in which they are trained, as far as there is
+        time; see `compared`.
       budget: of time; None without one.
       seconds_per_work: of a final training's step, see `auto.work`; 0 where it was not measured.
       most_activations: of a network that can be trained in the memory that is free.
@@ -71,6 +72,14 @@ class Decided:
         """The pixels of an image in the search, as a share of those in the final training."""
         final = auto.longest_side(self.dataset)
         return min(1.0, (self.search.data.image_size or final) / final) ** 2
+
+    @property
+    def compared(self) -> tuple[Genotype, ...]:
+        """The references that have a short training: all of them without a time budget."""
+        genotypes = tuple(genotype for _, genotype in self.references)
+        if self.shares is None:
+            return genotypes
+        return genotypes[: auto.num_compared(len(genotypes), self.shares.num_evaluations)]
 
     @property
     def config(self) -> dict[str, Any]:
@@ -202,7 +211,6 @@ def _decided(
     shrunk = min(1.0, (search.data.image_size or longest) / longest) ** 2
     typical, spent = shrunk * known[_GAUGE].work, time.time() - started
     planned = auto.shares(seconds_per_work, typical, search, num_images, budget, spent)
-    chosen = auto.compared_references(chosen, planned.num_evaluations)
     smallest = min(works.values())  # of known networks; what is no larger may always be tried
     planned = dataclasses.replace(planned, max_work=max(planned.max_work, smallest))
     each = seconds_per_work * smallest
@@ -217,7 +225,14 @@ def _decided(
     per_image = seconds_per_work * works[_GAUGE]
     lines = (
         *_first_lines(mirror, final, dataset),
-        *_time_lines(planned, search, final, per_image, chosen, num_images),
+        *_time_lines(
+            planned,
+            search,
+            final,
+            per_image,
+            chosen[: auto.num_compared(len(chosen), planned.num_evaluations)],
+            num_images,
+        ),
     )
     room = _room(final)
     references, speed = _genotypes(chosen), (budget, seconds_per_work)
@@ -308,7 +323,8 @@ def _time_lines(
     num_images: int,
 ) -> tuple[str, ...]:
     enough = auto.enough_epochs(num_images)
-    few = max(1, round(enough / 4))
+    few = max(1.0, round(enough / 4.0))
+    times = auto.error_factor(few, num_images)
     short = f"up to {planned.num_evaluations} short trainings" if planned.num_evaluations else ""
     search_words = (
         f"{short} of {search.train.epochs} epochs in {planned.search_seconds:.0f} s, then the best "
@@ -322,8 +338,7 @@ def _time_lines(
         f"time: {planned.budget_seconds:.0f} s; {search_words} is trained for as many of "
         f"{final.train.epochs} epochs as fit",
         f"a network that has fewer than {enough:.0f} epochs in that time counts with more error "
-        f"than in its short training (with {few}, {auto.error_factor(few, num_images):.2f} times "
-        "as much)",
+        f"than in its short training (with {few:.0f}, {times:.2f} times as much)",
         f"references: {', '.join(chosen) or 'none'}",
     )
 

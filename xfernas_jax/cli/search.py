@@ -237,7 +237,7 @@ def _as_decided(plan: SearchPlan, decided: auto.Decided) -> SearchPlan:
         budget_evaluations=num_evaluations,
         schedule=flags.SCHEDULE.value or ("rounds" if shares is None else "async"),
         finishes=True,
-        first=tuple(genotype for _, genotype in decided.references),
+        first=decided.compared,
     )
 
 

@@ -59,7 +59,7 @@ def load_folder(
         readable image.
     """
     root = Path(path).expanduser()
-    if not os.path.isdir(root):
+    if not path or not os.path.isdir(root):
         raise DatasetError(f"{path}: there is no such folder; check the path.")
     remarks: list[str] = []
     try:

@@ -268,17 +268,17 @@ def choose_references(
     return tuple(chosen[family].name for family in families)
 
 
-def compared_references(names: Sequence[str], num_evaluations: int) -> tuple[str, ...]:
-    """Returns which known networks have a short training: one, and more where many networks have.
+def num_compared(num_references: int, num_evaluations: int) -> int:
+    """Returns how many known networks have a short training: one, and more where many have.
 
     The first is that of the family that is best on most sets; where there is time for a few short
     trainings alone, what is suggested by the sources is worth more than the other families.
 
     Args:
-      names: of `choose_references`, the best first.
+      num_references: that there are, the best first.
       num_evaluations: short trainings for which there is time.
     """
-    return tuple(names[: max(1, num_evaluations // COMPARED_FOR_A_REFERENCE)])
+    return min(num_references, max(1, num_evaluations // COMPARED_FOR_A_REFERENCE))
 
 
 def most_work(seconds: float, seconds_per_work: float, num_images: int, budget: Budget) -> float:
