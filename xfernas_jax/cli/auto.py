@@ -323,7 +323,7 @@ def _time_lines(
     num_images: int,
 ) -> tuple[str, ...]:
     enough = auto.enough_epochs(num_images)
-    few = max(1.0, round(enough / 4.0))
+    few = float(max(1, round(enough / 4)))
     times = auto.error_factor(few, num_images)
     short = f"up to {planned.num_evaluations} short trainings" if planned.num_evaluations else ""
     search_words = (
