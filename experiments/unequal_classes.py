@@ -38,6 +38,7 @@ _SEEDS = flags.DEFINE_integer("num_seeds", 3, "Of each training.", 1)
 _EPOCHS = flags.DEFINE_integer("epochs", 24, "Of a training.", 1)
 _OUTPUT = flags.DEFINE_string("output", "runs/unequal_classes", "Folder of the results.")
 
+WEIGHTS = ("none", "root", "balanced")
 SCORES = ("accuracy", "balanced accuracy", "macro F1")
 _NETWORK = PUBLISHED["vgg_small"][1]
 _UNEQUAL = "grocery"  # by itself
@@ -85,29 +86,38 @@ def measure(dataset: ImageDataset, weights: str, seed: int, epochs: int) -> dict
 
 def table(found: Sequence[Mapping[str, Any]]) -> list[str]:
     """Returns the trainings as lines of Markdown: without weights, and what they add."""
-    rows = ["| set | largest / smallest | seeds | " + " | ".join(SCORES) + " |", "|---" * 6 + "|"]
+    rows = ["| set | largest / smallest | weights | seeds | " + " | ".join(SCORES) + " |"]
+    rows.append("|---" * (4 + len(SCORES)) + "|")
     for name, ratio in sorted({(each["set"], each["ratio"]) for each in found}):
         own = [each for each in found if (each["set"], each["ratio"]) == (name, ratio)]
         by_weights = {
             weights: {each["seed"]: each for each in own if each["weights"] == weights}
-            for weights in ("none", "balanced")
+            for weights in WEIGHTS
         }
-        seeds = sorted(by_weights["none"].keys() & by_weights["balanced"].keys())
-        if not seeds:
-            continue
-        cells = []
-        for score in SCORES:
-            plain, weighted = (
-                np.array([100.0 * by_weights[weights][seed][score] for seed in seeds])
-                for weights in ("none", "balanced")
-            )
-            more = ""
-            if len(seeds) > 1:
-                compared = paired(weighted, plain)
-                more = f" ({compared.low:+.1f} to {compared.high:+.1f})"
-            cells.append(f"{plain.mean():.1f}, {(weighted - plain).mean():+.1f}{more}")
-        rows.append(f"| `{name}` | {ratio:g} | {len(seeds)} | " + " | ".join(cells) + " |")
+        plain = by_weights["none"]
+        means = [f"{100 * np.mean([each[s] for each in plain.values()]):.1f}" for s in SCORES]
+        rows.append(f"| `{name}` | {ratio:g} | none | {len(plain)} | " + " | ".join(means) + " |")
+        for weights in WEIGHTS[1:]:
+            seeds = sorted(plain.keys() & by_weights[weights].keys())
+            cells = [_difference(plain, by_weights[weights], seeds, score) for score in SCORES]
+            if seeds:
+                rows.append(f"| | | {weights} | {len(seeds)} | " + " | ".join(cells) + " |")
     return rows
+
+
+def _difference(
+    plain: Mapping[int, Mapping[str, Any]],
+    weighted: Mapping[int, Mapping[str, Any]],
+    seeds: Sequence[int],
+    score: str,
+) -> str:
+    ours, theirs = (
+        np.array([100.0 * each[seed][score] for seed in seeds]) for each in (weighted, plain)
+    )
+    if len(seeds) < 2:
+        return f"{(ours - theirs).mean():+.1f}" if seeds else ""
+    compared = paired(ours, theirs)
+    return f"{compared.difference:+.1f} ({compared.low:+.1f} to {compared.high:+.1f})"
 
 
 def main() -> None:
@@ -124,7 +134,7 @@ def main() -> None:
                 counts = np.bincount(whole.train.labels)
                 own = float(counts.max() / counts.min()) if ratio is None else ratio
                 used = whole if ratio is None else made_unequal(whole, ratio, seed)
-                for weights in ("none", "balanced"):
+                for weights in WEIGHTS:
                     file = trainings / f"{short}-{own:.3g}-{weights}-{seed}.json"
                     if file.exists():
                         continue

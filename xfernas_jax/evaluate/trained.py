@@ -310,8 +310,9 @@ class TrainedEvaluator:
     def _build_trainer(self, network: nn.Module) -> Trainer:
         config, data, scale = self._recipe.train, self._recipe.data, self.normalizer
         weights = None
-        if config.class_weights == "balanced":
-            weights = balanced_weights(self._dataset.train.labels, self._num_classes)
+        if config.class_weights != "none":
+            power = 0.5 if config.class_weights == "root" else 1.0
+            weights = balanced_weights(self._dataset.train.labels, self._num_classes, power)
 
         def apply(
             variables: Any,

@@ -132,8 +132,16 @@ def _headline(study: SearchStudy) -> list[tuple[str, str, str]]:
         rows.append(("parameters", f"{result['num_params']:,}", "trainable"))
     for name, value in result["costs"].items():
         if name != "params":
-            rows.append((cost_title(name), f"{value:,.5g}", "for one image"))
+            rows.append((cost_title(name), _cost_text(value), "for one image"))
     return rows
+
+
+def _cost_text(value: float) -> str:
+    """Returns a cost as people read it: 18.1 million, not 1.81e+07."""
+    for size, unit in ((1e9, "billion"), (1e6, "million")):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:,.5g}"
 
 
 def _facts(study: SearchStudy) -> list[tuple[str, str]]:

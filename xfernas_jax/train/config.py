@@ -7,7 +7,7 @@ from xfernas_jax.errors import RecipeError
 from xfernas_jax.options import option
 
 ScheduleName = Literal["cosine", "one_cycle"]
-ClassWeights = Literal["none", "balanced"]
+ClassWeights = Literal["none", "root", "balanced"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,8 @@ class TrainConfig:
       mixup: alpha of Beta(alpha, alpha), of which the shares are drawn with which each example is
         mixed with another (`mixup.py`); 0 mixes nothing.
       class_weights: "balanced" weighs examples in the training loss by n / (K n_c), of the training
-        part's n examples, K classes and n_c examples of the class.
+        part's n examples, K classes and n_c examples of the class; "root" by a multiple of the
+        square root of that, such that the mean weight of the examples is 1 again.
       initial: digest of the earlier variables that a training starts from where they fit
         (`initial.py`); they come by --initial_variables. Empty for none.
     """

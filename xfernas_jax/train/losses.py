@@ -43,11 +43,14 @@ def target_rows(
     return rows * jnp.asarray(class_weights, jnp.float32)[labels][:, None]
 
 
-def balanced_weights(labels: np.ndarray, num_classes: int) -> tuple[float, ...]:
-    """Returns n / (K n_c) for each class c, over the K classes that occur; 0 for the others.
+def balanced_weights(labels: np.ndarray, num_classes: int, power: float = 1.0) -> tuple[float, ...]:
+    """Returns a multiple of (1 / n_c)^power for each class c that occurs; 0 for the others.
 
-    So the classes weigh the same in the sum over all `labels`, and the mean weight is 1.
+    The mean weight of the examples is 1. With power 1 the weights are n / (K n_c), over K classes
+    that occur, and the classes weigh the same in the sum over all `labels`.
     """
     counts = np.bincount(labels, minlength=num_classes)
-    share = len(labels) / np.count_nonzero(counts)
-    return tuple(float(share / count) if count else 0.0 for count in counts)
+    occurs = counts > 0
+    weights = np.where(occurs, np.maximum(counts, 1.0) ** -power, 0.0)
+    weights *= len(labels) / (weights @ counts)
+    return tuple(map(float, weights))

@@ -11,7 +11,8 @@ TITLE = "Beside known networks"
 def section(study: SearchStudy) -> Section | None:
     """Lists the values of known networks and of the result; None where none was trained."""
     result = study.result
-    known = (result or {}).get("references")
+    every = (result or {}).get("references") or []
+    known = [row for row in every if row["value"] is not None or row["final_value"] is not None]
     if result is None or not known:
         return None
     winner = study.space.key(study.space.from_json(result["best_genotype"]))
