@@ -224,8 +224,8 @@ def test_unequal_classes_are_named_and_count_equally_where_the_metric_says_so(
     assert any("9 times the images of the smallest" in line for line in plain.lines)
     with given(*words, "--metric=balanced_accuracy"):
         equal = auto.decide(SPACE)
-    assert equal.search.train.class_weights == equal.final.train.class_weights == "balanced"
-    assert any("classes count equally" in line for line in equal.lines)
+    assert equal.search.train.class_weights == equal.final.train.class_weights == "root"
+    assert any("rare classes count more" in line for line in equal.lines)
     with given(*words, "--metric=balanced_accuracy", "--set=train.class_weights=none"):
         assert auto.decide(SPACE).final.train.class_weights == "none"
 

@@ -297,14 +297,14 @@ def _first_lines(mirror: MirrorEvidence, final: Recipe, dataset: ImageDataset) -
 def _class_lines(final: Recipe, inequality: float) -> tuple[str, ...]:
     """Says how unequal classes count, where that is not what a person would expect."""
     metric = flags.METRIC.value
-    if final.train.class_weights == "balanced":
-        return ("classes count equally in the training: rare ones weigh as much as frequent ones",)
+    if final.train.class_weights == "root":
+        return ("rare classes count more in the training: by the square root of their rarity",)
     if metric != "accuracy" or inequality < auto.VERY_UNEQUAL:
         return ()
     return (
         f"warning: the largest class has {inequality:.0f} times the images of the smallest, so "
         "accuracy is mostly about large classes; --metric=balanced_accuracy counts all classes "
-        "equally, in the training too",
+        "equally, and rare ones more in the training",
     )
 
 

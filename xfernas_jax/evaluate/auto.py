@@ -179,14 +179,15 @@ def inequality(labels: np.ndarray) -> float:
 def class_weights(metric: str, labels: np.ndarray) -> ClassWeights:
     """Returns how the training loss weighs the examples of unequal classes.
 
-    Where the metric counts all classes equally, so does the loss (`experiments/UNEQUAL.md`).
+    Where the metric counts all classes equally, rare ones weigh more: by the square root of what
+    would make all equal, which was better than that (`experiments/UNEQUAL.md`).
 
     Args:
       metric: name of it.
       labels: `[N]` of the training images.
     """
     counts_equally = metric in _OF_EQUAL_CLASSES and inequality(labels) >= UNEQUAL
-    return "balanced" if counts_equally else "none"
+    return "root" if counts_equally else "none"
 
 
 def longest_side(dataset: ImageDataset) -> int:
