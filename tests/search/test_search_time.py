@@ -382,6 +382,17 @@ def test_a_search_that_suggests_first_goes_on_with_the_same_jobs(limit: int) -> 
     assert [e.job for e in broken.evaluations()] == [e.job for e in whole.evaluations()]
 
 
+def test_without_one_evaluation_a_known_network_is_trained_and_nothing_is_asked(now: Now) -> None:
+    class Silent:
+        def suggest(self, *_: Any) -> list[Any]:
+            raise AssertionError
+
+    toy = TimedToy(now, lambda _: 1000)
+    plan = timed(100.0, 35.0, budget_evaluations=0, suggests_first=True, first=(FIRST[0],))
+    search(Silent(), toy, MemoryRecord(), plan)
+    assert toy.keys("final")[0] == SPACE.key(FIRST[0])
+
+
 def test_without_one_evaluation_what_is_suggested_first_is_trained(now: Now) -> None:
     record = MemoryRecord()
     toy = TimedToy(now, lambda _: 1000)

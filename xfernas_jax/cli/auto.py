@@ -330,7 +330,7 @@ def _time_lines(
         f"{short} of {search.train.epochs} epochs in {planned.search_seconds:.0f} s, then the best "
         "network"
         if short
-        else "too short to compare networks; what the sources suggest, or a known network,"
+        else "too short to compare networks; a known network, or without one what is suggested,"
     )
     return (
         f"speed: {1e3 * per_image:.2f} ms for an image of ResNet-8 at "

@@ -273,7 +273,8 @@ def _run(
         "references": _references(asked, record, found),
         "test_part": test_part.keep(spec, scored.dataset, found),
         "num_valid": scored.num_valid,
-        "relations": outcome.relations(optimizer, seen),
+        # Where the optimizer was never asked, it need not learn its sources for this.
+        "relations": outcome.relations(optimizer, seen) if seen.evaluations else None,
     }
 
 

@@ -67,13 +67,17 @@ class Search:
         return self._confirmed(confirmed, done, chosen)
 
     def _finished(self, done: Sequence[Evaluation], chosen: Sequence[Evaluation]) -> Outcome | None:
-        """Trains the finalists by the final recipe, or without any what is suggested first."""
+        """Trains the finalists by the final recipe.
+
+        Where nothing was compared it is a known network, or without one what is suggested first:
+        that is no better on the mean of tasks, and worse where it is not alike the sources
+        (`docs/RESULTS.md`, Real image sets).
+        """
         plan, goal, key = self.plan, self.start.goal, self.desk.space.key
         candidates = [Candidate(e.genotype, e.key, e.seed + 1, e) for e in chosen]
         if not candidates:
             first = [Suggestion(genotype) for genotype in plan.first]
-            if plan.suggests_first or not first:
-                first = [*suggest(self.optimizer, self.start, plan.seed, 0, 1), *first]
+            first = first or suggest(self.optimizer, self.start, plan.seed, 0, 1)
             keys = [(s.genotype, key(s.genotype)) for s in first[: plan.num_finalists]]
             candidates = [Candidate(g, k, key_seed(k, plan.seed) + 1) for g, k in keys]
         if not candidates:
