@@ -396,5 +396,6 @@ def test_without_one_evaluation_a_known_network_is_trained_and_nothing_is_asked(
 def test_without_one_evaluation_what_is_suggested_first_is_trained(now: Now) -> None:
     record = MemoryRecord()
     toy = TimedToy(now, lambda _: 1000)
-    search(Fixed(), toy, record, timed(100.0, 35.0, budget_evaluations=0, suggests_first=True))
+    plan = timed(100.0, 35.0, budget_evaluations=0, suggests_first=True, first=())
+    search(Fixed(), toy, record, plan)
     assert toy.keys("final") == [SPACE.key(SUGGESTED[0])]
