@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xfernas_jax.cli import flags, inputs
+from xfernas_jax.cli import flags, initial, inputs
 from xfernas_jax.cli.progress import console
 from xfernas_jax.cli.scoring import runtime
 from xfernas_jax.data.base import ImageDataset
@@ -111,7 +111,12 @@ def _trained_spec(
     _check_optimizer(spec, recipe)
     data_dir = flags.DATA_DIR.value or result["data_dir"]
     return TrainedSpec(
-        spec.space, _dataset_name(spec, result), data_dir, recipe, _metric_name(spec)
+        spec.space,
+        _dataset_name(spec, result),
+        data_dir,
+        recipe,
+        _metric_name(spec),
+        initial=initial.file(),
     )
 
 

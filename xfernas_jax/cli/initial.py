@@ -1,15 +1,14 @@
 """The earlier network that --initial_variables names, for trainings to start from."""
 
+import functools
 import pathlib
-
-from flax import traverse_util
 
 from xfernas_jax.cli import flags
 from xfernas_jax.cli.progress import console
 from xfernas_jax.errors import FlagError, GenotypeError, SpaceError
 from xfernas_jax.space import read_genotype
 from xfernas_jax.space.base import Genotype, Space
-from xfernas_jax.train.initial import VARIABLES_FILE, EarlierVariables, read_arrays
+from xfernas_jax.train.initial import VARIABLES_FILE, EarlierVariables, flat_variables, read_arrays
 from xfernas_jax.types import PyTree
 
 _FIELD = "train.initial"
@@ -41,7 +40,12 @@ def earlier() -> EarlierVariables | None:
       ModelError: its variables cannot be read.
     """
     found = file()
-    return None if found is None else EarlierVariables(read_arrays(pathlib.Path(found)))
+    return None if found is None else _read(found)
+
+
+@functools.cache  # a recipe is changed several times
+def _read(name: str) -> EarlierVariables:
+    return EarlierVariables(read_arrays(pathlib.Path(name)))
 
 
 def changes() -> list[str]:
@@ -81,8 +85,8 @@ def check_agrees(variables: PyTree) -> None:
     found = earlier()
     if found is None:
         return
-    paths = traverse_util.flatten_dict(dict(variables), sep="/")
-    num_agreeing, folder = len(found.agreeing(variables)), flags.INITIAL_VARIABLES.value
+    num_agreeing, num_all = len(found.agreeing(variables)), len(flat_variables(variables))
+    folder = flags.INITIAL_VARIABLES.value
     if not num_agreeing:
         raise FlagError(
             f"--initial_variables={folder}: none of its {len(found.arrays)} arrays has the name "
@@ -90,7 +94,7 @@ def check_agrees(variables: PyTree) -> None:
             "it out."
         )
     console.print(
-        f"{num_agreeing} of the network's {len(paths)} arrays start from {folder}; what has "
+        f"{num_agreeing} of the network's {num_all} arrays start from {folder}; what has "
         "another name or shape starts anew."
     )
 

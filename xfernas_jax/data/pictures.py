@@ -115,7 +115,9 @@ def read_header(file: Path) -> Header:
     try:
         with Image.open(file) as image:
             (width, height), mode = image.size, image.mode
-            orientation = image.getexif().get(_ORIENTATION, 1)
+            # A PNG is decoded to the end for EXIF that does not stand before its pixels.
+            has_exif = image.format != "PNG" or "exif" in image.info
+            orientation = image.getexif().get(_ORIENTATION, 1) if has_exif else 1
             has_alpha = mode in _ALPHA_MODES or "transparency" in image.info
             has_frames = getattr(image, "n_frames", 1) > 1
     except Exception as error:  # damaged files fail in many ways
@@ -145,9 +147,9 @@ def read_pixels(file: Path, mode: Mode) -> np.ndarray:
     """
     try:
         with Image.open(file) as image:
-            shown = ImageOps.exif_transpose(image)
-            if shown.mode in _ALPHA_MODES or "transparency" in shown.info:
-                shown = _on_ground(shown, mode)
+            ImageOps.exif_transpose(image, in_place=True)
+            has_alpha = image.mode in _ALPHA_MODES or "transparency" in image.info
+            shown = _on_ground(image, mode) if has_alpha else image
             pixels = np.asarray(shown.convert(mode))
     except Exception as error:
         raise _unreadable(file, error) from error

@@ -22,7 +22,7 @@ from xfernas_jax.errors import DatasetError
 MOST_PIXELS = 32_000
 """Of a side, before and after: 255 * 2 * 32,000 < 2**24 and 2 * 32,000 * 32,000 < 2**31."""
 
-_FRACTION = 128
+FRACTION = 128
 _CHUNK_VALUES = 2**22
 
 
@@ -88,14 +88,14 @@ def resized(
     weights, total = _weights(old_height, height, xp)
     lines = images.reshape(count, old_height, old_width * channels).astype(xp.float32)
     sums = matmul(weights, lines).astype(xp.int32)
-    levels = (sums * _FRACTION + total // 2) // total
+    levels = (sums * FRACTION + total // 2) // total
     levels = levels.reshape(count, height, old_width, channels)
     weights, total = _weights(old_width, width, xp)
     # Two products, of the whole and of the 128th parts: one sum would not fit float32.
-    parts = xp.concatenate([levels // _FRACTION, levels % _FRACTION], axis=-1)
+    parts = xp.concatenate([levels // FRACTION, levels % FRACTION], axis=-1)
     sums = matmul(weights, parts.astype(xp.float32)).astype(xp.int32)
-    sums = sums[..., :channels] * _FRACTION + sums[..., channels:]
-    return ((sums + total * (_FRACTION // 2)) // (total * _FRACTION)).astype(xp.uint8)
+    sums = sums[..., :channels] * FRACTION + sums[..., channels:]
+    return ((sums + total * (FRACTION // 2)) // (total * FRACTION)).astype(xp.uint8)
 
 
 def _weights(old: Any, new: int, xp: Any) -> tuple[Any, Any]:

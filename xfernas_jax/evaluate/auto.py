@@ -272,8 +272,8 @@ def choose_references(
 def num_compared(num_references: int, num_evaluations: int) -> int:
     """Returns how many known networks have a short training: one, and more where many have.
 
-    The first is that of the family that is best on most sets; where there is time for a few short
-    trainings alone, what is suggested by the sources is worth more than the other families.
+    Where there is time for a few short trainings alone, the others are of what is suggested. That
+    this is worth more than the other known networks has not been measured.
 
     Args:
       num_references: that there are, the best first.

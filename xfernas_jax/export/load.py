@@ -24,7 +24,7 @@ from xfernas_jax.nn.compile import variable_shapes
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.genotype_file import read_genotype
 from xfernas_jax.space.registry import lookup_space
-from xfernas_jax.train.initial import VARIABLES_FILE, read_arrays
+from xfernas_jax.train.initial import VARIABLES_FILE, flat_variables, read_arrays
 
 BATCH_SIZE = 64
 """Images that `LoadedNetwork.logits` computes at once."""
@@ -184,9 +184,9 @@ def _check_fits(
     path: pathlib.Path, network: nn.Module, facts: ModelFacts, variables: Mapping[str, Any]
 ) -> None:
     """Raises `ModelError` unless the variables are those of the network."""
-    shapes = _flat(variable_shapes(network, facts.image_shape))
+    shapes = flat_variables(variable_shapes(network, facts.image_shape))
     wanted = {key: leaf.shape for key, leaf in shapes.items()}
-    flat = _flat(variables)
+    flat = flat_variables(variables)
     found = {key: np.shape(value) for key, value in flat.items()}
     for key in sorted(wanted.keys() | found.keys()):
         if wanted.get(key) != found.get(key):
@@ -195,8 +195,3 @@ def _check_fits(
                 f"shape {found.get(key)}, and the network of {len(facts.class_names)} classes "
                 f"wants {wanted.get(key)}. Export the network again."
             )
-
-
-def _flat(variables: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Any = traverse_util.flatten_dict(dict(variables), sep="/")
-    return found

@@ -25,20 +25,26 @@ from jax import export
 from jax.extend import core
 from scipy.special import softmax
 
+from xfernas_jax.data.resize import FRACTION
 from xfernas_jax.errors import ExportError
 from xfernas_jax.evaluate.inference import all_logits, inference
+from xfernas_jax.export.load import BATCH_SIZE
 from xfernas_jax.export.model import ModelFacts
 from xfernas_jax.nn.builders import build_network
 
 FILE = "model.onnx"
-BATCH_SIZE = 64
-"""Images that are computed at once."""
 MOST_DIFFERENT, MOST_DIFFERENT_ELSEWHERE = 1e-5, 1e-2
 """Of a probability in onnxruntime from the network's on CPUs, and on an accelerator."""
 _OPSET = 21
-_FRACTION = 128  # of a level, see `data/resize.py`
 
 _SIDE = """
+    {side}_at = Constant<value_int = {axis}>()
+    {side}_old = Gather(sizes, {side}_at)
+    {side}_new = Constant<value_int = {new}>()
+    {side}_ours_line = Range(zero, {side}_new, one)
+    {side}_ours = Unsqueeze({side}_ours_line, down)
+    {side}_theirs_line = Range(zero, {side}_old, one)
+    {side}_theirs = Unsqueeze({side}_theirs_line, across)
     {side}_ours_start = Mul({side}_ours, {side}_old)
     {side}_theirs_start = Mul({side}_theirs, {side}_new)
     {side}_ours_end = Add({side}_ours_start, {side}_old)
@@ -77,21 +83,7 @@ prepare (uint8[batch, height, width, {channels}] images)
     fraction = Constant<value_int = {fraction}>()
     down = Constant<value_ints = [1]>()
     across = Constant<value_ints = [0]>()
-    height_at = Constant<value_int = 1>()
-    width_at = Constant<value_int = 2>()
     sizes = Shape(images)
-    height_old = Gather(sizes, height_at)
-    height_new = Constant<value_int = {new_height}>()
-    height_ours_line = Range(zero, height_new, one)
-    height_ours = Unsqueeze(height_ours_line, down)
-    height_theirs_line = Range(zero, height_old, one)
-    height_theirs = Unsqueeze(height_theirs_line, across)
-    width_old = Gather(sizes, width_at)
-    width_new = Constant<value_int = {new_width}>()
-    width_ours_line = Range(zero, width_new, one)
-    width_ours = Unsqueeze(width_ours_line, down)
-    width_theirs_line = Range(zero, width_old, one)
-    width_theirs = Unsqueeze(width_theirs_line, across)
     {height_side}
     {width_side}
     lines_shape = Constant<value_ints = [0, 0, -1]>()
@@ -200,9 +192,9 @@ def preparation(image_shape: tuple[int, int, int], test_flips: bool) -> Any:
             channels=channels,
             new_height=height,
             new_width=width,
-            fraction=_FRACTION,
-            height_side=_SIDE.format(side="height"),
-            width_side=_SIDE.format(side="width"),
+            fraction=FRACTION,
+            height_side=_SIDE.format(side="height", axis=1, new=height),
+            width_side=_SIDE.format(side="width", axis=2, new=width),
             mirrored=_WITH_MIRROR_IMAGES if test_flips else _ALONE,
         )
     )

@@ -20,6 +20,7 @@ from jax import export
 
 from xfernas_jax.data.resize import resized
 from xfernas_jax.errors import ExportError
+from xfernas_jax.train.initial import flat_variables
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -28,8 +29,7 @@ Arrays = dict[str, np.ndarray]
 
 def flat_arrays(variables: Mapping[str, Any]) -> Arrays:
     """Returns float32 arrays by path, such as `params/stem/Conv_0/kernel`."""
-    flat: Mapping[str, Any] = traverse_util.flatten_dict(dict(variables), sep="/")
-    return {path: np.asarray(value) for path, value in flat.items()}
+    return {path: np.asarray(value) for path, value in flat_variables(variables).items()}
 
 
 def export_program(

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+from scipy.stats import binomtest
+
 from xfernas_jax.report.study import SearchStudy
 
 _NORMAL_95 = 1.959964  # standard deviations to either side that hold 95 % of a normal
@@ -31,12 +33,11 @@ class Noise:
         Source: Wilson (1927), as in Brown, Cai & DasGupta (2001), Sec. 3.1.1. Deviates: the seed's
         variance is added to the half width's square.
         """
-        middle, half = value, 0.0
+        low = high = value
         if self.num_images is not None:
-            n, z2 = self.num_images, _NORMAL_95**2
-            middle = (value + z2 / (2 * n)) / (1 + z2 / n)
-            inner = value * (1 - value) / n + z2 / (4 * n * n)
-            half = _NORMAL_95 * math.sqrt(max(inner, 0.0)) / (1 + z2 / n)
+            test = binomtest(round(value * self.num_images), self.num_images)
+            low, high = test.proportion_ci(method="wilson")
+        middle, half = (low + high) / 2, (high - low) / 2
         if self.seed_deviation is not None:
             half = math.hypot(half, _NORMAL_95 * self.seed_deviation)
         return (middle - half, middle + half) if half > 0.0 else None

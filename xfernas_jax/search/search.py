@@ -69,9 +69,8 @@ class Search:
     def _finished(self, done: Sequence[Evaluation], chosen: Sequence[Evaluation]) -> Outcome | None:
         """Trains the finalists by the final recipe.
 
-        Where nothing was compared it is a known network, or without one what is suggested first:
-        that is no better on the mean of tasks, and worse where it is not alike the sources
-        (`docs/RESULTS.md`, Real image sets).
+        Where nothing was compared it is a known network, or without one what is suggested first,
+        which is not shown to be better and lost on two sets (`experiments/TIMED_NETWORKS.md`).
         """
         plan, goal, key = self.plan, self.start.goal, self.desk.space.key
         candidates = [Candidate(e.genotype, e.key, e.seed + 1, e) for e in chosen]

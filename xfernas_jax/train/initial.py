@@ -17,6 +17,12 @@ from xfernas_jax.types import PyTree
 VARIABLES_FILE = "variables.npz"
 
 
+def flat_variables(variables: PyTree) -> Mapping[str, Any]:
+    """Returns `params` and `batch_stats` by path, such as `params/stem/Conv_0/kernel`."""
+    found: Any = traverse_util.flatten_dict(dict(variables), sep="/")
+    return found
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class EarlierVariables:
     """Trained variables of a network.
@@ -38,13 +44,15 @@ class EarlierVariables:
 
     def agreeing(self, variables: PyTree) -> tuple[str, ...]:
         """Returns the paths of variables that have the path and shape of an array of these."""
-        return tuple(path for path, value in _flat(variables).items() if self._fits(path, value))
+        return tuple(
+            path for path, value in flat_variables(variables).items() if self._fits(path, value)
+        )
 
     def into(self, variables: PyTree) -> PyTree:
         """Returns variables `params` and `batch_stats` with what agrees in place of their own."""
         flat = {
             path: self.arrays[path].astype(value.dtype) if self._fits(path, value) else value
-            for path, value in _flat(variables).items()
+            for path, value in flat_variables(variables).items()
         }
         return traverse_util.unflatten_dict(flat, sep="/")
 
@@ -72,8 +80,3 @@ def read_arrays(file: pathlib.Path) -> dict[str, np.ndarray]:
         if array.dtype.kind != "f" or not np.isfinite(array).all():
             raise ModelError(f"{file}: {name!r:.80} holds values that are not finite numbers.")
     return arrays
-
-
-def _flat(variables: PyTree) -> Mapping[str, Any]:
-    found: Any = traverse_util.flatten_dict(dict(variables), sep="/")
-    return found
