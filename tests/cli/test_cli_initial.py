@@ -55,6 +55,12 @@ def test_a_search_tries_the_earlier_network_and_keeps_what_it_started_from(
     assert len(spec.config["recipe"]["train"]["initial"]) == 16
     again = run_command(*words)
     assert "This study is finished" in again.out
+    export = ["export", f"--workdir={tmp_path}", "--evaluation=0", f"--output_dir={tmp_path}/out"]
+    refused = run_command(*export)
+    assert refused.code == 2
+    assert "give the same --initial_variables" in refused.err
+    exported = run_command(*export, words[-1])
+    assert exported.code == 0, exported.err
     other = run_command(*words[:-1], "--dry_run")
     assert "recorded" not in other.out  # it is another study
 

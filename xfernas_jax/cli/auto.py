@@ -20,6 +20,7 @@ from xfernas_jax.evaluate.recipes import Recipe, check_changes, is_read
 from xfernas_jax.evaluate.speed import Gauge, Speed, training_speed
 from xfernas_jax.nn.costs import NetworkCosts
 from xfernas_jax.options import parse_changes
+from xfernas_jax.search.phases.confirm import SURE
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.published import PUBLISHED
 from xfernas_jax.train.memory import free_on
@@ -35,6 +36,10 @@ _FAMILIES = {
     "resnet20": "resnet",
     "mobilenet_like": "mobilenet",
 }
+_STAYS = (
+    f"; the best of the known networks stays unless another one is better with a probability of "
+    f"{100 * SURE:.0f} %, since short trainings are noisy"
+)
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -339,7 +344,7 @@ def _time_lines(
         f"{final.train.epochs} epochs as fit",
         f"a network that has fewer than {enough:.0f} epochs in that time counts with more error "
         f"than in its short training (with {few:.0f}, {times:.2f} times as much)",
-        f"references: {', '.join(chosen) or 'none'}",
+        f"references: {', '.join(chosen) or 'none'}{_STAYS if chosen else ''}",
     )
 
 
