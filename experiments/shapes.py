@@ -7,6 +7,15 @@ from xfernas_jax.space.published import PUBLISHED
 
 SPACE = ConvNetSpace()
 _BASE = PUBLISHED["vgg_small"][1]
+
+
+def _lean(width: int, *depths: int, head: str = "grid", block: str = "plain") -> ConvNet:
+    """Returns a network that convolves little at full size: `depths` of its stages."""
+    filled = (*depths, *(1,) * (4 - len(depths)))
+    shape = ("conv_3x3", len(depths), width, 2.0, filled, block, 3, "max_pool", head)
+    return ConvNet(*shape)
+
+
 NETWORKS = {
     "vgg_small": _BASE,
     "k5": dataclasses.replace(_BASE, kernel=5),
@@ -37,6 +46,20 @@ NETWORKS = {
     "shallow": ConvNet(*("conv_3x3", 2, 32, 1.5, (1, 1, 1, 1), "plain", 3, "max_pool", "grid")),
     "bottleneck": ConvNet(
         *("conv_3x3_stride_2", 2, 64, 1.5, (1, 3, 1, 1), "bottleneck", 3, "stride", "mean")
+    ),
+    "lean 1 2 2": _lean(16, 1, 2, 2),
+    "lean 1 2 2 mean": _lean(16, 1, 2, 2, head="mean"),
+    "lean 1 2 2 wider": _lean(24, 1, 2, 2),
+    "lean 1 1 2": _lean(24, 1, 1, 2),
+    "lean 1 2 3": _lean(16, 1, 2, 3),
+    "lean 1 1 1 wide": _lean(32, 1, 1, 1),
+    "lean 1 2 2 2": _lean(16, 1, 2, 2, 2),
+    "lean residual": _lean(16, 1, 1, 1, block="residual"),
+    "strided 2 2": ConvNet(
+        *("conv_3x3_stride_2", 2, 48, 2.0, (2, 2, 1, 1), "plain", 3, "max_pool", "grid")
+    ),
+    "strided 2 2 2": ConvNet(
+        *("conv_3x3_stride_2", 3, 32, 2.0, (2, 2, 2, 1), "plain", 3, "max_pool", "grid")
     ),
 }
 """By a short name: what differs from `vgg_small`, a known network's name, or a shape.

@@ -25,6 +25,7 @@ from experiments.shapes import NETWORKS, SPACE
 from xfernas_jax.data.base import DataConfig
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.data.symmetry import keeps_class_when_mirrored
+from xfernas_jax.errors import FlagError
 from xfernas_jax.evaluate import auto
 from xfernas_jax.evaluate.recipes import Recipe
 from xfernas_jax.evaluate.trained import TrainedEvaluator
@@ -32,6 +33,8 @@ from xfernas_jax.history import Job
 
 _SECONDS = flags.DEFINE_float("seconds", 120.0, "Of the steps of a last training.", 1.0)
 _SEEDS = flags.DEFINE_integer("num_seeds", 1, "Of each network.", 1)
+_NETWORKS = flags.DEFINE_list("networks", list(NETWORKS), "That are trained; names of shapes.py.")
+_SHORT = flags.DEFINE_boolean("short", True, "Also have short trainings.")
 _OUTPUT = flags.DEFINE_string("output", "runs/timed_networks", "Folder of the results.")
 
 _ENOUGH = (10, 20, 40, 80)
@@ -42,11 +45,16 @@ _RULES = (  # of log(epochs that are enough / epochs): name, factor, power
 
 
 def measure(
-    recipes: tuple[Recipe, Recipe], dataset: str, name: str, seed: int, seconds: float
+    recipes: tuple[Recipe | None, Recipe], dataset: str, name: str, seed: int, seconds: float
 ) -> dict[str, Any]:
-    """Trains a network by both recipes; returns its values and the epochs of the last training."""
-    genotype, found = NETWORKS[name], {}
+    """Trains a network by both recipes; returns its values and the epochs of the last training.
+
+    Without a recipe for the short one, its value is None.
+    """
+    genotype, found = NETWORKS[name], dict[str, Any](short=None)
     for kind, recipe in zip(("short", "timed"), recipes, strict=True):
+        if recipe is None:
+            continue
         evaluator = TrainedEvaluator(SPACE, load_dataset(dataset, recipe.data), recipe)
         evaluator.prepare(genotype)
         limit = seconds if kind == "timed" else None
@@ -70,7 +78,8 @@ def table(found: Sequence[Mapping[str, Any]]) -> list[str]:
         "|---|---|---|---|---|---|",
     ]
     for each in found:
-        values = f"{100 * each['short']:.1f} | {100 * each['timed']:.1f} | {each['epochs']}"
+        short = "" if each["short"] is None else f"{100 * each['short']:.1f}"
+        values = f"{short} | {100 * each['timed']:.1f} | {each['epochs']}"
         rows.append(f"| `{each['set']}` | {each['network']} | {each['seed']} | {values} |")
     return rows
 
@@ -114,13 +123,16 @@ def main() -> None:
     datasets, output = chosen_sets(), pathlib.Path(_OUTPUT.value)
     (output / "trainings").mkdir(parents=True, exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", str((output / "compile_cache").absolute()))
+    if unknown := [name for name in _NETWORKS.value if name not in NETWORKS]:
+        raise FlagError(f"--networks: there is no network {unknown[0]!r} in experiments/shapes.py.")
     for short, dataset in datasets.items():
         whole = load_dataset(dataset, DataConfig(image_size=auto.LARGEST_SIDE))
         mirror = keeps_class_when_mirrored(whole.train.images, whole.train.labels, 0).allowed
         side = min(auto.GAUGE_SIDE, auto.longest_side(whole))
-        recipes = auto.search_recipe(whole, mirror), auto.final_recipe(whole, mirror, side)
+        short_recipe = auto.search_recipe(whole, mirror) if _SHORT.value else None
+        recipes = short_recipe, auto.final_recipe(whole, mirror, side)
         for seed in range(_SEEDS.value):
-            for name in NETWORKS:
+            for name in _NETWORKS.value:
                 file = output / "trainings" / f"{short}-{name.replace(' ', '_')}-{seed}.json"
                 if not file.exists():
                     found = measure(recipes, dataset, name, seed, _SECONDS.value)
@@ -128,7 +140,8 @@ def main() -> None:
                     commands.write_json(file, {**kept, "commit": commands.commit()})
                     print(kept, flush=True)
     found = read(output)
-    lines = [*table(found), "", *(fit_table(found) if len(found) > 2 else [])]
+    both = [each for each in found if each["short"] is not None]
+    lines = [*table(found), "", *(fit_table(both) if len(both) > 2 else [])]
     (output / "table.md").write_text("\n".join(lines) + "\n")
 
 
