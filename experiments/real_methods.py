@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from experiments.image_sets import IMAGE_SETS, ImageSet
 from xfernas_jax.errors import FlagError
-from xfernas_jax.history.sources import bundled_histories
+from xfernas_jax.history.sources import bundled_histories, bundled_last_trainings
 
 SPACE = "convnet"
 OURS, AUTOKERAS = "ours", "autokeras"
@@ -150,7 +150,7 @@ def source_names(image_set: ImageSet) -> str | None:
     """Returns the value of --sources without studies of the set's images; None for the default."""
     names = {
         study.spec.name: study.spec.task.dataset
-        for study in bundled_histories()
+        for study in (*bundled_histories(), *bundled_last_trainings())
         if study.spec.space == SPACE
     }
     fitting = [name for name, dataset in names.items() if image_set.images not in dataset]

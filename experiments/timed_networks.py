@@ -22,7 +22,7 @@ from experiments import commands
 from experiments.convnet_table import rank_correlation
 from experiments.image_flags import chosen_sets
 from experiments.shapes import NETWORKS, SPACE
-from xfernas_jax.data.base import DataConfig
+from xfernas_jax.data.base import DataConfig, ImageDataset
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.data.symmetry import keeps_class_when_mirrored
 from xfernas_jax.errors import FlagError
@@ -42,6 +42,14 @@ _RULES = (  # of log(epochs that are enough / epochs): name, factor, power
     *(("power", size, 1) for size in (0.0, 0.1, 0.15, 0.2, 0.3)),
     *(("curvature", size, 2) for size in (0.05, 0.1, 0.14, 0.2, 0.3)),
 )
+
+
+def last_recipe(dataset: str) -> tuple[ImageDataset, Recipe]:
+    """Returns the images, and the recipe of a last training on them at 32 pixels at most."""
+    whole = load_dataset(dataset, DataConfig(image_size=auto.LARGEST_SIDE))
+    mirror = keeps_class_when_mirrored(whole.train.images, whole.train.labels, 0).allowed
+    side = min(auto.GAUGE_SIDE, auto.longest_side(whole))
+    return whole, auto.final_recipe(whole, mirror, side)
 
 
 def measure(
@@ -126,17 +134,16 @@ def main() -> None:
     if unknown := [name for name in _NETWORKS.value if name not in NETWORKS]:
         raise FlagError(f"--networks: there is no network {unknown[0]!r} in experiments/shapes.py.")
     for short, dataset in datasets.items():
-        whole = load_dataset(dataset, DataConfig(image_size=auto.LARGEST_SIDE))
-        mirror = keeps_class_when_mirrored(whole.train.images, whole.train.labels, 0).allowed
-        side = min(auto.GAUGE_SIDE, auto.longest_side(whole))
-        short_recipe = auto.search_recipe(whole, mirror) if _SHORT.value else None
-        recipes = short_recipe, auto.final_recipe(whole, mirror, side)
+        whole, last = last_recipe(dataset)
+        short_recipe = auto.search_recipe(whole, last.data.test_flips) if _SHORT.value else None
+        recipes = short_recipe, last
         for seed in range(_SEEDS.value):
             for name in _NETWORKS.value:
                 file = output / "trainings" / f"{short}-{name.replace(' ', '_')}-{seed}.json"
                 if not file.exists():
                     found = measure(recipes, dataset, name, seed, _SECONDS.value)
-                    kept = {"set": short, "network": name, "seed": seed, **found}
+                    about = {"set": short, "network": name, "seed": seed}
+                    kept = {**about, **found, "seconds": _SECONDS.value}
                     commands.write_json(file, {**kept, "commit": commands.commit()})
                     print(kept, flush=True)
     found = read(output)

@@ -8,7 +8,7 @@ import pathlib
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,24 @@ import pytest
 from command import given
 
 from xfernas_jax.cli import auto
-from xfernas_jax.cli.last_training import growing, outlook
+from xfernas_jax.cli.last_training import growing, outlook, recommended
 from xfernas_jax.cli.scoring import scoring
 from xfernas_jax.errors import FlagError
 from xfernas_jax.evaluate.spec import TrainedSpec
 from xfernas_jax.evaluate.speed import Speed
-from xfernas_jax.history import Storage, default_storage_url
+from xfernas_jax.history import (
+    Evaluation,
+    Job,
+    RecordedStudy,
+    Result,
+    Storage,
+    StudySpec,
+    Task,
+    default_storage_url,
+)
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.metric import SCORE
+from xfernas_jax.history.record import TaskFacts
 from xfernas_jax.nn.costs import NetworkCosts
 from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.space import PUBLISHED, get_space
@@ -210,6 +220,48 @@ def test_what_gets_few_epochs_in_the_time_counts_with_more_error(fast: None) -> 
         assert outlook(scoring(SPACE, is_search=True), SPACE) is None
 
 
+def studies_of_last_trainings(*rows: Mapping[str, tuple[float, float]]) -> list[RecordedStudy]:
+    """Returns studies of known networks, by name: accuracy and epochs of each."""
+    studies = []
+    for number, row in enumerate(rows):
+        facts = TaskFacts(5_000, 10, 32, True, 1.0)
+        config = {"last_trainings": {"num_valid": 1_000}}
+        task = Task(f"other {number}", "split", 10, facts=facts)
+        spec = StudySpec(f"last {number}", "collect", task, SPACE.name, "recipe", config)
+        done = []
+        for place, (name, (accuracy, epochs)) in enumerate(row.items()):
+            genotype = PUBLISHED[name][1]
+            job = Job(place, genotype, SPACE.key(genotype), 0, "collect")
+            result = Result("complete", accuracy, costs=(("epochs", epochs),))
+            done.append(Evaluation(job, result, "recipe"))
+        studies.append(RecordedStudy(spec, lambda kept=tuple(done): kept))
+    return studies
+
+
+@pytest.mark.slow
+def test_last_trainings_recommend_a_network_by_the_time_that_there_is(fast: None) -> None:
+    rows = {"vgg_tiny": (0.70, 20.0), "vgg_like": (0.69, 4.0), "resnet8": (0.60, 20.0)}
+    studies = studies_of_last_trainings(rows, rows)
+    found = {}
+    for time in ("20s", "10h"):
+        with given(*DIGITS, f"--time_budget={time}"):
+            scored = scoring(SPACE, is_search=True)
+        found[time] = recommended(scored, SPACE, studies, Goal())
+    assert found["20s"].genotype == PUBLISHED["vgg_tiny"][1]  # of more epochs in little time
+    assert found["10h"].genotype == PUBLISHED["vgg_like"][1]  # which had 4 epochs there
+    assert (found["10h"].num_tasks, found["10h"].num_networks) == (2, 3)
+    assert "3 networks" in found["10h"].words("it")
+    few = scored.known_costs(PUBLISHED["vgg_tiny"][1])["flops"]
+    within = recommended(scored, SPACE, studies, Goal((("flops", few),)))
+    assert within.genotype == PUBLISHED["vgg_tiny"][1]
+    assert recommended(scored, SPACE, studies, Goal((("flops", 1.0),))) is None
+    assert recommended(scored, SPACE, studies, Goal(pareto="params")) is None
+    assert recommended(scored, SPACE, [], Goal()) is None
+    with given(*DIGITS, "--budget_evaluations=3"):
+        untimed = scoring(SPACE, is_search=True)
+    assert recommended(untimed, SPACE, studies, Goal()) is None
+
+
 @pytest.mark.slow
 def test_unequal_classes_are_named_and_count_equally_where_the_metric_says_so(
     fast: None, tmp_path: pathlib.Path
@@ -235,14 +287,14 @@ def test_time_that_is_spent_already_is_none_for_short_trainings(
     fast: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = []
-    for spent in (0.0, 45.0):
+    for spent in (0.0, 105.0):
         clock = itertools.chain([1000.0], itertools.repeat(1000.0 + spent))
         monkeypatch.setattr(auto.time, "time", lambda clock=clock: next(clock))
-        with given(*DIGITS, "--time_budget=3m"):
+        with given(*DIGITS, "--time_budget=7m"):
             shares = auto.decide(SPACE).shares
         assert shares is not None
         counts.append(shares.num_evaluations)
-    assert counts == [3, 0]
+    assert counts == [7, 0]
 
 
 def check_refused(done: Any, *parts: str) -> None:

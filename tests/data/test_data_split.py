@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xfernas_jax.data import DataConfig, Split
+from xfernas_jax.data import DataConfig, ImageDataset, Split
 from xfernas_jax.data.lazy import LazyImages
 from xfernas_jax.data.split import Part, apply_config, build_dataset, make_part, path_stem
 from xfernas_jax.errors import DatasetError
 
 NAMES = ("a", "b", "c", "d")
+
+MANY = tuple(f"class {number}" for number in range(30))
 
 
 def part_of(ids: list[int] | np.ndarray, labels: list[int] | np.ndarray) -> Part:
@@ -87,6 +89,68 @@ def test_split_is_the_same_in_every_version() -> None:
     # Recorded once: another split under the same words would make old histories lie.
     assert ids_of(dataset.test.images) == [0, 1, 6, 11]
     assert ids_of(dataset.valid.images) == [4, 7, 13, 18]
+
+
+def classes_of(dataset: ImageDataset) -> dict[str, dict[int, int]]:
+    return {key: dict(Counter(part.labels.tolist())) for key, part in dataset.parts().items()}
+
+
+def with_rare(num_images: int) -> tuple[dict[str, Part], tuple[str, ...]]:
+    """Ten classes of so few images beside one of a thousand."""
+    labels = [0] * 1_000 + [1 + i for i in range(10) for _ in range(num_images)]
+    return {"train": part_of(list(range(len(labels))), labels)}, MANY[:11]
+
+
+@pytest.mark.parametrize("rare", [3, 4, 5])
+def test_rare_classes_with_an_image_for_each_part_are_in_each(rare: int) -> None:
+    found = classes_of(build_dataset("toy", *with_rare(rare)))
+    for label in range(1, 11):
+        counts = [part[label] for part in found.values()]
+        assert min(counts) >= 1
+        assert sum(counts) == rare
+    fifth = round(0.2 * (1_000 + 10 * rare))
+    assert [sum(part.values()) for part in found.values()][1:] == [fifth, fifth]
+
+
+def test_a_class_of_two_is_trained_on_and_compared() -> None:
+    found = classes_of(
+        build_dataset("toy", {"train": part_of(list(range(202)), [0] * 200 + [1] * 2)}, NAMES[:2])
+    )
+    assert [part.get(1, 0) for part in found.values()] == [1, 1, 0]
+
+
+def test_copies_of_a_rare_image_stay_together_and_its_class_is_in_each_part() -> None:
+    ids = [*range(200), 900, 900, 901, 902]
+    whole = build_dataset("toy", {"train": part_of(ids, [0] * 200 + [1] * 4)}, NAMES[:2])
+    assert all(part[1] >= 1 for part in classes_of(whole).values())
+    own = [set(ids_of(part.images)) & {900, 901, 902} for part in whole.parts().values()]
+    assert sorted(map(len, own)) == [1, 1, 1]
+
+
+def test_every_class_has_an_image_to_train_on() -> None:
+    labels = [label for label in range(10) for _ in range(2)]
+    found = classes_of(build_dataset("toy", {"train": part_of(list(range(20)), labels)}, MANY[:10]))
+    assert sorted(found["train"]) == list(range(10))
+    with pytest.raises(DatasetError, match="every class needs one of its own to train on"):
+        build_dataset("toy", {"train": part_of(list(range(30)), list(range(30)))}, MANY)
+    given_test = {"train": part_of(list(range(30)), list(range(30))), "test": part_of([99], [0])}
+    with pytest.raises(DatasetError, match="too few distinct images to draw a valid part"):
+        build_dataset("toy", given_test, MANY)
+
+
+@pytest.mark.parametrize("count", [50, 60])
+def test_a_subset_keeps_rare_classes(count: int) -> None:
+    labels = [0] * 5_000 + [1, 2]
+    whole = {"train": part_of(list(range(5_002)), labels), "valid": part_of([6_000], [0])}
+    found = build_dataset("toy", {**whole, "test": part_of([6_001], [0])}, MANY[:3])
+    subset = apply_config(found, DataConfig(train_examples=count))
+    assert Counter(subset.train.labels.tolist()) == {0: count - 2, 1: 1, 2: 1}
+
+
+def test_another_split_has_other_words() -> None:
+    even = {"train": part_of(list(range(200)), [0] * 100 + [1] * 100)}
+    assert "rare" not in build_dataset("toy", even, NAMES[:2]).task.split
+    assert "rare classes in each part" in build_dataset("toy", *with_rare(3)).task.split
 
 
 def test_given_parts_stay_as_they_are() -> None:

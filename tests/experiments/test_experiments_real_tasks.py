@@ -219,6 +219,7 @@ def test_ours_learns_from_no_study_of_the_sets_images(monkeypatch: pytest.Monkey
     studies = [study(name, "convnet") for name in ("usps", "mnist_5k", "digits")]
     studies.append(study("notmnist", "nasbench201"))
     monkeypatch.setattr(real_methods, "bundled_histories", lambda: studies)
+    monkeypatch.setattr(real_methods, "bundled_last_trainings", lambda: ())
     assert real_methods.source_names(USPS) == "mnist_5k,digits"
     assert real_methods.source_names(SETS["grocery"]) is None
     assert real_methods.source_names(SETS["notmnist_10k"]) is None  # it is of another space

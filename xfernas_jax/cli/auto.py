@@ -37,7 +37,7 @@ _FAMILIES = {
     "mobilenet_like": "mobilenet",
 }
 _STAYS = (
-    f"; the best of the known networks stays unless another one is better with a probability of "
+    f"; what is known to do well stays unless another network is better with a probability of "
     f"{100 * SURE:.0f} %, since short trainings are noisy"
 )
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -86,6 +86,11 @@ class Decided:
             return genotypes
         return genotypes[: auto.num_compared(len(genotypes), self.shares.num_evaluations)]
 
+    def beginning_with(self, name: str, genotype: Genotype, space: Space) -> "Decided":
+        """Returns the same with another network before the references."""
+        others = [each for each in self.references if space.key(each[1]) != space.key(genotype)]
+        return dataclasses.replace(self, references=((name, genotype), *others))
+
     @property
     def config(self) -> dict[str, Any]:
         """What a study keeps of it."""
@@ -126,9 +131,7 @@ def decide(space: Space) -> Decided:
     decided, earlier = _decide(space), initial.genotype(space)
     if earlier is None:
         return decided
-    others = [each for each in decided.references if space.key(each[1]) != space.key(earlier)]
-    references = (("the earlier network", earlier), *others)
-    return dataclasses.replace(decided, references=references)
+    return decided.beginning_with("the earlier network", earlier, space)
 
 
 def _decide(space: Space) -> Decided:
@@ -335,7 +338,7 @@ def _time_lines(
         f"{short} of {search.train.epochs} epochs in {planned.search_seconds:.0f} s, then the best "
         "network"
         if short
-        else "too short to compare networks; a known network, or without one what is suggested,"
+        else "too short to compare networks; one that is known to do well, or is suggested,"
     )
     return (
         f"speed: {1e3 * per_image:.2f} ms for an image of ResNet-8 at "

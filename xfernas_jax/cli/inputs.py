@@ -6,10 +6,11 @@ import pathlib
 import re
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 from absl import flags as absl_flags
 
 from xfernas_jax.cli import flags
@@ -25,6 +26,7 @@ from xfernas_jax.history import (
 from xfernas_jax.history.database import sqlite_file
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import get_space
+from xfernas_jax.user_code import load_user_object
 
 STUDIES = "studies"  # folder in --workdir
 
@@ -142,3 +144,17 @@ def _workdir() -> pathlib.Path:
         return pathlib.Path(flags.WORKDIR.value).expanduser().absolute()
     except RuntimeError as error:
         raise FlagError(f"--workdir={flags.WORKDIR.value:.160}: {error}") from error
+
+
+def architecture_numbers() -> Callable[[np.ndarray], np.ndarray] | None:
+    """Loads the function that the flag names, if it names one."""
+    address = flags.ARCHITECTURE_NUMBERS.value
+    if not address:
+        return None
+    found = load_user_object(address, "function of architecture numbers", FlagError)
+    if not callable(found):
+        raise FlagError(
+            f"--architecture_numbers={address} must be a function from tokens [N, L] to numbers "
+            f"[N, F]. Found {found!r:.80}."
+        )
+    return cast(Callable[[np.ndarray], np.ndarray], found)

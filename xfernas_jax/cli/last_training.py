@@ -1,17 +1,46 @@
 """What the last training has time for, by what was measured of this device."""
 
+import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from xfernas_jax.cli.scoring import Scoring
-from xfernas_jax.evaluate.auto import most_work, promised, widest, work
+from xfernas_jax.evaluate.auto import missing_epochs, most_work, promised, widest, work
+from xfernas_jax.history import RecordedStudy, last_trainings
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.metric import Metric
 from xfernas_jax.nn.costs import NetworkCosts
+from xfernas_jax.search.recommend import LastValue, last_value, universal_log_errors
 from xfernas_jax.search.seen import Outlook
 from xfernas_jax.space.base import Genotype, Space
+
+RECOMMENDED = "the best of other tasks"
+"""Name of the network, in log and report."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recommended:
+    """What other tasks recommend.
+
+    Attributes:
+      genotype: of the network.
+      num_tasks: that were asked.
+      num_networks: that were trained there.
+    """
+
+    genotype: Genotype
+    num_tasks: int
+    num_networks: int
+
+    def words(self, network: str) -> str:
+        """Says it in a line."""
+        tasks = "one other task" if self.num_tasks == 1 else f"{self.num_tasks} other tasks"
+        return (
+            f"begins with {network}: of {self.num_networks} networks it did best in last trainings "
+            f"on {tasks}, as far as there is time here"
+        )
 
 
 def outlook(scored: Scoring, space: Space) -> Outlook | None:
@@ -23,6 +52,19 @@ def outlook(scored: Scoring, space: Space) -> Outlook | None:
       scored: what `scoring` decided.
       space: of the networks.
     """
+    epochs = _epochs(scored, space)
+    if epochs is None or scored.dataset is None:
+        return None
+    num_images = len(scored.dataset.train)
+
+    def promises(genotype: Genotype, value: float, metric: Metric) -> float:
+        return promised(value, metric, epochs(genotype), num_images)
+
+    return promises
+
+
+def _epochs(scored: Scoring, space: Space) -> Callable[[Genotype], float] | None:
+    """Returns what tells the epochs of a last training for which there is time; see `outlook`."""
     decided = scored.decided
     if decided is None or decided.budget is None:
         return None
@@ -32,14 +74,49 @@ def outlook(scored: Scoring, space: Space) -> Outlook | None:
     costs = NetworkCosts(space, network, num_classes, shape, ("flops", "activations"))
     if not costs.at_least(space.sample(np.random.default_rng(0))):
         return None
-    num_images = len(dataset.train)
-    room = decided.budget.epochs(decided.seconds_per_work, num_images)
+    room = decided.budget.epochs(decided.seconds_per_work, len(dataset.train))
     room = 2.0 ** (round(2.0 * math.log2(max(room, 1.0))) / 2.0)  # so that predictors are reused
+    return lambda genotype: room / work(costs.at_least(genotype))
 
-    def promises(genotype: Genotype, value: float, metric: Metric) -> float:
-        return promised(value, metric, room / work(costs.at_least(genotype)), num_images)
 
-    return promises
+def recommended(
+    scored: Scoring, space: Space, studies: Sequence[RecordedStudy], goal: Goal
+) -> Recommended | None:
+    """Returns the network that last trainings of other tasks speak for in this time.
+
+    Values are compared as logarithms of errors, with the epochs of each network there and here (see
+    `auto.error_factor`), and only networks that were trained there are recommended. None where
+    nothing is known, without a time budget, or where none is within the limits.
+
+    Args:
+      scored: what `scoring` decided.
+      space: of the networks.
+      studies: of last trainings of other tasks; see `history.last_trainings`.
+      goal: of the search, whose limits the network keeps.
+    """
+    epochs, dataset, known = _epochs(scored, space), scored.dataset, scored.known_costs
+    if epochs is None or dataset is None or known is None or goal.pareto:
+        return None
+    genotypes: dict[str, Genotype] = {}
+    tasks = []
+    for study in studies:
+        there, facts = last_trainings(study.spec), study.spec.task.facts
+        if there is None or facts is None or study.spec.task.metric.high != 1.0:
+            continue
+        values: dict[str, LastValue] = {}
+        for each in study.load():
+            if each.value is None or "epochs" not in each.costs:
+                continue
+            genotypes.setdefault(each.key, each.genotype)
+            missing = missing_epochs(epochs(each.genotype), len(dataset.train))
+            missing -= missing_epochs(each.costs["epochs"], facts.num_images)
+            values[each.key] = last_value(each.value, there["num_valid"], missing)
+        tasks.append(values)
+    errors = universal_log_errors(tasks)
+    for key in sorted(errors, key=lambda key: errors[key]):
+        if not goal.limits or goal.admits(known(genotypes[key])):
+            return Recommended(genotypes[key], len(tasks), len(errors))
+    return None
 
 
 def growing(

@@ -5,9 +5,10 @@ import pathlib
 
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.progress import console
+from xfernas_jax.cli.sources import known_studies
 from xfernas_jax.errors import StudyError
 from xfernas_jax.evaluate.tested import read_tested
-from xfernas_jax.history import Storage, bundled_histories, recorded_studies
+from xfernas_jax.history import Storage
 from xfernas_jax.history.record import StudySpec
 from xfernas_jax.history.sources import same_task
 from xfernas_jax.report.cost import source_costs, source_counts
@@ -77,6 +78,5 @@ def _sources(storage: Storage, spec: StudySpec) -> tuple[SourceCost, ...]:
     counts = source_counts(spec)
     if not counts:
         return ()
-    known = {study.spec.name: study for study in bundled_histories()}
-    known.update({study.spec.name: study for study in recorded_studies(storage)})
+    known = known_studies(storage)
     return source_costs(counts, {name: known[name].load for name in counts if name in known})

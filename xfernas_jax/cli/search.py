@@ -4,11 +4,10 @@ import dataclasses
 import functools
 import math
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 from absl import flags as absl_flags
 
 from xfernas_jax.cli import (
@@ -52,9 +51,8 @@ from xfernas_jax.search.surrogate_search import SurrogateSearch
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import get_space
 from xfernas_jax.train.checkpoint import VariablesStore
-from xfernas_jax.user_code import load_user_object
 
-_MOST_SEARCHED = 0.45  # of the time
+_MOST_SEARCHED = 0.3  # of the time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +135,7 @@ def search() -> dict[str, Any] | None:
             f"Study {spec.name}: {spec.task.dataset} in {space.name}, {asked.scored.label}"
         )
         learned = choose_sources(storage, space, spec)
+        asked = _recommended(asked, learned)
         optimizer = _optimizer(asked, learned)
         config = {**spec.config, "source_studies": learned.counts}
         storage.create_or_open(dataclasses.replace(spec, config=config))
@@ -166,10 +165,27 @@ def _say_plan(asked: _Asked) -> None:
     with inputs.recorded_before() as storage:
         learned = choose_sources(storage, asked.space, asked.spec)
         done = [] if storage is None else _recorded(storage, asked.spec)
+    asked = _recommended(asked, learned)
     _optimizer(asked, learned)  # a mistake shows
     num_sources, name = len(learned.sources), flags.OPTIMIZER.value
     lines = search_lines(asked.plan, asked.space, name, num_sources, len(done))
     say_plan([*about, *lines])
+
+
+def _recommended(asked: _Asked, learned: Learned) -> _Asked:
+    """Returns the same beginning with what last trainings of other tasks recommend, if anything."""
+    scored, space, decided = asked.scored, asked.space, asked.scored.decided
+    if decided is None or initial.file() is not None:
+        return asked
+    found = last_training.recommended(scored, space, learned.last, asked.goal_of_search)
+    if found is None:
+        return asked
+    decided = decided.beginning_with(last_training.RECOMMENDED, found.genotype, space)
+    console.print(found.words(space.describe(found.genotype)))
+    plan = dataclasses.replace(asked.plan, first=decided.compared, standing=(found.genotype,))
+    return dataclasses.replace(
+        asked, scored=dataclasses.replace(scored, decided=decided), plan=plan
+    )
 
 
 def _recorded(storage: Storage, spec: StudySpec) -> Sequence[Evaluation]:
@@ -349,26 +365,12 @@ def _optimizer(asked: _Asked, learned: Learned) -> Optimizer:
     config = SearchConfig(
         surrogate=flags.SURROGATE.value,
         predictor=PredictorConfig(encoder=flags.ENCODER.value, cache_dir=cache),
-        architecture_numbers=_architecture_numbers(),
+        architecture_numbers=inputs.architecture_numbers(),
         task_numbers=asked.spec.task.numbers,
     )
     costs = asked.goal_of_search.costs
     histories = task_histories(asked.space, learned.sources, costs, asked.outlook)
     return make_optimizer(flags.OPTIMIZER.value, asked.space, histories, config)
-
-
-def _architecture_numbers() -> Callable[[np.ndarray], np.ndarray] | None:
-    """Loads the function that the flag names, if it names one."""
-    address = flags.ARCHITECTURE_NUMBERS.value
-    if not address:
-        return None
-    found = load_user_object(address, "function of architecture numbers", FlagError)
-    if not callable(found):
-        raise FlagError(
-            f"--architecture_numbers={address} must be a function from tokens [N, L] to numbers "
-            f"[N, F]. Found {found!r:.80}."
-        )
-    return cast(Callable[[np.ndarray], np.ndarray], found)
 
 
 def _finished(storage: Storage, asked: _Asked) -> dict[str, Any] | None:

@@ -13,8 +13,10 @@ from xfernas_jax.history import (
     Storage,
     StudySpec,
     bundled_histories,
+    bundled_last_trainings,
     choose_studies,
     freeze_studies,
+    last_trainings,
     recorded_studies,
     select_sources,
     target_observations,
@@ -31,17 +33,19 @@ class Learned:
       counts: number of evaluations of each study that is learned from.
       sources: other tasks.
       prior: with --reuse_target, what earlier studies know of the target itself.
+      last: studies of last trainings of other tasks.
     """
 
     counts: dict[str, int]
     sources: tuple[Source, ...]
     prior: tuple[Evaluation, ...]
+    last: tuple[RecordedStudy, ...] = ()
 
 
 def known_studies(storage: Storage | None) -> dict[str, RecordedStudy]:
     """Returns the bundled studies and those of a record, which may hide them, by name."""
     own = () if storage is None else recorded_studies(storage)
-    studies = [*bundled_histories(), *own]
+    studies = [*bundled_histories(), *bundled_last_trainings(), *own]
     return {study.spec.name: study for study in studies}
 
 
@@ -64,8 +68,10 @@ def choose_sources(storage: Storage | None, space: Space, spec: StudySpec) -> Le
     begun = None if storage is None else storage.find(spec.name)
     counts = _counts_at_begin(begun, freeze_studies(chosen))
     thawed = thaw_studies(recorded, counts)
+    last = tuple(study for study in thawed if last_trainings(study.spec) is not None)
+    short = [study for study in thawed if last_trainings(study.spec) is None]
     sources = select_sources(
-        thawed,
+        short,
         space,
         spec.task,
         "all" if counts else "none",
@@ -75,14 +81,14 @@ def choose_sources(storage: Storage | None, space: Space, spec: StudySpec) -> Le
     )
     prior: tuple[Evaluation, ...] = ()
     if reuse:
-        prior = target_observations(thawed, space, spec.task, spec.recipe, own_study=spec.name)
+        prior = target_observations(short, space, spec.task, spec.recipe, own_study=spec.name)
     if not sources:
         console.print(f"Space {space.name}: no sources; the search starts from nothing.")
     if sources:
         console.print(_words(sources))
     if prior:
         console.print(f"Earlier studies of this task: {len(prior)} evaluations")
-    return Learned(counts, sources, prior)
+    return Learned(counts, sources, prior, last)
 
 
 def _words(sources: tuple[Source, ...]) -> str:

@@ -4,7 +4,8 @@ The rule: a part that is given stays as it is. A missing validation part is a te
 training part. A missing test part is a fifth of the training part, and then a validation part
 that is missing as well is another fifth (60/20/20). Every draw is stratified by class, keeps
 exact copies of an image together, and depends on the images and a fixed seed alone, not on
-their order.
+their order. A class of few images, as far as it has one for each part, is in each of them; one
+that has fewer stays in the training part.
 """
 
 import dataclasses
@@ -70,35 +71,47 @@ def same_sizes(images: ImageRows) -> np.ndarray:
     return np.broadcast_to(np.array(images.shape[1:3], np.int32), (len(images), 2))
 
 
-def draw(part: Part, count: int, seed: int, *, keep_copies: bool) -> np.ndarray:
+def draw(
+    part: Part, count: int, seed: int, *, keep_copies: bool, num_others: int = 0
+) -> tuple[np.ndarray, bool]:
     """Draws about `count` examples, stratified by class.
 
-    A class gets its share of `count` by largest remainders. With `keep_copies` a group of
-    exact copies (classed by its lowest label) is taken whole or not at all, so that a class may
-    fall short of its share, never exceed it.
+    A class gets its share of `count` by largest remainders, but one example where it has enough for
+    the other parts too, at the cost of the largest shares. With `keep_copies` a group of exact
+    copies (classed by its lowest label) is taken whole or not at all and counts as one of these, so
+    that a class may fall short of its share.
 
     Args:
       part: what is drawn from.
       count: at most `len(part)`.
       seed: of the draw.
       keep_copies: whether copies stay together.
+      num_others: parts that are made of the rest. Where there are any, each class leaves something.
 
     Returns:
-      `[N]` bool, True for what is drawn. The order of the examples does not matter.
+      `[N]` bool, True for what is drawn, and whether a rare class made shares other than those in
+      proportion. The order of the examples does not matter.
     """
     labels = part.split.labels
     singles = np.lexsort((labels, part.digests))[:, None]
     groups = _groups(part) if keep_copies else list(singles)
     classes = np.array([labels[group].min() for group in groups])
-    sizes = np.bincount(classes, weights=[len(group) for group in groups])
-    quotas = _largest_remainders(sizes, count)
+    of_groups = np.array([len(group) for group in groups])
+    sizes = np.bincount(classes, weights=of_groups).astype(int)
+    smallest = np.full(len(sizes), len(labels))
+    np.minimum.at(smallest, classes, of_groups)
+    least = np.where(np.bincount(classes) > num_others, smallest, 0)
+    most = np.maximum(sizes - smallest, 0) if num_others else sizes
+    shares = _largest_remainders(sizes, count)
+    quotas = _between(shares, least, most)
+    is_other = not np.array_equal(quotas, shares)
     chosen = np.zeros(len(labels), bool)
     for position in np.random.default_rng(seed).permutation(len(groups)):
         group, label = groups[position], classes[position]
         if len(group) <= quotas[label]:
             quotas[label] -= len(group)
             chosen[group] = True
-    return chosen
+    return chosen, is_other
 
 
 def _groups(part: Part) -> list[np.ndarray]:
@@ -117,6 +130,17 @@ def _largest_remainders(sizes: np.ndarray, count: int) -> np.ndarray:
     return quotas
 
 
+def _between(quotas: np.ndarray, least: np.ndarray, most: np.ndarray) -> np.ndarray:
+    """Returns quotas within limits; what is added is taken from the largest, the first of equals.
+
+    Their sum stays where the limits allow it.
+    """
+    wanted, found = quotas.sum(), np.clip(quotas, np.minimum(least, most), most)
+    while found.sum() > wanted and (found > np.maximum(least, 1)).any():
+        found[np.where(found > np.maximum(least, 1), found, -1).argmax()] -= 1
+    return found
+
+
 def complete_parts(name: str, parts: Mapping[str, Part]) -> tuple[dict[str, Part], str]:
     """Draws the parts that are missing.
 
@@ -133,16 +157,21 @@ def complete_parts(name: str, parts: Mapping[str, Part]) -> tuple[dict[str, Part
     whole = dict(parts)
     given = [key for key in ("train", "valid", "test") if key in parts]
     tenth = "test" in parts
-    drawn = []
+    drawn, keeps_rare = [], False
     count = max(1, round(len(parts["train"].split) * (0.1 if tenth else 0.2)))
     for key in ("test", "valid"):
         if key in whole:
             continue
-        chosen = draw(whole["train"], count, SPLIT_SEED, keep_copies=True)
-        if not chosen.any() or chosen.all():
+        others = 2 if key == "test" and "valid" not in whole else 1
+        chosen, is_other = draw(
+            whole["train"], count, SPLIT_SEED, keep_copies=True, num_others=others
+        )
+        keeps_rare |= is_other
+        if not chosen.any():
             raise DatasetError(
                 f"{name}: too few distinct images to draw a {key} part from "
-                f"{len(parts['train'].split)} training images; give more, or give that part."
+                f"{len(parts['train'].split)} training images: every class needs one of its own to "
+                "train on; give more, or give that part."
             )
         whole[key] = whole["train"].take(np.flatnonzero(chosen))
         whole["train"] = whole["train"].take(np.flatnonzero(~chosen))
@@ -150,7 +179,9 @@ def complete_parts(name: str, parts: Mapping[str, Part]) -> tuple[dict[str, Part
     if not drawn:
         return whole, "train/valid/test as given"
     share = "10 %" if tenth else "20 %"
-    rule = f"stratified, copies together, seed {SPLIT_SEED}"
+    # Other splits need other words: what was recorded under these must stay true.
+    rare = "rare classes in each part, " if keeps_rare else ""
+    rule = f"stratified, {rare}copies together, seed {SPLIT_SEED}"
     if len(drawn) == 2:
         return whole, f"60/20/20 train/valid/test, {rule}"
     return whole, f"{'/'.join(given)} as given; {share} of train for {drawn[0]}, {rule}"
@@ -243,9 +274,8 @@ def apply_config(dataset: ImageDataset, config: DataConfig) -> ImageDataset:
         limit = limits[key]
         if limit is not None and limit < len(split):
             part = make_part(split.images, split.labels)
-            split = part.take(
-                np.flatnonzero(draw(part, limit, SUBSET_SEED, keep_copies=False))
-            ).split
+            chosen, _ = draw(part, limit, SUBSET_SEED, keep_copies=False)
+            split = part.take(np.flatnonzero(chosen)).split
         parts[key] = Split(shrink_images(split.images, config.image_size), split.labels)
     if config.valid_in_train:
         train, valid = parts["train"], parts["valid"]

@@ -70,8 +70,13 @@ def _classes(facts: DataFacts) -> str:
 
 def _missing(facts: DataFacts) -> list[str]:
     titles = {"train": "training", "valid": "validation", "test": "test"}
+    means = {
+        "train": "which no network can learn",
+        "valid": "networks are compared without them",
+        "test": "the test score says nothing of them",
+    }
     return [
-        f"no {titles[key]} image of: {_names(part.missing)}"
+        f"no {titles[key]} image of: {_names(part.missing)}; {means[key]}"
         for key, part in facts.parts.items()
         if part.missing
     ]

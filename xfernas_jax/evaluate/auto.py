@@ -37,7 +37,7 @@ FEWEST_EPOCHS = 10  # that any architecture leaves time for
 ENOUGH_EPOCHS, _IMAGES_OF_ENOUGH = 20, 5_000  # of a last training, and images of an epoch
 ERROR_CURVATURE = 0.14  # of what fewer epochs do to its error; experiments/TIMED_NETWORKS.md
 LEAST_EPOCHS = 3  # below which a training is none: its learning rate has hardly risen
-FEWEST_COMPARED = 2  # what is suggested, and a known network; fewer are not worth time
+FEWEST_COMPARED = 6  # short trainings; fewer tell less than their time is worth
 SEARCH_SHARE, FINAL_SHARE = 0.2, 0.65  # of the time; the rest is kept for what is not foreseen
 COMPARED_FOR_A_REFERENCE = 4  # short trainings for which there is time, for each known network
 UNEQUAL = 1.5  # times the images of the smallest class, from which on the largest is larger
@@ -134,9 +134,13 @@ def error_factor(epochs: float, num_images: int) -> float:
       epochs: of the last training.
       num_images: of an epoch.
     """
+    return math.exp(missing_epochs(epochs, num_images))
+
+
+def missing_epochs(epochs: float, num_images: int) -> float:
+    """Returns the logarithm of `error_factor`."""
     enough = enough_epochs(num_images)
-    missing = math.log(enough / min(max(epochs, 1.0), enough))
-    return math.exp(ERROR_CURVATURE * missing**2)
+    return ERROR_CURVATURE * math.log(enough / min(max(epochs, 1.0), enough)) ** 2
 
 
 def promised(value: float, metric: Metric, epochs: float, num_images: int) -> float:

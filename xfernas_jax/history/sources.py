@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
+from typing import Any
 
 from xfernas_jax.errors import SpaceError, StudyError
 from xfernas_jax.history.jsonl import read_header, read_jsonl
@@ -86,7 +87,30 @@ def recorded_file(
 
 def bundled_histories() -> tuple[RecordedStudy, ...]:
     """Returns the histories that come with the package."""
-    folder = resources.files("xfernas_jax").joinpath("bundled")
+    return _bundled("bundled")
+
+
+def bundled_last_trainings() -> tuple[RecordedStudy, ...]:
+    """Returns the histories of last trainings that come with the package.
+
+    See `last_trainings`. They are no sources of a predictor, whose values are of short trainings.
+    """
+    return _bundled("bundled/last")
+
+
+def last_trainings(spec: StudySpec) -> Mapping[str, Any] | None:
+    """Returns what a study says of last trainings; None for one of others.
+
+    Its values are of trainings by the recipe of what a search hands over, each for some seconds
+    that are the same for all networks. `num_valid` images made each value; the costs of a network
+    hold its `epochs`.
+    """
+    found = spec.config.get("last_trainings")
+    return found if isinstance(found, dict) and type(found.get("num_valid")) is int else None
+
+
+def _bundled(name: str) -> tuple[RecordedStudy, ...]:
+    folder = resources.files("xfernas_jax").joinpath(name)
     if not folder.is_dir():
         return ()
     names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".jsonl.gz"))

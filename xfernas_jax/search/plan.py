@@ -23,6 +23,8 @@ class SearchPlan:
       finishes: whether finalists are trained by the study's final recipe, see `phases/finish.py`,
         instead of confirmed by the one of the search.
       first: architectures that are evaluated before the optimizer is asked.
+      standing: of them those one of which is handed over unless another network is better with some
+        probability, see `choose_finalists`; all of them where none is named.
       suggests_first: whether the optimizer's first suggestion comes even before these.
       clock: of the time that it may take; None for no limit.
       grow: what a finalist becomes for its final training, from it and the seconds that there are.
@@ -37,6 +39,7 @@ class SearchPlan:
     reads_test: bool = True
     finishes: bool = False
     first: tuple[Genotype, ...] = ()
+    standing: tuple[Genotype, ...] = ()
     suggests_first: bool = False
     clock: Clock | None = None
     grow: Callable[[Genotype, float], Genotype] | None = None

@@ -53,7 +53,8 @@ class Search:
             stop = self.early_stop.stopper(everything, plan.num_finalists)
             done = resume(self.desk, done, stop, goal, plan.num_finalists)
         seen = self.start.then(done)
-        known = {self.desk.space.key(genotype) for genotype in plan.first if plan.finishes}
+        standing = (plan.standing or plan.first) if plan.finishes else ()
+        known = {self.desk.space.key(genotype) for genotype in standing}
         chosen = choose_finalists(self.optimizer, seen, plan.num_finalists, known)
         if plan.finishes:
             return self._finished(done, chosen)
