@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -19,6 +20,9 @@ from xfernas_jax.space.categorical import Assignment, CategoricalSpace, Value, i
 Parameters = Mapping[str, tuple[Value, ...]]
 """The values of each parameter, by name."""
 
+_ValueKey = tuple[str, Any]
+_HUGE = 1e150  # beyond which a value of a source counts as this: means and squares stay finite
+
 
 @dataclasses.dataclass(frozen=True)
 class SourceStudy:
@@ -28,11 +32,13 @@ class SourceStudy:
       name: of the study.
       sign: 1 where a larger value is better, else -1.
       trials: those with a finite value, in the order of their numbers.
+      flaw: why it cannot teach anything, in words; else empty.
     """
 
     name: str
     sign: float
     trials: tuple[FrozenTrial, ...]
+    flaw: str = ""
 
 
 def sign_of(study: Study) -> float:
@@ -42,8 +48,6 @@ def sign_of(study: Study) -> float:
 
 def read_sources(study: Study, wanted: str | Sequence[str | Study]) -> tuple[SourceStudy, ...]:
     """Reads the studies that may teach something about `study`, which is never one of them.
-
-    Studies of several objectives are left out.
 
     Args:
       study: the target.
@@ -71,11 +75,19 @@ def read_sources(study: Study, wanted: str | Sequence[str | Study]) -> tuple[Sou
             source = optuna.load_study(study_name=source, storage=storage)
         elif source._storage is storage and source.study_name == study.study_name:
             continue
-        if len(source.directions) == 1:
-            trials = source.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-            kept = tuple(t for t in trials if t.value is not None and math.isfinite(t.value))
-            found.append(SourceStudy(source.study_name, sign_of(source), kept))
+        found.append(_read(source))
     return tuple(found)
+
+
+def _read(source: Study) -> SourceStudy:
+    if len(source.directions) > 1:
+        words = f"it has {len(source.directions)} objectives, and here there is one"
+        return SourceStudy(source.study_name, 1.0, (), words)
+    trials = source.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    valued = [t for t in trials if t.value is not None and math.isfinite(t.value)]
+    kept = tuple(trial for trial in valued if not is_infeasible(trial))
+    flaw = "" if kept else "it has no complete trial with a finite value within its constraints"
+    return SourceStudy(source.study_name, sign_of(source), kept, flaw)
 
 
 def learnable(distributions: Mapping[str, BaseDistribution]) -> dict[str, tuple[Value, ...]]:
@@ -94,18 +106,41 @@ def source_histories(
 ) -> tuple[TaskHistory, ...]:
     """Returns what each source says of the space; values of equal assignments are averaged.
 
-    A trial counts that has every parameter of the space with the same values; it may have others.
-    A source with fewer than two different assignments is left out.
+    A trial counts that has one of its values for every parameter of the space; what else its study
+    had to choose from, and in which order, does not matter, nor do other parameters. A source with
+    fewer than two different assignments is left out; see `why_silent`.
     """
     histories = []
     for source in sources:
         pairs = [
-            (genotype, source.sign * trial.value)
+            (genotype, min(max(source.sign * trial.value, -_HUGE), _HUGE))
             for trial in source.trials
             if (genotype := assignment(space, trial)) is not None and trial.value is not None
         ]
         histories.append(scored_history(space, source.name, pairs))
     return tuple(history for history in histories if history is not None)
+
+
+def why_silent(space: CategoricalSpace, source: SourceStudy) -> str:
+    """Says why a source has no history for `source_histories`."""
+    if source.flaw:
+        return source.flaw
+    had: dict[str, set[_ValueKey] | None] = {}  # by parameter; None where it was not categorical
+    for trial in source.trials:
+        for name, distribution in trial.distributions.items():
+            values = None
+            if isinstance(distribution, CategoricalDistribution):
+                values = {*map(value_key, distribution.choices), *(had.get(name) or ())}
+            had[name] = values
+    for name, values in space.parameters.items():
+        if name not in had:
+            return f"its trials lack the parameter {name!r}; they have {', '.join(map(repr, had))}"
+        found = had[name]
+        if found is None:
+            return f"its {name!r} is no categorical parameter"
+        if not found & set(map(value_key, values)):
+            return f"its {name!r} has none of the values {', '.join(map(repr, values))}"
+    return "fewer than two of its trials differ in these parameters and have their values"
 
 
 def likely_parameters(
@@ -126,7 +161,8 @@ def likely_parameters(
         for trial in source.trials:
             found = learnable(trial.distributions)
             if all(_same_values(found.get(name, ()), fixed[name]) for name in fixed):
-                key = tuple(sorted(found.items(), key=lambda item: item[0]))
+                known_order = {name: fixed.get(name, choices) for name, choices in found.items()}
+                key = tuple(sorted(known_order.items(), key=lambda item: item[0]))
                 counts[key] = counts.get(key, 0) + 1
     if not counts or not fixed:
         return None
@@ -134,28 +170,32 @@ def likely_parameters(
 
 
 def assignment(space: CategoricalSpace, trial: FrozenTrial) -> Assignment | None:
-    """Returns a trial's genotype; None where it lacks a parameter or has it with other values."""
+    """Returns a trial's genotype; None where it lacks a parameter or has none of its values."""
+    found = []
     for name, values in space.parameters.items():
         distribution = trial.distributions.get(name)
-        if not isinstance(distribution, CategoricalDistribution) or not _same_values(
-            tuple(distribution.choices), values
-        ):
+        if not isinstance(distribution, CategoricalDistribution):
             return None
-    # By index: a database may give back 1 for 1.0.
-    indices = [
-        int(trial.distributions[name].to_internal_repr(trial.params[name]))
-        for name in space.parameters
-    ]
-    return Assignment(
-        tuple(values[i] for values, i in zip(space.parameters.values(), indices, strict=True))
-    )
+        # By index: a database may give back 1 for 1.0.
+        value = distribution.choices[int(distribution.to_internal_repr(trial.params[name]))]
+        same = [known for known in values if value_key(known) == value_key(value)]
+        if not same:
+            return None
+        found.append(same[0])
+    return Assignment(tuple(found))
+
+
+def is_infeasible(trial: FrozenTrial) -> bool:
+    """Tells whether a trial breaks a constraint: one above 0, as Optuna defines it."""
+    return any(value > 0.0 for value in trial.constraints.values())
 
 
 def observation(space: CategoricalSpace, trial: FrozenTrial, sign: float) -> Evaluation | None:
     """Returns what a finished trial of the target tells; None where it is not of the space.
 
-    A failed trial counts as the worst, and so does one without a finite value. A pruned one is
-    not tried again, and what it had reached is taken for no final value.
+    A failed trial counts as the worst, and so does one without a finite value or that breaks a
+    constraint. A pruned one is not tried again; what it had reached is no
+    final value.
     """
     genotype = assignment(space, trial)
     if genotype is None:
@@ -167,13 +207,19 @@ def observation(space: CategoricalSpace, trial: FrozenTrial, sign: float) -> Eva
     elif trial.state == TrialState.PRUNED:
         status, values = "stopped", [*trial.intermediate_values.values()]
     curve = tuple(sign * value for value in values if math.isfinite(value))
-    if not curve:
+    if not curve or is_infeasible(trial):
         status = "failed"
     value = curve[-1] if status == "complete" else None
     job = Job(trial.number, genotype, space.key(genotype), trial.number)
     return Evaluation(job, Result(status, value, curve), "optuna")
 
 
+def value_key(value: Any) -> "_ValueKey":
+    """Returns what equal values have in common: 1 and 1.0 are the same, True is another."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return ("number" if is_number else type(value).__name__), value
+
+
 def _same_values(first: tuple[Value, ...], second: tuple[Value, ...]) -> bool:
-    """Tells whether the values are the same, also by type: 1 is not True."""
-    return first == second and [type(x) for x in first] == [type(x) for x in second]
+    """Tells whether the values are the same, in any order."""
+    return set(map(value_key, first)) == set(map(value_key, second))

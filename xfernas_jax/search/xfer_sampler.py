@@ -3,13 +3,14 @@
 import collections
 import threading
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.logging import get_logger
 from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers._base import _process_constraints_after_trial
 from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -27,12 +28,15 @@ from xfernas_jax.search.optuna_trials import (
     read_sources,
     sign_of,
     source_histories,
+    why_silent,
 )
 from xfernas_jax.search.registry import SearchConfig, make_optimizer
 from xfernas_jax.search.seen import Seen
 from xfernas_jax.space.categorical import Assignment, CategoricalSpace, Value
 
+_logger = get_logger("optuna.xfernas_jax")  # below Optuna's own, so that it is shown as they are
 _MAX_SEARCHES = 8
+_UNKEPT = ("_lock", "_read", "_searches", "_drawn")
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -40,10 +44,11 @@ class XferSampler(BaseSampler):
     """Suggests categorical parameters by what other studies found, and by the study itself.
 
     The other studies may have another objective and direction: what they have in common with the
-    target is learned, and where they tell nothing of it, that is learned too. A study teaches if
-    its complete trials have all the categorical parameters of the target, with the same values in
-    the same order. Such parameters are suggested together; all others (floats, integers,
-    conditional parameters) come from the independent sampler.
+    target is learned, and where they tell nothing of it, that is learned too. A complete trial
+    teaches if it has, for all the categorical parameters of the target, one of their values; 1 and
+    1.0 are the same. A study that is named and teaches nothing is warned of, with the reason. Such
+    parameters are suggested together; all others (floats, integers, conditional parameters) come
+    from the independent sampler, and the log says so once.
 
     Suggestions depend on the seed, the sources, the finished trials and the trials that run, so a
     study that was interrupted goes on as if it had not been. No combination is suggested twice
@@ -64,6 +69,7 @@ class XferSampler(BaseSampler):
         config: SearchConfig | None = None,
         search_space: Mapping[str, Sequence[Value]] | None = None,
         independent_sampler: BaseSampler | None = None,
+        constraints_func: Callable[[FrozenTrial], Sequence[float]] | None = None,
     ) -> None:
         """Nothing is read yet; sources are read once, at the first suggestion for a study.
 
@@ -77,6 +83,9 @@ class XferSampler(BaseSampler):
             By default those that all complete trials have; before there are any, those of the
             source trials that have the parameters suggested so far.
           independent_sampler: of all other parameters; by default random, by the seed.
+          constraints_func: as for Optuna's samplers: what it returns for a trial breaks a
+            constraint where it is above 0, and the trial counts as the worst value. So do trials
+            with `Trial.set_constraint`, which needs nothing here.
         """
         self._wanted = sources
         self._seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
@@ -88,10 +97,11 @@ class XferSampler(BaseSampler):
             else learnable({n: CategoricalDistribution(v) for n, v in search_space.items()})
         )
         self._independent_sampler = independent_sampler
+        self._constraints_func = constraints_func
         self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k not in ("_lock", "_read", "_searches")}
+        return {k: v for k, v in vars(self).items() if k not in _UNKEPT}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -101,6 +111,7 @@ class XferSampler(BaseSampler):
         self._lock = threading.Lock()
         self._read: dict[str, tuple[Any, tuple[SourceStudy, ...]]] = {}
         self._searches: collections.OrderedDict[Any, _Search] = collections.OrderedDict()
+        self._drawn: set[tuple[str, str]] = set()  # studies and parameters of which it was said
 
     def reseed_rng(self) -> None:
         """Reseeds the given independent sampler; our own draws have seeds of their own."""
@@ -151,10 +162,30 @@ class XferSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
     ) -> Any:
         sampler = self._independent_sampler
+        self._say_drawn(study, name, distribution)
         if sampler is None:  # one for each draw, so that no state is shared or lost
             entropy = [self._seed, trial.number, zlib.crc32(name.encode())]
             sampler = RandomSampler(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
         return sampler.sample_independent(study, trial, name, distribution)
+
+    def _say_drawn(self, study: Study, name: str, distribution: BaseDistribution) -> None:
+        """Says once of each parameter that cannot be learned who draws it."""
+        if learnable({name: distribution}) or (study.study_name, name) in self._drawn:
+            return
+        self._drawn.add((study.study_name, name))
+        values = getattr(distribution, "choices", ())
+        if len(values) == 1 or distribution.single():
+            return
+        how = "at random"
+        if self._independent_sampler is not None:
+            how = f"by {type(self._independent_sampler).__name__}"
+        what = "has other values than texts, numbers, booleans and None"
+        if not isinstance(distribution, CategoricalDistribution):
+            what = "is no categorical parameter"
+        _logger.info(
+            f"XferSampler: {name!r} {what}, so it is drawn {how}; give a few values to "
+            "suggest_categorical for it to be learned."
+        )
 
     def _guess(
         self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
@@ -191,6 +222,19 @@ class XferSampler(BaseSampler):
             found = search.suggest(trial.number, trials, sign_of(study), self._seed)
             return None if found is None else search.space.named(found)
 
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Asks for the constraints of a trial."""
+        if self._constraints_func is not None:
+            _process_constraints_after_trial(self._constraints_func, study, trial, state)
+        if self._independent_sampler is not None:
+            self._independent_sampler.after_trial(study, trial, state, values)
+
     def _sources(self, study: Study) -> tuple[SourceStudy, ...]:
         """Reads the sources of a study, once."""
         with self._lock:
@@ -208,16 +252,30 @@ class XferSampler(BaseSampler):
         if search is None:
             space = CategoricalSpace("optuna", parameters)
             histories = source_histories(space, sources)
-            names = [f"{history.name} ({len(history.scores)})" for history in histories]
-            get_logger(__name__).info(
-                f"{study.study_name} learns from: {', '.join(names) or 'no other study'}."
-            )
+            self._say(study, space, sources, {h.name: len(h.scores) for h in histories})
             optimizer = make_optimizer(self._optimizer, space, histories, self._config)
             search = _Search(space, optimizer, sources)
         self._searches[key] = search
         while len(self._searches) > _MAX_SEARCHES:
             self._searches.popitem(last=False)
         return search
+
+    def _say(
+        self,
+        study: Study,
+        space: CategoricalSpace,
+        sources: Sequence[SourceStudy],
+        counts: Mapping[str, int],
+    ) -> None:
+        """Says what is learned from, and warns of what was named and teaches nothing."""
+        names = [f"{name} ({count})" for name, count in counts.items()]
+        shown = ", ".join(names) or "no other study"
+        _logger.info(f"XferSampler: {study.study_name} learns from {shown}.")
+        say = _logger.info if isinstance(self._wanted, str) else _logger.warning
+        for source in sources:
+            if source.name not in counts:
+                why = why_silent(space, source)
+                say(f"XferSampler: nothing is learned from study {source.name!r}: {why}.")
 
 
 def _ended_before(other: FrozenTrial, trial: FrozenTrial) -> bool:
