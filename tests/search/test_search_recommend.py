@@ -51,11 +51,14 @@ def test_the_solution_is_that_of_the_model_as_it_is_written() -> None:
 
 
 def test_a_value_is_the_logarithm_of_its_error_with_the_variance_of_a_share() -> None:
-    value = last_value(0.75, 10_000, 0.3)
-    assert value.log_error == pytest.approx(math.log(0.25) + 0.3, abs=1e-3)
+    value = last_value(0.75, 10_000, 0.0)
+    assert value.log_error == pytest.approx(math.log(0.25), abs=1e-3)
     rng = np.random.default_rng(0)
     drawn = np.log(rng.binomial(10_000, 0.25, 20_000) / 10_000)
     assert value.variance == pytest.approx(drawn.var(), rel=0.05)
+    guessed = last_value(0.75, 10_000, -0.3)
+    assert guessed.log_error == pytest.approx(value.log_error - 0.3)
+    assert guessed.variance == pytest.approx(value.variance + 0.15**2)
     perfect = last_value(1.0, 700, 0.0)
     assert math.isfinite(perfect.log_error)
     assert perfect.variance > 0.3  # it says little

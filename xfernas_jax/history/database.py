@@ -214,7 +214,7 @@ def _connect(url: URL) -> RDBStorage:
     storage = RDBStorage.__new__(RDBStorage)  # whose engine is closed where its __init__ fails
     try:
         storage.__init__(escaped, engine_kwargs=kwargs)
-        _make_index(storage.engine)
+        _drop_index(storage.engine)
         lease.make_table(storage.engine)
         lease.check_fences(storage.scoped_session)
     except BaseException:
@@ -261,22 +261,19 @@ def _check_foreign(path: str) -> None:
         )
 
 
-def _make_index(engine: sqlalchemy.Engine) -> None:
-    """Lets the database itself refuse a second evaluation of one key.
+def _drop_index(engine: sqlalchemy.Engine) -> None:
+    """Takes away an index of earlier versions, which refused a second evaluation of one key.
 
-    Without the right to add an index (the tables of a shared server are another user's) we go
-    on: readers drop the later one of two equal keys anyway.
+    It refused copies of a study too (`optuna.copy_study`). Readers drop the later one of two equal
+    keys of a study. Without the right to it (the tables of a shared server are another user's) we
+    go on.
     """
     table = "trial_user_attributes"
     names = {index["name"] for index in sqlalchemy.inspect(engine).get_indexes(table)}
-    if _EVALUATION_INDEX in names:
+    if _EVALUATION_INDEX not in names:
         return
-    statement = (
-        f"CREATE UNIQUE INDEX IF NOT EXISTS {_EVALUATION_INDEX} ON {table} (value_json) "
-        "WHERE key = 'xfernas_jax:key'"
-    )
     with (
-        contextlib.suppress(sqlalchemy.exc.ProgrammingError, sqlalchemy.exc.IntegrityError),
+        contextlib.suppress(sqlalchemy.exc.ProgrammingError, sqlalchemy.exc.OperationalError),
         engine.begin() as connection,
     ):
-        connection.execute(sqlalchemy.text(statement))
+        connection.execute(sqlalchemy.text(f"DROP INDEX IF EXISTS {_EVALUATION_INDEX}"))

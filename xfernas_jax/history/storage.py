@@ -3,10 +3,10 @@
 What lies where, so that `optuna-dashboard` and other readers find it: the description of a study
 and its result are JSON user attributes of the Optuna study; an evaluation is a finished trial
 (COMPLETE, or FAIL or PRUNED without a value) with its value of the task's metric, the learning
-curve as intermediate values and three user attributes: `xfernas_jax:key` (unique in the database),
-`xfernas_jax:genotype` and `xfernas_jax:evaluation` (the rest). Trials never run: a result is
-written whole, in one transaction, or not at all. So a killed evaluation leaves nothing that could
-be stale: to the rerun it is one of those that are missing, and is run again.
+curve as intermediate values and three user attributes: `xfernas_jax:key` (of equal ones in a study
+the first counts), `xfernas_jax:genotype` and `xfernas_jax:evaluation` (the rest). Trials never run:
+a result is written whole, in one transaction, or not at all. So a killed evaluation leaves nothing
+that could be stale: to the rerun it is one of those that are missing, and is run again.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from xfernas_jax.history.names import near_names
 from xfernas_jax.history.record import Evaluation, StudySpec, Task, current
 from xfernas_jax.history.same import check_same
 from xfernas_jax.history.summary import StudySummary, summarize
-from xfernas_jax.history.trials import OpenStudy, to_trial
+from xfernas_jax.history.trials import OpenStudy, own_key, to_trial
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import lookup_space
 from xfernas_jax.version import __version__
@@ -199,8 +199,8 @@ class Storage:
     def append(self, study: str, evaluation: Evaluation) -> None:
         """Records an evaluation; it is on disk when this returns.
 
-        A second evaluation with the same network, recipe, seed and purpose is dropped, also if
-        another process recorded the first; one that broke stands in the way of none but those
+        A second evaluation with the same network, recipe, seed and purpose counts for nothing, also
+        if another process recorded the first; one that broke stands in the way of none but those
         that break under the same options.
 
         Raises:
@@ -218,18 +218,16 @@ class Storage:
                 )
             serialize.check_values(opened.spec.task.metric, evaluation)
             key = f"{study}:{serialize.evaluation_key(evaluation)}"
-            if key in opened.keys:
+            if (own := own_key(key)) in opened.keys or own in opened.appended:
                 return
             space = self._get_space(opened.spec.space)
             trial = to_trial(key, serialize.evaluation_to_json(space, evaluation))
             try:
                 with self._errors(), self._fenced(study):
                     opened.study.add_trial(trial)
-            except sqlalchemy.exc.IntegrityError as error:  # another process was faster
-                with self._errors():
-                    opened.refresh()
-                if key not in opened.keys:
-                    raise StorageError(f"Storage {self.url}: {error.orig}; rerun.") from error
+                opened.appended.add(own)
+            except sqlalchemy.exc.IntegrityError as error:
+                raise StorageError(f"Storage {self.url}: {error.orig}; rerun.") from error
             except KeyError as error:
                 del self._open_studies[study]
                 raise StudyError(f"Study {study!r} was deleted meanwhile; rerun.") from error

@@ -29,6 +29,7 @@ class OpenStudy:
     study: optuna.Study
     num_trials_seen: int = 0
     keys: set[str] = dataclasses.field(default_factory=set)
+    appended: set[str] = dataclasses.field(default_factory=set)  # keys, by this process
     records: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     evaluations: list[Evaluation] = dataclasses.field(default_factory=list)
 
@@ -38,12 +39,17 @@ class OpenStudy:
         for trial in trials[self.num_trials_seen :]:
             attrs = trial.user_attrs
             key = attrs.get(_KEY)
-            if isinstance(key, str) and key not in self.keys:
-                self.keys.add(key)
+            if isinstance(key, str) and (own := own_key(key)) not in self.keys:
+                self.keys.add(own)
                 rest = attrs.get(_EVALUATION)
                 rest = rest if isinstance(rest, dict) else {}
                 self.records.append({"genotype": attrs.get(_GENOTYPE), **rest})
         self.num_trials_seen = len(trials)
+
+
+def own_key(key: str) -> str:
+    """Returns the key of an evaluation without its study's name, which a copy has another of."""
+    return key.partition(":[")[2] or key
 
 
 def to_trial(key: str, record: dict[str, Any]) -> FrozenTrial:

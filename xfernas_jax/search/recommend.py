@@ -13,6 +13,8 @@ import numpy as np
 
 _SPREAD, _SCATTER = 0.15, 0.08
 """Standard deviations of log errors: of networks, and of one task's own view of a network."""
+_UNSURE = 0.5
+"""Standard deviation of what another number of epochs does to a log error, as a share of it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +31,10 @@ class LastValue:
 
 
 def last_value(accuracy: float, num_images: int, missing: float) -> LastValue:
-    """Returns a value with its variance: that of a share p of n images, divided by p².
+    """Returns a value with its variance: that of a share p of n images, divided by p², and more.
+
+    What was not seen, an error after another number of epochs, is less sure: half of the difference
+    is taken for the standard deviation of it.
 
     Args:
       accuracy: in [0, 1].
@@ -38,7 +43,8 @@ def last_value(accuracy: float, num_images: int, missing: float) -> LastValue:
       missing: what is added to the logarithm of the error, for another number of epochs.
     """
     error = (num_images * (1.0 - accuracy) + 2.0) / (num_images + 4.0)
-    return LastValue(math.log(error) + missing, (1.0 - error) / (num_images * error))
+    variance = (1.0 - error) / (num_images * error) + (_UNSURE * missing) ** 2
+    return LastValue(math.log(error) + missing, variance)
 
 
 def universal_log_errors(tasks: Sequence[Mapping[str, LastValue]]) -> dict[str, float]:
