@@ -3,6 +3,7 @@
 import os
 import pathlib
 import sys
+import tempfile
 import time
 
 from xfernas_jax import CategoricalSpace
@@ -47,6 +48,11 @@ def stops_once(genotype):
     file.write_text(calls + ".")
     if len(calls) == 3:
         raise KeyboardInterrupt
+    return distance(genotype)
+
+
+def wanders(genotype):
+    os.chdir(tempfile.gettempdir())
     return distance(genotype)
 
 

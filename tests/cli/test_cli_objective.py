@@ -55,6 +55,19 @@ def test_a_search_by_an_objective_prints_scores_and_no_percent(
     assert "there is no network of ours to export" in taken.err
 
 
+@pytest.mark.slow
+def test_an_objective_that_goes_to_another_folder_leaves_all_results_in_one(
+    run_command: Callable, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = ["--optimizer=random", "--budget_evaluations=3", "--output=o.json"]
+    done = run_command(*words("search", "wanders", pathlib.Path("runs"), *flags))
+    assert done.code == 0, done.err
+    assert pathlib.Path.cwd() == tmp_path
+    assert (tmp_path / "o.json").is_file()
+    assert (tmp_path / "runs" / "studies" / "mine" / "result.json").is_file()
+
+
 def test_a_failing_objective_does_not_end_the_search(
     run_command: Callable, tmp_path: pathlib.Path
 ) -> None:

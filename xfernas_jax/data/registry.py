@@ -19,6 +19,7 @@ from xfernas_jax.data import embedded, folder, npz, split, tfds_source
 from xfernas_jax.data.base import DataConfig, ImageDataset
 from xfernas_jax.errors import DatasetError
 from xfernas_jax.registry import Registry
+from xfernas_jax.user_code import unchanged_process
 
 KNOWN_NAMES = ("digits", "fashion_mnist", "mnist_5k")
 _FORMS = "npz:PATH, folder:PATH, module:FUNCTION or the name of a TFDS set"
@@ -74,7 +75,9 @@ def _load(name: str, image_size: int | None, data_dir: str | None) -> ImageDatas
 
 def _load_user(name: str) -> ImageDataset:
     """Calls a user's own function."""
-    dataset = _USER_FUNCTIONS.find(name)()
+    make = _USER_FUNCTIONS.find(name)
+    with unchanged_process():
+        dataset = make()
     if not isinstance(dataset, ImageDataset):
         raise DatasetError(
             f"{name}: the function returns an ImageDataset. Got {type(dataset).__name__}."

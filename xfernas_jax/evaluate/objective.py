@@ -13,7 +13,7 @@ from xfernas_jax.evaluate.broken import describe, one_line
 from xfernas_jax.history.metric import SCORE
 from xfernas_jax.history.record import Job, Result, Task
 from xfernas_jax.space.base import Genotype, Space
-from xfernas_jax.user_code import load_user_object
+from xfernas_jax.user_code import load_user_object, unchanged_process
 
 RECIPE = "objective"
 """The fingerprint of every objective: how it scores is the user's affair."""
@@ -71,7 +71,8 @@ class ObjectiveEvaluator:
         """Returns the score, or None and a line that says why there is none."""
         seeds = {"seed": seed} if self.takes_seed else {}
         try:
-            value = self._function(self.space.to_json(genotype), **seeds)
+            with unchanged_process():
+                value = self._function(self.space.to_json(genotype), **seeds)
         except (Exception, SystemExit) as error:
             return None, describe(error)
         score = _number(value)
