@@ -26,7 +26,7 @@ from xfernas_jax.history import Evaluation, Job, Result, StudySpec, write_jsonl
 
 _ROWS = flags.DEFINE_string("rows", "experiments/last_results.jsonl", "The trainings.")
 _HISTORIES = flags.DEFINE_string("histories_dir", "runs/last", "Folder of the files.")
-_FEWEST = flags.DEFINE_integer("fewest", 8, "Networks of a history.", 2)
+_FEWEST = flags.DEFINE_integer("fewest", 5, "Networks of a history.", 2)
 _COMMAND = "python -m experiments.last_histories"
 
 

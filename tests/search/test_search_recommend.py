@@ -58,7 +58,7 @@ def test_a_value_is_the_logarithm_of_its_error_with_the_variance_of_a_share() ->
     assert value.variance == pytest.approx(drawn.var(), rel=0.05)
     guessed = last_value(0.75, 10_000, -0.3)
     assert guessed.log_error == pytest.approx(value.log_error - 0.3)
-    assert guessed.variance == pytest.approx(value.variance + 0.15**2)
+    assert guessed.variance == pytest.approx(value.variance + 0.3**2)
     perfect = last_value(1.0, 700, 0.0)
     assert math.isfinite(perfect.log_error)
     assert perfect.variance > 0.3  # it says little

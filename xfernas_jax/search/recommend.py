@@ -13,7 +13,7 @@ import numpy as np
 
 _SPREAD, _SCATTER = 0.15, 0.08
 """Standard deviations of log errors: of networks, and of one task's own view of a network."""
-_UNSURE = 0.5
+_UNSURE = 1.0
 """Standard deviation of what another number of epochs does to a log error, as a share of it."""
 
 
@@ -33,8 +33,8 @@ class LastValue:
 def last_value(accuracy: float, num_images: int, missing: float) -> LastValue:
     """Returns a value with its variance: that of a share p of n images, divided by p², and more.
 
-    What was not seen, an error after another number of epochs, is less sure: half of the difference
-    is taken for the standard deviation of it.
+    What was not seen, an error after another number of epochs, is less sure: the difference itself is
+    taken for the standard deviation of it.
 
     Args:
       accuracy: in [0, 1].
