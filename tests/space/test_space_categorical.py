@@ -1,8 +1,11 @@
 import json
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from xfernas_jax import XferSampler
 from xfernas_jax.errors import GenotypeError, SpaceError
 from xfernas_jax.space.categorical import Assignment, CategoricalSpace
 
@@ -83,6 +86,47 @@ def test_another_spaces_genotype_is_refused() -> None:
 def test_parameters_that_are_no_space_are_refused(parameters: dict) -> None:
     with pytest.raises(SpaceError, match="Space 'bad'"):
         CategoricalSpace("bad", parameters)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"x", "y"}, "are a set, which has no order"),
+        (frozenset((1, 2)), "are a set, which has no order"),
+        ({"x": 1, "y": 2}, "a dict in it is no value"),
+        ((x for x in "xy"), "are a list. Got <generator"),
+        (3, "are a list. Got 3"),
+        (b"xy", "are a list. Got b'xy'"),
+        (np.array([[1, 2]]), "are a list. Got array"),
+        (np.array([1.0, np.nan]), "finite numbers"),
+        ([np.array([1, 2]), 3], "different texts"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_values_without_an_order_and_of_other_kinds_are_refused(values: Any, words: str) -> None:
+    with pytest.raises(SpaceError, match="Space 'bad': the values of 'a'") as refused:
+        CategoricalSpace("bad", {"a": values, "b": (1, 2)})
+    assert words in str(refused.value)
+    with pytest.raises(SpaceError, match="search_space: the values of 'a'"):
+        XferSampler(search_space={"a": values})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([1, 2, 3]),
+        [np.int64(1), np.int32(2), np.uint8(3)],
+        range(1, 4),
+        jnp.array([1, 2, 3]),
+        (jnp.int32(1), 2, np.array(3)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_arrays_and_their_scalars_are_plain_numbers(values: Any) -> None:
+    space = CategoricalSpace("numbers", {"a": values})
+    assert space.parameters["a"] == (1, 2, 3)
+    assert all(type(value) is int for value in space.parameters["a"])
+    json.dumps(space.to_json(Assignment((2,))))
 
 
 def test_there_is_no_network() -> None:

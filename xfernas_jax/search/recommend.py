@@ -33,8 +33,8 @@ class LastValue:
 def last_value(accuracy: float, num_images: int, missing: float) -> LastValue:
     """Returns a value with its variance: that of a share p of n images, divided by p², and more.
 
-    What was not seen, an error after another number of epochs, is less sure: the difference itself is
-    taken for the standard deviation of it.
+    What was not seen, an error after another number of epochs, is less sure: the difference itself
+    is taken for the standard deviation of it.
 
     Args:
       accuracy: in [0, 1].

@@ -32,7 +32,7 @@ from xfernas_jax.search.optuna_trials import (
 )
 from xfernas_jax.search.registry import SearchConfig, make_optimizer
 from xfernas_jax.search.seen import Seen
-from xfernas_jax.space.categorical import Assignment, CategoricalSpace, Value
+from xfernas_jax.space.categorical import Assignment, CategoricalSpace, Value, plain_values
 
 _logger = get_logger("optuna.xfernas_jax")  # below Optuna's own, so that it is shown as they are
 _MAX_SEARCHES = 8
@@ -67,7 +67,7 @@ class XferSampler(BaseSampler):
         seed: int | None = None,
         optimizer: str = "xfer_nao",
         config: SearchConfig | None = None,
-        search_space: Mapping[str, Sequence[Value]] | None = None,
+        search_space: Mapping[str, Any] | None = None,
         independent_sampler: BaseSampler | None = None,
         constraints_func: Callable[[FrozenTrial], Sequence[float]] | None = None,
     ) -> None:
@@ -91,11 +91,7 @@ class XferSampler(BaseSampler):
         self._seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
         self._optimizer = optimizer
         self._config = SearchConfig() if config is None else config
-        self._given = (
-            None
-            if search_space is None
-            else learnable({n: CategoricalDistribution(v) for n, v in search_space.items()})
-        )
+        self._given = None if search_space is None else _given_parameters(search_space)
         self._independent_sampler = independent_sampler
         self._constraints_func = constraints_func
         self._forget()
@@ -276,6 +272,12 @@ class XferSampler(BaseSampler):
             if source.name not in counts:
                 why = why_silent(space, source)
                 say(f"XferSampler: nothing is learned from study {source.name!r}: {why}.")
+
+
+def _given_parameters(search_space: Mapping[str, Any]) -> Parameters:
+    """Returns the parameters that a user names, but for those of a single value."""
+    plain = {n: plain_values("XferSampler's search_space", n, v) for n, v in search_space.items()}
+    return {name: values for name, values in plain.items() if len(values) > 1}
 
 
 def _ended_before(other: FrozenTrial, trial: FrozenTrial) -> bool:

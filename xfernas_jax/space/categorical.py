@@ -35,29 +35,26 @@ class CategoricalSpace(Space):
       parameters: the values of each parameter, by name.
     """
 
-    def __init__(self, name: str, parameters: Mapping[str, Sequence[Any]]) -> None:
+    def __init__(self, name: str, parameters: Mapping[str, Any]) -> None:
         """Takes the parameters.
 
         Args:
           name: of the space.
           parameters: for each name at least one value; the values are different texts, numbers,
-            booleans or None. At least one parameter has two.
+            booleans or None, in an order: a list, a tuple, a range or an array of one axis. At
+            least one parameter has two.
 
         Raises:
           SpaceError: the values break these rules.
         """
-        for parameter, values in parameters.items():
-            if isinstance(values, str) or not is_value_set(values):
-                raise SpaceError(
-                    f"Space {name!r}: the values of {parameter!r} are different texts, finite "
-                    f"numbers, booleans or None (1 and True are equal). Got {values!r:.80}."
-                )
+        parameters = {
+            each: plain_values(f"Space {name!r}", each, values)
+            for each, values in parameters.items()
+        }
         if not any(len(values) > 1 for values in parameters.values()):
             raise SpaceError(f"Space {name!r} needs a parameter with at least two values.")
         self.name = name
-        self.parameters: Mapping[str, tuple[Value, ...]] = MappingProxyType(
-            {parameter: tuple(values) for parameter, values in parameters.items()}
-        )
+        self.parameters: Mapping[str, tuple[Value, ...]] = MappingProxyType(dict(parameters))
         sizes = [len(values) for values in self.parameters.values()]
         firsts = itertools.accumulate(sizes, initial=1)
         self._firsts = tuple(firsts)[:-1]  # token of each parameter's first value
@@ -140,6 +137,38 @@ class CategoricalSpace(Space):
             f"Parameter {parameter!r} of space {self.name!r} has the value {value!r:.40}; it may "
             f"be one of {', '.join(map(repr, self.parameters[parameter]))}."
         )
+
+
+def plain_values(owner: str, parameter: str, values: Any) -> tuple[Value, ...]:
+    """Returns the values of a parameter as Python's own, in their order.
+
+    Args:
+      owner: of the parameter, for messages.
+      parameter: its name.
+      values: what `CategoricalSpace` takes.
+
+    Raises:
+      SpaceError: they are nothing of that.
+    """
+    where = f"{owner}: the values of {parameter!r}"
+    if isinstance(values, set | frozenset):
+        raise SpaceError(
+            f"{where} are a set, which has no order, so a seed would not mean the same twice; give "
+            f"a list. Got {values!r:.80}."
+        )
+    if isinstance(values, Mapping):
+        raise SpaceError(f"{where} are a list; a dict in it is no value. Got {values!r:.80}.")
+    shape = getattr(values, "shape", None)
+    found: Any = values.tolist() if shape is not None and len(shape) == 1 else values
+    if isinstance(found, str | bytes) or not isinstance(found, Sequence):
+        raise SpaceError(f"{where} are a list. Got {values!r:.80}.")
+    found = [value.item() if getattr(value, "shape", None) == () else value for value in found]
+    if not is_value_set(found):
+        raise SpaceError(
+            f"{where} are different texts, finite numbers, booleans or None (1 and True are "
+            f"equal). Got {values!r:.80}."
+        )
+    return tuple(found)
 
 
 def is_value_set(values: Any) -> bool:
