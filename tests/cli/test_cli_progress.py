@@ -111,6 +111,21 @@ def test_a_search_within_a_time_says_what_is_left_of_all_of_it(
     assert capsys.readouterr().out.splitlines()[-1].endswith("  70 s left in all")
 
 
+def test_the_time_that_is_left_counts_what_confirms(capsys: pytest.CaptureFixture) -> None:
+    progress = EvaluationProgress(2, num_after=2)
+    confirming = evaluation(0, 0.5, "confirm", seconds=10.0)
+    found = [evaluation(0, 0.5, seconds=10.0), evaluation(1, 0.5, seconds=10.0)]
+    for each in (*found, confirming, confirming):
+        progress.finished(each)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("about ")[1] for line in lines] == [
+        "30 s left",
+        "20 s left",
+        "10 s left",
+        "0 s left",
+    ]
+
+
 def test_a_line_names_its_network_where_that_has_a_name(capsys: pytest.CaptureFixture) -> None:
     space = get_space("convnet")
     known, other, wide = (space.sample(np.random.default_rng(seed)) for seed in (1, 2, 3))

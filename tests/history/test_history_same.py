@@ -66,6 +66,17 @@ def test_changes_of_the_task_are_named():
     assert message(new) == f'task.dataset "digits" -> "mnist", {split}'
 
 
+def test_other_content_is_said_in_words_and_not_by_digests():
+    old = dataclasses.replace(OLD, task=dataclasses.replace(DIGITS, dataset="photos-0123abcd"))
+    new = dataclasses.replace(OLD, task=dataclasses.replace(DIGITS, dataset="photos-9876dcba"))
+    assert message(new, old) == "the images or classes of 'photos' are not those of then"
+    other = dataclasses.replace(OLD, task=dataclasses.replace(DIGITS, dataset="food-9876dcba"))
+    assert message(other, old) == 'task.dataset "photos-0123abcd" -> "food-9876dcba"'
+    begun, now = configured(**trained(initial="aa" * 8)), configured(**trained(initial="bb" * 8))
+    assert message(now, begun) == "--initial_variables holds another network than then"
+    assert message(now) == f'train.initial not set -> "{"bb" * 8}"'
+
+
 def test_another_metric_is_named_first_of_what_it_changes():
     new = dataclasses.replace(OLD, task=dataclasses.replace(DIGITS, metric=LOG_LOSS))
     assert message(new).startswith('task.metric "accuracy" -> "log_loss", ')

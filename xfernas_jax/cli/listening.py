@@ -24,6 +24,7 @@ def listening(
     event_files: pathlib.Path | None,
     clock: Clock | None = None,
     name_of: Callable[[Job], str] = lambda _: "",
+    num_confirmations: int = 0,
 ) -> Iterator[Listener]:
     """Gives a listener that goes on from what a study holds already.
 
@@ -36,12 +37,16 @@ def listening(
       event_files: folder for event files of studies, or None.
       clock: of a search within a time.
       name_of: says what an architecture is, where that is known.
+      num_confirmations: trainings in all that follow those evaluations.
     """
     evaluations = record.evaluations()
     done = [e.seconds for e in evaluations if e.purpose in ("search", "collect")]
     valued = [e for e in evaluations if e.purpose in ("search", "collect", "resume")]
     *_, best = None, *goal.incumbents(valued)
-    progress = EvaluationProgress(total, done, executor.num_workers, goal, best, clock, name_of)
+    num_after = num_confirmations - sum(e.purpose == "confirm" for e in evaluations)
+    progress = EvaluationProgress(
+        *(total, done, executor.num_workers, goal, best, clock, name_of, max(num_after, 0))
+    )
     folder = event_files and event_files / spec.name
     optimizer = spec.config.get("optimizer", "random")
     is_trained = flags.OBJECTIVE.value is None

@@ -65,6 +65,7 @@ class EvaluationProgress(_Lines):
         best: float | None = None,
         clock: Clock | None = None,
         name_of: Callable[[Job], str] = lambda _: "",
+        num_after: int = 0,
     ) -> None:
         """Starts the bar.
 
@@ -77,6 +78,7 @@ class EvaluationProgress(_Lines):
           best: value of what was done before.
           clock: of a search within a time, which then says how much is left.
           name_of: says what an architecture is, where that is known.
+          num_after: trainings that confirm, after those evaluations.
         """
         super().__init__(total, len(seconds_done))
         self._total, self._seconds = total, list(seconds_done)
@@ -84,6 +86,7 @@ class EvaluationProgress(_Lines):
         self._goal = Goal() if goal is None else goal
         self._metric = self._goal.metric
         self._num_workers, self._running = num_workers, dict[str, str]()
+        self._num_after = num_after
         if seconds_done:
             self._say(f"Going on after {len(seconds_done)} evaluations.")
 
@@ -116,6 +119,9 @@ class EvaluationProgress(_Lines):
             if evaluation.value is not None and not self._goal.may_win(evaluation):
                 shown += "  over the limit"
             tail = self._tail()
+        elif evaluation.purpose == "confirm":
+            self._num_after = max(self._num_after - 1, 0)
+            tail = self._tail()
         name = self._name_of(evaluation.job)
         self._say(f"{label:>14}  {shown}  {evaluation.seconds:5.1f} s{tail}{name and f'  {name}'}")
         self._show(self._all_running() or f"{label}{tail}", len(self._seconds))
@@ -142,7 +148,8 @@ class EvaluationProgress(_Lines):
         if self._clock is not None:
             return f"{best}  {duration(self._clock.left())} left in all"
         recent = self._seconds[-10:]
-        left = max(self._total - len(self._seconds), 0) * sum(recent) / len(recent)
+        count = max(self._total - len(self._seconds), 0) + self._num_after
+        left = count * sum(recent) / len(recent)
         return f"{best}  about {duration(left / self._num_workers)} left"
 
 

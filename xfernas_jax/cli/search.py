@@ -278,7 +278,8 @@ def _run(
     references = () if scored.decided is None else scored.decided.references
     name_of = network_names(asked.space, references, plan.suggests_first)
     listens = (total, executor, record, spec, goal, event_files, plan.clock)
-    with listening(*listens, name_of) as listener:
+    num_after = 0 if plan.finishes else min(total, plan.num_finalists) * plan.confirm_seeds
+    with listening(*listens, name_of, num_after) as listener:
         desk = Desk(executor, record, spec.recipe, listener, keeper, scored.runtime_words)
         found = Search(optimizer, desk, plan, start, early_stop).run()
     if found is None:

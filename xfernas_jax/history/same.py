@@ -1,5 +1,7 @@
 """Whether two descriptions are of one study; where they are not, what differs, in words."""
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +11,7 @@ from xfernas_jax.history.record import StudySpec
 from xfernas_jax.history.serialize import canonical_json, spec_to_json
 
 _NUM_SHOWN = 3
+_DIGEST = re.compile(r"-[0-9a-f]{8}$")  # of a data set's content, see `data.split.build_dataset`
 _LONGEST = 40  # characters of a value
 
 
@@ -17,7 +20,7 @@ def check_same(recorded: StudySpec, wanted: StudySpec) -> None:
     old, new = _choices(recorded), _choices(wanted)
     places = [place for place in old.keys() | new.keys() if old.get(place) != new.get(place)]
     places.sort(key=lambda place: (-len(place), place))
-    changes = [f"{_option(place)} {_change(old.get(place), new.get(place))}" for place in places]
+    changes = [_in_words(place, old.get(place), new.get(place)) for place in places]
     if not changes and recorded.recipe != wanted.recipe:
         changes = [f"fingerprint of the recipe {_change(recorded.recipe, wanted.recipe)}"]
     if changes:
@@ -52,6 +55,17 @@ def _leaves(path: tuple[str, ...], value: Any) -> list[tuple[tuple[str, ...], st
     if not isinstance(value, Mapping) or not value:
         return [(path, canonical_json(value))]
     return [leaf for key, item in value.items() for leaf in _leaves((*path, key), item)]
+
+
+def _in_words(path: tuple[str, ...], old: str | None, new: str | None) -> str:
+    """Says what changed; of what is known by a digest of its content, that this is another."""
+    if path == ("task", "dataset") and old is not None and new is not None:
+        names = {_DIGEST.sub("", json.loads(text)) for text in (old, new)}
+        if len(names) == 1:
+            return f"the images or classes of {names.pop()!r:.80} are not those of then"
+    if path[-2:] == ("train", "initial") and old is not None and new is not None:
+        return "--initial_variables holds another network than then"
+    return f"{_option(path)} {_change(old, new)}"
 
 
 def _option(path: tuple[str, ...]) -> str:
