@@ -49,7 +49,7 @@ def test_a_search_by_an_objective_prints_scores_and_no_percent(
     assert again.code == 0, again.err
     assert "This study is finished" in again.out
     listed = run_command("history", "list", SPACE, f"--workdir={tmp_path}")
-    assert listed.out.splitlines()[-1].endswith(f"four_letters\t40\t{best:.6g}")
+    assert listed.out.splitlines()[-1].endswith(f"\t40\t{best:.6g}\t-\t-")
     taken = run_command("export", SPACE, f"--workdir={tmp_path}", f"--output_dir={tmp_path}/e")
     assert taken.code == 2
     assert "there is no network of ours to export" in taken.err

@@ -170,6 +170,8 @@ TAKE_OVER = flags.DEFINE_bool(
     False,
     "Takes the study from the process that controls it, which then ends.",
 )
+YES = flags.DEFINE_bool("yes", False, "Deletes without asking.")
+REMOVE = flags.DEFINE_bool("remove", False, "Takes the tags away in place of adding them.")
 SEED = flags.DEFINE_integer(
     "seed", 0, "Of everything random.", lower_bound=0, upper_bound=2**32 - 1
 )

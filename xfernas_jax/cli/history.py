@@ -7,27 +7,49 @@ from rich.table import Table
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.program import program
 from xfernas_jax.cli.progress import console
-from xfernas_jax.history import append_all, read_jsonl, study_summaries, write_jsonl
+from xfernas_jax.history import (
+    Storage,
+    StudySummary,
+    append_all,
+    read_jsonl,
+    study_summaries,
+    write_jsonl,
+)
 from xfernas_jax.history.metric import Metric
+
+_COLUMNS = (
+    *("study", "kind", "data set", "space", "evaluations"),
+    *("best valid %, or value", "confirmed", "tags"),
+)
 
 
 def list_studies() -> None:
     """Lists the studies of the storage."""
-    columns = ("study", "kind", "data set", "space", "evaluations", "best valid %, or value")
     with inputs.open_storage(create=False) as storage:
-        rows = study_summaries(storage)
-    table = Table(*columns)
-    for row in rows:
-        task = row.spec.task
-        cells = (row.spec.name, row.spec.kind, task.dataset, row.spec.space)
-        cells = (*cells, str(row.num_evaluations), _shown(task.metric, row.best_value))
-        table.add_row(*cells)
-        if not console.is_terminal:
-            print("\t".join(cells))
-    if console.is_terminal:
-        console.print(table)
+        rows = [_cells(storage, row) for row in study_summaries(storage)]
     if not rows:
         console.print(f"{inputs.storage_url()}: no study yet; `{program()} search` makes one.")
+        return
+    if not console.is_terminal:
+        for cells in (_COLUMNS, *rows):
+            print("\t".join(cells))
+        return
+    table = Table(*_COLUMNS)
+    for cells in rows:
+        table.add_row(*cells)
+    console.print(table)
+
+
+def _cells(storage: Storage, row: StudySummary) -> tuple[str, ...]:
+    spec, task = row.spec, row.spec.task
+    result = (storage.result(spec.name) or {}) if spec.kind == "search" else {}
+    confirmed = result.get("best_value") if result.get("num_confirmations") else None
+    return (
+        *(spec.name, spec.kind, task.dataset, spec.space, str(row.num_evaluations)),
+        _shown(task.metric, row.best_value),
+        _shown(task.metric, confirmed if isinstance(confirmed, float) else None),
+        ", ".join(storage.tags(spec.name)) or "-",
+    )
 
 
 def _shown(metric: Metric, value: float | None) -> str:

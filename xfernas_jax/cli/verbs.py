@@ -48,6 +48,11 @@ VERBS: Mapping[str, Verb] = {
         Verb("predict", "predict:predict", "classes of pictures", takes="FILE_OR_FOLDER ..."),
         Verb("report", "report:report", "a page about a search, with pictures and data", False),
         Verb("history list", "history:list_studies", "the studies of the record", False),
+        Verb("history show", "history_show:show", "what a study is and found", False, "STUDY ..."),
+        Verb("history compare", "history_show:compare", "studies side by side", False, "STUDY ..."),
+        Verb("history rename", "history_edit:rename", "another name of a study", False, "OLD NEW"),
+        Verb("history delete", "history_edit:delete", "studies, for good", False, "STUDY ..."),
+        Verb("history tag", "history_edit:tag", "words about a study", False, "STUDY TAG ..."),
         Verb("history import", "history:import_", "a study from a file into the record", False),
         Verb("history export", "history:export", "a study of the record as a file", False),
     )
@@ -57,7 +62,9 @@ _SEARCH, _COLLECT, _TRAIN, _EXPORT = ("search",), ("collect",), ("train",), ("ex
 _PREDICT = ("predict",)
 _EVALUATES = (*_SEARCH, *_COLLECT)
 _LEARNS = (*_EVALUATES, *_TRAIN)
-_HISTORY = ("history list", "history import", "history export")
+_EDITS = ("history rename", "history delete", "history tag")
+_READS = ("history list", "history show", "history compare")
+_HISTORY = (*_READS, *_EDITS, "history import", "history export")
 _RECORDS = (*_EVALUATES, *_EXPORT, "report", *_HISTORY)
 _OF_WORKERS = ("evaluation_checkpoint_seconds",)  # of what goes on where a worker died
 _RUNTIME = {
@@ -126,7 +133,9 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "workdir": (*_RECORDS, *_TRAIN, *_PREDICT),
         "storage": _RECORDS,
         "study": (*_EVALUATES, *_EXPORT, "report", "history export"),
-        "take_over": _EVALUATES,
+        "take_over": (*_EVALUATES, "history rename", "history delete"),
+        "yes": ("history delete",),
+        "remove": ("history tag",),
         "file": ("history import", "history export"),
         "output": (*_SEARCH, *_TRAIN, *_PREDICT),
         "output_dir": (*_EXPORT, "report"),
@@ -143,8 +152,10 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
 
 def find(words: Sequence[str]) -> tuple[Verb, list[str]]:
     """Returns the verb that words name, and the words that it takes; `FlagError` without one."""
-    if words and words[0] in VERBS and VERBS[words[0]].takes:
-        return VERBS[words[0]], list(words[1:])
+    for count in (1, 2):
+        verb = VERBS.get(" ".join(words[:count])) if len(words) >= count else None
+        if verb is not None and verb.takes:
+            return verb, list(words[count:])
     name = " ".join(words)
     if name not in VERBS:
         known = [verb for verb in VERBS if verb]

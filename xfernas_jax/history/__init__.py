@@ -17,6 +17,7 @@ from xfernas_jax.history.record import (
 )
 from xfernas_jax.history.serialize import default_study_name, evaluation_key
 from xfernas_jax.history.sources import (
+    NO_SOURCE,
     RecordedStudy,
     Source,
     bundled_histories,
@@ -35,6 +36,7 @@ from xfernas_jax.history.summary import StudySummary
 
 __all__ = [
     "ACCURACY",
+    "NO_SOURCE",
     "SCORE",
     "Evaluation",
     "HistoryHeader",

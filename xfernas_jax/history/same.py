@@ -17,7 +17,7 @@ _LONGEST = 40  # characters of a value
 
 def check_same(recorded: StudySpec, wanted: StudySpec) -> None:
     """Raises `StudyError` that names what differs, the most detailed first."""
-    old, new = _choices(recorded), _choices(wanted)
+    old, new = choices(recorded), choices(wanted)
     places = [place for place in old.keys() | new.keys() if old.get(place) != new.get(place)]
     places.sort(key=lambda place: (-len(place), place))
     changes = [_in_words(place, old.get(place), new.get(place)) for place in places]
@@ -32,7 +32,7 @@ def check_same(recorded: StudySpec, wanted: StudySpec) -> None:
         )
 
 
-def _choices(spec: StudySpec) -> dict[tuple[str, ...], str]:
+def choices(spec: StudySpec) -> dict[tuple[str, ...], str]:
     """Returns every value that was chosen, as JSON, by its path."""
     value = spec_to_json(spec)
     value["task"].update(_metric_choices(spec.task.metric))
@@ -65,10 +65,10 @@ def _in_words(path: tuple[str, ...], old: str | None, new: str | None) -> str:
             return f"the images or classes of {names.pop()!r:.80} are not those of then"
     if path[-2:] == ("train", "initial") and old is not None and new is not None:
         return "--initial_variables holds another network than then"
-    return f"{_option(path)} {_change(old, new)}"
+    return f"{option(path)} {_change(old, new)}"
 
 
-def _option(path: tuple[str, ...]) -> str:
+def option(path: tuple[str, ...]) -> str:
     """Names a choice as its flag or its option of the recipe, such as `train.epochs`."""
     if path == ("config", "recipe", "name"):
         path = ("recipe",)

@@ -17,6 +17,9 @@ from xfernas_jax.history.storage import Storage
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import lookup_space
 
+NO_SOURCE = "no-source"
+"""Tag of a study that others learn from only where they name it."""
+
 # Sets that hold images of another one, and files of bundled sets, whatever a name's digest says.
 _PART_OF = {
     "mnist_5k": "mnist",
@@ -38,10 +41,12 @@ class RecordedStudy:
     Attributes:
       spec: what the study is about.
       load: returns its evaluations in order of recording.
+      is_source: whether others may learn from it without naming it.
     """
 
     spec: StudySpec
     load: Callable[[], tuple[Evaluation, ...]]
+    is_source: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +72,11 @@ class Source:
 def recorded_studies(storage: Storage) -> tuple[RecordedStudy, ...]:
     """Returns every study of a storage."""
     return tuple(
-        RecordedStudy(spec, functools.cache(functools.partial(storage.evaluations, spec.name)))
+        RecordedStudy(
+            spec,
+            functools.cache(functools.partial(storage.evaluations, spec.name)),
+            NO_SOURCE not in storage.tags(spec.name),
+        )
         for spec in storage.studies()
     )
 
@@ -185,8 +194,8 @@ def select_sources(
       studies: all that are recorded.
       space: of the search; only studies in it can be used.
       task: the target.
-      wanted: "all" (those of other tasks in this space), "none", or names of studies, as a
-        sequence or joined by commas.
+      wanted: "all" (those of other tasks in this space, but for what is marked as no source),
+        "none", or names of studies, as a sequence or joined by commas.
       recipe: the fingerprint of the search's recipe.
       reuse_target: whether studies of the target's images may join.
       own_study: the study of this search; its evaluations are no source.
@@ -258,6 +267,7 @@ def choose_studies(
             study
             for study in studies
             if study.spec.space == space.name
+            and study.is_source
             and study.spec.name != own_study
             and (reuse_target or not _shares_images(study.spec.task, task))
         )

@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import optuna
+import sqlalchemy
 import sqlalchemy.exc
 
 from xfernas_jax.errors import HistoryError, StorageError, StudyError
@@ -35,6 +36,8 @@ from xfernas_jax.version import __version__
 
 _SPEC = "xfernas_jax:spec"
 _RESULT = "xfernas_jax:result"
+_TAGS = "xfernas_jax:tags"
+_RENAME = sqlalchemy.text("UPDATE studies SET study_name = :new WHERE study_name = :old")
 
 
 class Storage:
@@ -273,6 +276,36 @@ class Storage:
         serialize.canonical_json(dict(result))  # strict, where Optuna would take NaN
         with self._lock, self._errors(), self._fenced(study):
             self._opened(study).study.set_user_attr(_RESULT, dict(result))
+
+    def tags(self, study: str) -> tuple[str, ...]:
+        """Returns the words that a person gave a study, in order of the alphabet."""
+        with self._lock, self._errors():
+            found = self._opened(study).study.user_attrs.get(_TAGS, [])
+        return tuple(sorted(tag for tag in found if isinstance(tag, str)))
+
+    def set_tags(self, study: str, tags: Iterable[str]) -> None:
+        """Records the words of a study in place of those it had."""
+        written = sorted(set(tags))
+        with self._lock, self._errors(), self._fenced(study):
+            self._opened(study).study.set_user_attr(_TAGS, written)
+
+    def rename(self, study: str, name: str) -> None:
+        """Gives a study another name; `StudyError` where that is taken or not allowed."""
+        serialize.check_study_name(name)
+        with self._lock, self._errors():
+            self._opened(study)
+            if name in [each.study_name for each in self._database.get_all_studies()]:
+                raise StudyError(f"There is a study {name!r} already; choose another name.")
+            with self._database.engine.begin() as connection:
+                connection.execute(_RENAME, {"old": study, "new": name})
+            del self._open_studies[study]
+
+    def delete(self, study: str) -> None:
+        """Takes a study and its evaluations away for good; `StudyError` where there is none."""
+        with self._lock, self._errors(), quiet_optuna():
+            self._opened(study)
+            optuna.delete_study(study_name=study, storage=self._database)
+            del self._open_studies[study]
 
     def result(self, study: str) -> dict[str, Any] | None:
         """Returns what `set_result` recorded last, None before that.

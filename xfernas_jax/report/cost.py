@@ -41,7 +41,7 @@ def source_costs(
         if len(known) < count:
             costs.append(SourceCost(name, count, None, None))
             continue
-        epochs = sum(len(e.curve) for e in known)
+        epochs = sum(int(e.costs.get("epochs", len(e.curve))) for e in known)
         costs.append(SourceCost(name, count, epochs, sum(e.seconds for e in known)))
     return tuple(costs)
 
