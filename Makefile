@@ -12,7 +12,7 @@ comma := ,
 SETUP := .ci/setup $(subst $(comma), ,$(EXTRAS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-faults check fix bench lock
+.PHONY: help setup run test test-all test-faults check docs fix bench lock
 
 help: ## List the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 16
@@ -42,6 +42,12 @@ check: ## Check format, lint and types
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m pyright --pythonpath $(PY)
+
+docs: ## Build the documentation site, build/site/html (a warning is an error)
+	@$(SETUP) docs
+	@$(PY) docs/site/make_source.py build/site/source
+	@$(PY) -m sphinx -W --keep-going -q -c docs/site build/site/source build/site/html
+	@echo "docs: build/site/html/index.html"
 
 fix: ## Format, and repair what the linter can
 	@$(SETUP) dev

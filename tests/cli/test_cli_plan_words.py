@@ -18,6 +18,12 @@ def test_a_search_says_what_it_evaluates_and_confirms() -> None:
     ]
 
 
+def test_a_search_without_time_to_compare_says_that_it_trains_at_once() -> None:
+    lines = search_lines(SearchPlan(0, finishes=True), SPACE, "xfer_nao", 4, 0)
+    assert lines[0] == "plan: no short trainings; the full training begins at once"
+    assert lines[1].startswith("then: the best is trained by the full recipe")
+
+
 def test_a_search_that_goes_on_says_what_is_done() -> None:
     lines = search_lines(SearchPlan(schedule="async"), LARGE, "nao", 0, 7)
     assert lines[0] == "plan: nao chooses 24 architectures of nao5, async"

@@ -27,6 +27,8 @@ def search_lines(
         f"{_space(space)}, {at_once}",
         f"learns from: {_counted(num_sources, 'task') if num_sources else 'no other task'}",
     ]
+    if not plan.budget_evaluations:
+        lines = ["plan: no short trainings; the full training begins at once"]
     if num_done:
         lines.append(f"done before: {num_done:,} evaluations of this study")
     if plan.finishes:

@@ -98,8 +98,8 @@ class _Asked:
     @property
     def at_once(self) -> int:
         """Evaluations that there are to run at the same time."""
-        is_in_rounds = flags.SCHEDULE.value == "rounds"
-        return self.plan.batch_size if is_in_rounds else self.plan.budget_evaluations
+        plan, is_in_rounds = self.plan, flags.SCHEDULE.value == "rounds"
+        return plan.batch_size if is_in_rounds else plan.budget_evaluations
 
     def on(self, executor: Executor) -> "_Asked":
         """Returns the same with a schedule for the executor's workers, unless flags name one."""
@@ -134,7 +134,7 @@ def search() -> dict[str, Any] | None:
         console.print(
             f"Study {spec.name}: {spec.task.dataset} in {space.name}, {asked.scored.label}"
         )
-        learned = choose_sources(storage, space, spec)
+        learned = choose_sources(storage, space, spec, asked.plan.budget_evaluations > 0)
         asked = _recommended(asked, learned)
         optimizer = _optimizer(asked, learned)
         config = {**spec.config, "source_studies": learned.counts}
@@ -163,13 +163,14 @@ def _say_plan(asked: _Asked) -> None:
     """Says what the search would do; what is recorded already is read."""
     about = training_lines(asked.scored)
     with inputs.recorded_before() as storage:
-        learned = choose_sources(storage, asked.space, asked.spec)
+        learned = choose_sources(
+            storage, asked.space, asked.spec, asked.plan.budget_evaluations > 0
+        )
         done = [] if storage is None else _recorded(storage, asked.spec)
     asked = _recommended(asked, learned)
     _optimizer(asked, learned)  # a mistake shows
-    num_sources, name = len(learned.sources), flags.OPTIMIZER.value
-    lines = search_lines(asked.plan, asked.space, name, num_sources, len(done))
-    say_plan([*about, *lines])
+    name, counts = flags.OPTIMIZER.value, (len(learned.sources), len(done))
+    say_plan([*about, *search_lines(asked.plan, asked.space, name, *counts)])
 
 
 def _recommended(asked: _Asked, learned: Learned) -> _Asked:
@@ -212,8 +213,7 @@ def _asked() -> _Asked:
         _check_not_auto(scored)
         earlier = initial.genotype(space)
         plan = plan if earlier is None else dataclasses.replace(plan, first=(earlier,))
-    # A mistake shows before anything is written.
-    make_schedule(plan.schedule, plan.budget_evaluations, plan.batch_size)
+    make_schedule(plan.schedule, plan.budget_evaluations, plan.batch_size)  # a mistake shows
     goal = goals.goal(scored.task.metric)
     config = _config(scored, goal, plan)
     wishes = None if scored.decided is None else auto.wishes(config)

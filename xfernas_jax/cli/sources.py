@@ -49,11 +49,19 @@ def known_studies(storage: Storage | None) -> dict[str, RecordedStudy]:
     return {study.spec.name: study for study in studies}
 
 
-def choose_sources(storage: Storage | None, space: Space, spec: StudySpec) -> Learned:
+def choose_sources(
+    storage: Storage | None, space: Space, spec: StudySpec, is_asked: bool = True
+) -> Learned:
     """Chooses what a search learns from and names it in the log.
 
     A search that goes on gets what it began with, however much was recorded since. Without a record
     there is what is bundled.
+
+    Args:
+      storage: the record, or None.
+      space: of the search.
+      spec: of its study.
+      is_asked: whether an optimizer is asked anything; else its sources are not worth a line.
     """
     recorded = known_studies(storage).values()
     reuse = flags.REUSE_TARGET.value
@@ -82,9 +90,9 @@ def choose_sources(storage: Storage | None, space: Space, spec: StudySpec) -> Le
     prior: tuple[Evaluation, ...] = ()
     if reuse:
         prior = target_observations(short, space, spec.task, spec.recipe, own_study=spec.name)
-    if not sources:
+    if not sources and is_asked:
         console.print(f"Space {space.name}: no sources; the search starts from nothing.")
-    if sources:
+    if sources and is_asked:
         console.print(_words(sources))
     if prior:
         console.print(f"Earlier studies of this task: {len(prior)} evaluations")
