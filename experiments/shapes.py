@@ -1,6 +1,7 @@
 """Named networks of space `convnet` whose short and last trainings are compared."""
 
 import dataclasses
+from typing import Any
 
 from xfernas_jax.space.convnet import ConvNet, ConvNetSpace
 from xfernas_jax.space.published import PUBLISHED
@@ -11,7 +12,7 @@ _BASE = PUBLISHED["vgg_small"][1]
 
 def _lean(width: int, *depths: int, head: str = "grid", block: str = "plain") -> ConvNet:
     """Returns a network that convolves little at full size: `depths` of its stages."""
-    filled = (*depths, *(1,) * (4 - len(depths)))
+    filled: Any = (*depths, *(1,) * (4 - len(depths)))
     shape = ("conv_3x3", len(depths), width, 2.0, filled, block, 3, "max_pool", head)
     return ConvNet(*shape)
 

@@ -90,7 +90,7 @@ def test_all_that_ours_relies_on_is_put_back(tmp_path: pathlib.Path) -> None:
     assert (os.getcwd(), (sys.stdout, sys.stderr), np.geterr()) == (folder, streams, rules)
     now = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert now == handlers
-    assert not jax.config.jax_enable_x64
+    assert not jax.config.read("jax_enable_x64")
 
 
 def test_a_data_set_of_the_users_may_change_folders(

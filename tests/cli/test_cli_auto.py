@@ -251,6 +251,7 @@ def test_last_trainings_recommend_a_network_by_the_time_that_there_is(fast: None
     assert found["10h"].genotype == PUBLISHED["vgg_like"][1]  # which had 4 epochs there
     assert (found["10h"].num_tasks, found["10h"].num_networks) == (2, 3)
     assert "3 networks" in found["10h"].words("it")
+    assert scored.known_costs is not None
     few = scored.known_costs(PUBLISHED["vgg_tiny"][1])["flops"]
     within = recommended(scored, SPACE, studies, Goal((("flops", few),)))
     assert within.genotype == PUBLISHED["vgg_tiny"][1]

@@ -158,9 +158,10 @@ def _agreements(studies: Sequence[RecordedStudy]) -> Iterator[str]:
         if min(np.ptp(each) for each in ranks) == 0.0:
             yield f"{names}: all of their {len(common)} common networks are equal in one of them."
             continue
+        correlation = np.corrcoef(ranks[0], ranks[1])[0, 1]
         yield (
-            f"{names}: {len(common)} networks in common, rank correlation "
-            f"{np.corrcoef(*ranks)[0, 1]:.2f} (1: the same order, 0: nothing in common)."
+            f"{names}: {len(common)} networks in common, rank correlation {correlation:.2f} (1: the "
+            "same order, 0: nothing in common)."
         )
 
 
