@@ -44,8 +44,9 @@ def main() -> None:
     if given.folder is None:
         write_digits(folder)
     record = [f"--workdir={given.workdir}", "--study=photos"]
-    xfernas("search", f"--dataset=folder:{folder}", f"--time_budget={given.time_budget}", *record)
-    xfernas("export", *record, "--output_dir=my_network")
+    data = f"--dataset=folder:{folder}"
+    xfernas("search", data, f"--time_budget={given.time_budget}", *record)
+    xfernas("export", data, *record, "--output_dir=my_network")
     # Any folder of pictures, or single ones, of any size:
     xfernas("predict", "--model=my_network", "--output=predictions.csv", str(folder))
 

@@ -78,6 +78,15 @@ def test_a_final_training_sees_all_images() -> None:
     assert auto.final_recipe(dataset(50_000), True, 32).data.train_examples is None
 
 
+@pytest.mark.parametrize("num_images", [80, 108, 340, 680, 5_000])
+def test_an_epoch_of_a_small_set_has_steps_enough_to_learn(num_images: int) -> None:
+    """Of 108 photos one step of 64 made an epoch, and the network named one class for all."""
+    for recipe in recipes(dataset(num_images, 8, 1)):
+        assert num_images // recipe.train.batch_size >= auto.LEAST_STEPS
+    final = auto.final_recipe(dataset(num_images, 8, 1), False, 8)
+    assert final.train.batch_size == {80: 8, 108: 8, 340: 32}.get(num_images, 64)
+
+
 @pytest.mark.parametrize("num_images", [1, 2, 3, 7, 63, 64, 65, 1_079, 20_000])
 def test_a_batch_fits_into_a_small_set(num_images: int) -> None:
     for recipe in recipes(dataset(num_images, 8, 1)):

@@ -160,8 +160,8 @@ def _agreements(studies: Sequence[RecordedStudy]) -> Iterator[str]:
             continue
         correlation = np.corrcoef(ranks[0], ranks[1])[0, 1]
         yield (
-            f"{names}: {len(common)} networks in common, rank correlation {correlation:.2f} (1: the "
-            "same order, 0: nothing in common)."
+            f"{names}: {len(common)} networks in common, rank correlation {correlation:.2f} (1: "
+            "the same order, 0: nothing in common)."
         )
 
 

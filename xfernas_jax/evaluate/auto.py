@@ -30,6 +30,7 @@ SEARCH_SIDE = 16
 SEARCH_EXAMPLES = 2_000  # at most, and as many to validate
 SEARCH_IMAGES = 10_000  # that a training of the search sees, where MOST_EPOCHS suffice for them
 SEARCH_BATCH = 32
+LEAST_STEPS, LEAST_BATCH = 10, 8  # of an epoch; with one step each, 80 epochs teach nothing
 MOST_EPOCHS = 80  # of a training
 WANTED_EPOCHS = 25  # that a reference leaves time for, and a size of images
 GROWN_EPOCHS = 40  # that a wider form of a finalist leaves time for
@@ -324,7 +325,8 @@ def most_activations(free_bytes: int | None, recipe: Recipe, num_memories: int) 
 
 
 def _recipe(num_images: int, side: int, mirror: bool, epochs: int, batch: int) -> Recipe:
-    batch = min(batch, 2 ** int(math.log2(num_images)))
+    few = max(num_images / LEAST_STEPS, min(num_images, LEAST_BATCH))
+    batch = min(batch, 2 ** int(math.log2(few)))
     data = DataConfig(
         image_size=side,
         augment="crop_flip" if mirror else "crop",
