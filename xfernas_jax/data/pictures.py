@@ -5,6 +5,7 @@ is white, or black where it would be one even white. Of several frames the first
 a file is executed.
 """
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Iterator
@@ -104,6 +105,13 @@ def _opens(file: Path) -> bool:
         return False
 
 
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Image.Image]:
+    """Opens a picture by a handle: of TIFFs that it maps by name Pillow forgets how they lie."""
+    with open(file, "rb") as handle, Image.open(handle) as image:
+        yield image
+
+
 def read_header(file: Path) -> Header:
     """Reads what a file says of its picture.
 
@@ -113,13 +121,16 @@ def read_header(file: Path) -> Header:
     if not file.is_file():  # a named pipe would never answer
         raise _unreadable(file, ValueError("not a file"))
     try:
-        with Image.open(file) as image:
+        with _opened(file) as image:
             (width, height), mode = image.size, image.mode
             # A PNG is decoded to the end for EXIF that does not stand before its pixels.
             has_exif = image.format != "PNG" or "exif" in image.info
             orientation = image.getexif().get(_ORIENTATION, 1) if has_exif else 1
             has_alpha = mode in _ALPHA_MODES or "transparency" in image.info
             has_frames = getattr(image, "n_frames", 1) > 1
+            if image.format == "TIFF" and orientation in _SIDEWAYS:
+                # Some versions of Pillow give the size as it is shown; decoding tells.
+                height, width = ImageOps.exif_transpose(image).size
     except Exception as error:  # damaged files fail in many ways
         raise _unreadable(file, error) from error
     if mode.startswith(_DEEP_MODES):
@@ -146,7 +157,7 @@ def read_pixels(file: Path, mode: Mode) -> np.ndarray:
       DatasetError: it is no readable picture.
     """
     try:
-        with Image.open(file) as image:
+        with _opened(file) as image:
             ImageOps.exif_transpose(image, in_place=True)
             has_alpha = image.mode in _ALPHA_MODES or "transparency" in image.info
             shown = _on_ground(image, mode) if has_alpha else image
