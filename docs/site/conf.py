@@ -24,6 +24,7 @@ suppress_warnings = ["myst.xref_missing"]  # links to files that come beside the
 
 napoleon_numpy_docstring = False
 napoleon_attr_annotations = True
+autoclass_content = "both"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "show-inheritance": False}
