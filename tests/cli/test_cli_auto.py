@@ -8,7 +8,7 @@ import pathlib
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,24 +16,17 @@ import pytest
 from command import given
 
 from xfernas_jax.cli import auto
-from xfernas_jax.cli.last_training import growing, outlook, recommended
+from xfernas_jax.cli.last_training import growing, outlook
 from xfernas_jax.cli.scoring import scoring
 from xfernas_jax.errors import FlagError
 from xfernas_jax.evaluate.spec import TrainedSpec
 from xfernas_jax.evaluate.speed import Speed
 from xfernas_jax.history import (
-    Evaluation,
-    Job,
-    RecordedStudy,
-    Result,
     Storage,
-    StudySpec,
-    Task,
     default_storage_url,
 )
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.metric import SCORE
-from xfernas_jax.history.record import TaskFacts
 from xfernas_jax.nn.costs import NetworkCosts
 from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.space import PUBLISHED, get_space
@@ -218,52 +211,6 @@ def test_what_gets_few_epochs_in_the_time_counts_with_more_error(fast: None) -> 
     assert found[-1] == 0.8
     with given(*DIGITS, "--budget_evaluations=3"):
         assert outlook(scoring(SPACE, is_search=True), SPACE) is None
-
-
-def studies_of_last_trainings(*rows: Mapping[str, tuple[float, float]]) -> list[RecordedStudy]:
-    """Returns studies of known networks, by name: accuracy and epochs of each."""
-    studies = []
-    for number, row in enumerate(rows):
-        facts = TaskFacts(5_000, 10, 32, True, 1.0)
-        config = {"last_trainings": {"num_valid": 1_000}}
-        task = Task(f"other {number}", "split", 10, facts=facts)
-        spec = StudySpec(f"last {number}", "collect", task, SPACE.name, "recipe", config)
-        done = []
-        for place, (name, (accuracy, epochs)) in enumerate(row.items()):
-            genotype = PUBLISHED[name][1]
-            job = Job(place, genotype, SPACE.key(genotype), 0, "collect")
-            result = Result("complete", accuracy, costs=(("epochs", epochs),))
-            done.append(Evaluation(job, result, "recipe"))
-        studies.append(RecordedStudy(spec, lambda kept=tuple(done): kept))
-    return studies
-
-
-@pytest.mark.slow
-def test_last_trainings_recommend_a_network_by_the_time_that_there_is(
-    fast: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = {"vgg_tiny": (0.70, 20.0), "vgg_like": (0.69, 4.0), "resnet8": (0.60, 20.0)}
-    studies = studies_of_last_trainings(rows, rows)
-    found = {}
-    for name, seconds in (("slow", 1e-1), ("fast", 2e-5)):
-        monkeypatch.setattr(auto, "training_speed", lambda *_, s=seconds, **__: Speed(s, 8.0))
-        with given(*DIGITS, "--time_budget=10m"):
-            scored = scoring(SPACE, is_search=True)
-        found[name] = recommended(scored, SPACE, studies, Goal())
-    assert found["slow"].genotype == PUBLISHED["vgg_tiny"][1]  # of more epochs in little time
-    assert found["fast"].genotype == PUBLISHED["vgg_like"][1]  # which had 4 epochs there
-    assert (found["fast"].num_tasks, found["fast"].num_networks) == (2, 3)
-    assert "3 networks" in found["fast"].words("it")
-    assert scored.known_costs is not None
-    few = scored.known_costs(PUBLISHED["vgg_tiny"][1])["flops"]
-    within = recommended(scored, SPACE, studies, Goal((("flops", few),)))
-    assert within.genotype == PUBLISHED["vgg_tiny"][1]
-    assert recommended(scored, SPACE, studies, Goal((("flops", 1.0),))) is None
-    assert recommended(scored, SPACE, studies, Goal(pareto="params")) is None
-    assert recommended(scored, SPACE, [], Goal()) is None
-    with given(*DIGITS, "--budget_evaluations=3"):
-        untimed = scoring(SPACE, is_search=True)
-    assert recommended(untimed, SPACE, studies, Goal()) is None
 
 
 @pytest.mark.slow

@@ -340,11 +340,16 @@ def _time_lines(
         if short
         else "too short to compare networks; one that is known to do well, or is suggested,"
     )
-    return (
+    lines = (
         f"speed: {1e3 * per_image:.2f} ms for an image of ResNet-8 at "
         f"{final.data.image_size} pixels",
         f"time: {planned.budget_seconds:.0f} s; {search_words} is trained for as many of "
         f"{final.train.epochs} epochs as fit",
+    )
+    if not short:
+        return lines
+    return (
+        *lines,
         f"a network that has fewer than {enough:.0f} epochs in that time counts with more error "
         f"than in its short training (with {few:.0f}, {times:.2f} times as much)",
         f"references: {', '.join(chosen) or 'none'}{_STAYS if chosen else ''}",

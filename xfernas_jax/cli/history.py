@@ -2,11 +2,9 @@
 
 import time
 
-from rich.table import Table
-
 from xfernas_jax.cli import flags, inputs
 from xfernas_jax.cli.program import program
-from xfernas_jax.cli.progress import console
+from xfernas_jax.cli.progress import console, print_rows
 from xfernas_jax.history import (
     Storage,
     StudySummary,
@@ -30,14 +28,7 @@ def list_studies() -> None:
     if not rows:
         console.print(f"{inputs.storage_url()}: no study yet; `{program()} search` makes one.")
         return
-    if not console.is_terminal:
-        for cells in (_COLUMNS, *rows):
-            print("\t".join(cells))
-        return
-    table = Table(*_COLUMNS)
-    for cells in rows:
-        table.add_row(*cells)
-    console.print(table)
+    print_rows([_COLUMNS, *rows])
 
 
 def _cells(storage: Storage, row: StudySummary) -> tuple[str, ...]:

@@ -2,20 +2,18 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-from rich.table import Table
 
 from xfernas_jax.cli import inputs
-from xfernas_jax.cli.progress import console, duration
+from xfernas_jax.cli.progress import console, duration, print_rows
 from xfernas_jax.cli.sources import known_studies
 from xfernas_jax.errors import FlagError, StudyError
 from xfernas_jax.history import Evaluation, RecordedStudy, Storage
 from xfernas_jax.history.names import near_names
 from xfernas_jax.history.record import current
 from xfernas_jax.history.same import choices, option
-from xfernas_jax.predictor.scaling import average_ranks
 from xfernas_jax.search.result import read_result
 from xfernas_jax.space.registry import lookup_space
 
@@ -46,14 +44,7 @@ def compare(words: Sequence[str]) -> None:
     rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
     rows = [rows[0], *(row for row in rows[1:] if len(set(row[1:])) > 1 or row[0] == "data set")]
     rows += _differences(studies)
-    if not console.is_terminal:
-        for row in rows:
-            print("\t".join(row))
-    else:
-        table = Table(*rows[0])
-        for row in rows[1:]:
-            table.add_row(*row)
-        console.print(table)
+    print_rows(rows)
     for line in _agreements(studies):
         console.print(line)
 
@@ -145,6 +136,8 @@ def _cut(value: str) -> str:
 
 def _agreements(studies: Sequence[RecordedStudy]) -> Iterator[str]:
     """Says for each two studies whether they like the same networks."""
+    from scipy.stats import spearmanr  # takes a second
+
     for first, second in itertools.combinations(studies, 2):
         if first.spec.space != second.spec.space:
             continue
@@ -154,11 +147,11 @@ def _agreements(studies: Sequence[RecordedStudy]) -> Iterator[str]:
         if len(common) < _FEWEST_COMMON:
             yield f"{names} have {len(common)} networks in common, too few to compare."
             continue
-        ranks = [average_ranks(np.array([own[key] for key in common])) for own in values]
-        if min(np.ptp(each) for each in ranks) == 0.0:
+        rows = np.array([[own[key] for key in common] for own in values])
+        if np.ptp(rows, axis=1).min() == 0.0:
             yield f"{names}: all of their {len(common)} common networks are equal in one of them."
             continue
-        correlation = np.corrcoef(ranks[0], ranks[1])[0, 1]
+        correlation = float(cast(Any, spearmanr(rows[0], rows[1])).statistic)
         yield (
             f"{names}: {len(common)} networks in common, rank correlation {correlation:.2f} (1: "
             "the same order, 0: nothing in common)."

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
+from rich.table import Table
 
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.metric import ACCURACY, Metric
@@ -23,6 +24,18 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def print_rows(rows: Sequence[Sequence[str]]) -> None:
+    """Prints a header and rows: as a table on a terminal, else with tabs for other programs."""
+    if not console.is_terminal:
+        for row in rows:
+            print("\t".join(row))
+        return
+    table = Table(*rows[0])
+    for row in rows[1:]:
+        table.add_row(*row)
+    console.print(table)
 
 
 class _Lines:

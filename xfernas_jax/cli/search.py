@@ -163,9 +163,8 @@ def _say_plan(asked: _Asked) -> None:
     """Says what the search would do; what is recorded already is read."""
     about = training_lines(asked.scored)
     with inputs.recorded_before() as storage:
-        learned = choose_sources(
-            storage, asked.space, asked.spec, asked.plan.budget_evaluations > 0
-        )
+        compares = asked.plan.budget_evaluations > 0
+        learned = choose_sources(storage, asked.space, asked.spec, compares)
         done = [] if storage is None else _recorded(storage, asked.spec)
     asked = _recommended(asked, learned)
     _optimizer(asked, learned)  # a mistake shows
@@ -285,8 +284,9 @@ def _run(
     if found is None:
         raise UserError(no_result(spec.name, record.evaluations(), asked.goal))
     seen = start.then(desk.recorded("search"))
+    names = learned.names(bool(seen.evaluations) or not plan.first, bool(plan.standing))
     return {
-        **outcome.to_json(spec, asked.space, [source.name for source in learned.sources], found),
+        **outcome.to_json(spec, asked.space, names, found),
         "references": _references(asked, record, found),
         "test_part": test_part.keep(spec, scored.dataset, found),
         "num_valid": scored.num_valid,

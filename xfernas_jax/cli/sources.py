@@ -41,6 +41,16 @@ class Learned:
     prior: tuple[Evaluation, ...]
     last: tuple[RecordedStudy, ...] = ()
 
+    def names(self, is_asked: bool, is_recommended: bool) -> list[str]:
+        """Returns the names of what a search made use of.
+
+        Args:
+          is_asked: whether its optimizer was asked, which alone learns from the sources.
+          is_recommended: whether it began with what the last trainings recommend.
+        """
+        short = [source.name for source in self.sources] if is_asked else []
+        return [*short, *(study.spec.name for study in self.last if is_recommended)]
+
 
 def known_studies(storage: Storage | None) -> dict[str, RecordedStudy]:
     """Returns the bundled studies and those of a record, which may hide them, by name."""

@@ -115,6 +115,11 @@ def parse_json(text: str | bytes, where: str) -> Any:
         ) from error
 
 
+def spec_attribute(spec: StudySpec) -> dict[str, Any]:
+    """Returns what a database keeps of a description: its JSON object with the format's version."""
+    return {"schema": VERSION, **spec_to_json(spec)}
+
+
 def check_study_name(name: str) -> None:
     """Raises `StudyError` unless `name` is safe as part of a file name and of a URL."""
     if not _NAME.fullmatch(name) or name in _RESERVED:

@@ -71,11 +71,12 @@ class Source:
 
 def recorded_studies(storage: Storage) -> tuple[RecordedStudy, ...]:
     """Returns every study of a storage."""
+    tags = storage.all_tags()
     return tuple(
         RecordedStudy(
             spec,
             functools.cache(functools.partial(storage.evaluations, spec.name)),
-            NO_SOURCE not in storage.tags(spec.name),
+            NO_SOURCE not in tags.get(spec.name, ()),
         )
         for spec in storage.studies()
     )

@@ -126,7 +126,7 @@ class Storage:
         found = self.find(spec.name)
         if found is None:
             written = dataclasses.replace(spec, version=spec.version or __version__)
-            value = _spec_attribute(written)
+            value = serialize.spec_attribute(written)
             with self._errors(), quiet_optuna(), self._fenced(spec.name):
                 study = optuna.create_study(
                     study_name=spec.name,
@@ -155,7 +155,7 @@ class Storage:
             facts = spec.task.facts or task.facts
             if recorded["schema"] != serialize.VERSION or facts != spec.task.facts:
                 known = dataclasses.replace(spec.task, facts=facts)
-                written = _spec_attribute(dataclasses.replace(spec, task=known))
+                written = serialize.spec_attribute(dataclasses.replace(spec, task=known))
                 with self._fenced(spec.name):
                     self._database.set_study_user_attr(study_id, _SPEC, written)
 
@@ -193,11 +193,18 @@ class Storage:
           StorageError: a study was written by a later version of xfernas_jax.
           HistoryError: a description is damaged.
         """
+        return tuple(
+            self._parse_spec(name, attrs) for name, attrs in self._all_attributes().items()
+        )
+
+    def all_tags(self) -> dict[str, tuple[str, ...]]:
+        """Returns the tags of each study of ours by its name; see `tags`."""
+        return {name: _tags(attrs) for name, attrs in self._all_attributes().items()}
+
+    def _all_attributes(self) -> dict[str, Mapping[str, Any]]:
         with self._errors():
-            found = [
-                study for study in self._database.get_all_studies() if _SPEC in study.user_attrs
-            ]
-        return tuple(self._parse_spec(study.study_name, study.user_attrs) for study in found)
+            found = self._database.get_all_studies()
+        return {s.study_name: s.user_attrs for s in found if _SPEC in s.user_attrs}
 
     def append(self, study: str, evaluation: Evaluation) -> None:
         """Records an evaluation; it is on disk when this returns.
@@ -280,14 +287,12 @@ class Storage:
     def tags(self, study: str) -> tuple[str, ...]:
         """Returns the words that a person gave a study, in order of the alphabet."""
         with self._lock, self._errors():
-            found = self._opened(study).study.user_attrs.get(_TAGS, [])
-        return tuple(sorted(tag for tag in found if isinstance(tag, str)))
+            return _tags(self._opened(study).study.user_attrs)
 
     def set_tags(self, study: str, tags: Iterable[str]) -> None:
         """Records the words of a study in place of those it had."""
-        written = sorted(set(tags))
         with self._lock, self._errors(), self._fenced(study):
-            self._opened(study).study.set_user_attr(_TAGS, written)
+            self._opened(study).study.set_user_attr(_TAGS, sorted(set(tags)))
 
     def rename(self, study: str, name: str) -> None:
         """Gives a study another name; `StudyError` where that is taken or not allowed."""
@@ -391,5 +396,5 @@ def append_all(storage: Storage, spec: StudySpec, evaluations: Iterable[Evaluati
         storage.append(spec.name, evaluation)
 
 
-def _spec_attribute(spec: StudySpec) -> dict[str, Any]:
-    return {"schema": serialize.VERSION, **serialize.spec_to_json(spec)}
+def _tags(user_attrs: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(sorted(tag for tag in user_attrs.get(_TAGS, ()) if isinstance(tag, str)))

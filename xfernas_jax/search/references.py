@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xfernas_jax.history.metric import Metric
+from xfernas_jax.space.published import PUBLISHED
 
 
 def reference_rows(result: Mapping[str, Any], metric: Metric) -> dict[str, str]:
@@ -17,7 +18,9 @@ def reference_rows(result: Mapping[str, Any], metric: Metric) -> dict[str, str]:
     if not known:
         return {}
     best = next((row["name"] for row in known if row["is_best"]), None)
-    shown = "one that the search found" if best is None else f"{best}, a known one"
+    shown = "one that the search found" if best is None else best
+    if best in PUBLISHED:
+        shown += ", a known one"
     if not result["num_evaluations"]:
         shown += "; there was no time to compare it with others"
     rows = {"the network is": shown}

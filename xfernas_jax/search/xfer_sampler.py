@@ -169,8 +169,7 @@ class XferSampler(BaseSampler):
         if learnable({name: distribution}) or (study.study_name, name) in self._drawn:
             return
         self._drawn.add((study.study_name, name))
-        values = getattr(distribution, "choices", ())
-        if len(values) == 1 or distribution.single():
+        if distribution.single():
             return
         how = "at random"
         if self._independent_sampler is not None:
