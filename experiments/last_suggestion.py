@@ -11,13 +11,14 @@ measured there. Equal networks and epochs, so this says nothing of what --times=
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from experiments import commands
 from experiments.shapes import NETWORKS, SPACE
-from xfernas_jax.evaluate.auto import MOST_EPOCHS, missing_epochs
+from xfernas_jax.evaluate.auto import MOST_EPOCHS, enough_epochs, missing_epochs
 from xfernas_jax.history.sources import bundled_last_trainings, last_trainings
-from xfernas_jax.search.recommend import last_value, universal_log_errors
+from xfernas_jax.search.recommend import in_order, last_value, universal_log_errors
 
 _TIMES = flags.DEFINE_list("times", ["1", "2", "4"], "Of the epochs that were measured.")
 _KNOWN = "vgg_small"
@@ -62,7 +63,7 @@ def recommended(
                 }
             )
     errors = universal_log_errors(tasks)
-    return sorted(errors, key=lambda key: errors[key])
+    return in_order(errors, epochs, enough_epochs(sizes[target][0]))
 
 
 def table(rows: Mapping[str, Rows]) -> list[str]:
@@ -88,12 +89,16 @@ def main() -> None:
     print(f"\n| set | times | recommended | accuracy, % | {_KNOWN} | best measured |")
     print("|---|---|---|---|---|---|")
     for times in map(float, _TIMES.value):
+        means = []
         for target, own in rows.items():
             first = recommended(rows, sizes, target, times)[0]
             values: dict[str, Any] = {_NAMES[key]: row[0] for key, row in own.items()}
             shown = (values[_NAMES[first]], values[_KNOWN], max(values.values()))
+            means.append(shown)
             cells = " | ".join(f"{100 * value:.1f}" for value in shown)
             print(f"| `{target}` | {times:g} | {_NAMES[first]} | {cells} |")
+        cells = " | ".join(f"{100 * mean:.1f}" for mean in np.mean(means, axis=0))
+        print(f"| mean | {times:g} | | {cells} |")
 
 
 if __name__ == "__main__":

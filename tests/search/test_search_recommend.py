@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from xfernas_jax.search.recommend import LastValue, last_value, universal_log_errors
+from xfernas_jax.search.recommend import LastValue, in_order, last_value, universal_log_errors
 
 
 def task(shift: float, noise: float = 0.0, **errors: float) -> dict[str, LastValue]:
@@ -66,3 +66,10 @@ def test_a_value_is_the_logarithm_of_its_error_with_the_variance_of_a_share() ->
 
 def test_nothing_is_known_of_no_tasks() -> None:
     assert universal_log_errors([]) == {}
+
+
+def test_what_has_too_few_epochs_comes_after_all_others() -> None:
+    errors = {"starved": -0.3, "good": -0.2, "bad": 0.1, "worse": 0.2}
+    epochs = {"starved": 19.0, "good": 20.0, "bad": 80.0, "worse": 5.0}
+    assert in_order(errors, epochs, 20.0) == ["good", "bad", "starved", "worse"]
+    assert in_order(errors, dict.fromkeys(errors, 3.0), 20.0)[0] == "starved"

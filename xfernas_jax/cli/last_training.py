@@ -7,12 +7,19 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from xfernas_jax.cli.scoring import Scoring
-from xfernas_jax.evaluate.auto import missing_epochs, most_work, promised, widest, work
+from xfernas_jax.evaluate.auto import (
+    enough_epochs,
+    missing_epochs,
+    most_work,
+    promised,
+    widest,
+    work,
+)
 from xfernas_jax.history import RecordedStudy, last_trainings
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.metric import Metric
 from xfernas_jax.nn.costs import NetworkCosts
-from xfernas_jax.search.recommend import LastValue, last_value, universal_log_errors
+from xfernas_jax.search.recommend import LastValue, in_order, last_value, universal_log_errors
 from xfernas_jax.search.seen import Outlook
 from xfernas_jax.space.base import Genotype, Space
 
@@ -113,7 +120,8 @@ def recommended(
             values[each.key] = last_value(each.value, there["num_valid"], missing)
         tasks.append(values)
     errors = universal_log_errors(tasks)
-    for key in sorted(errors, key=lambda key: errors[key]):
+    num_epochs = {key: epochs(genotypes[key]) for key in errors}
+    for key in in_order(errors, num_epochs, enough_epochs(len(dataset.train))):
         if not goal.limits or goal.admits(known(genotypes[key])):
             return Recommended(genotypes[key], len(tasks), len(errors))
     return None

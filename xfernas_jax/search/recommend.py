@@ -71,3 +71,16 @@ def universal_log_errors(tasks: Sequence[Mapping[str, LastValue]]) -> dict[str, 
     )  # a task's mean is free
     found = np.linalg.solve(precision, right)
     return {key: float(found[columns[key]]) for key in keys}
+
+
+def in_order(errors: Mapping[str, float], epochs: Mapping[str, float], enough: float) -> list[str]:
+    """Returns networks, the best first, but before all those that would have too few epochs.
+
+    What a network does with fewer epochs than are enough is a guess where it was not measured so.
+
+    Args:
+      errors: see `universal_log_errors`.
+      epochs: of a last training on the target, by key.
+      enough: see `auto.enough_epochs`.
+    """
+    return sorted(errors, key=lambda key: (epochs[key] < enough, errors[key]))
