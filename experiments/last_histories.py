@@ -17,8 +17,8 @@ from absl import flags
 
 from experiments import commands
 from experiments.image_flags import chosen_sets
+from experiments.last_recipe import last_recipe
 from experiments.shapes import NETWORKS, SPACE
-from experiments.timed_networks import last_recipe
 from xfernas_jax.data.base import ImageDataset
 from xfernas_jax.data.facts import task_facts
 from xfernas_jax.evaluate.recipes import Recipe

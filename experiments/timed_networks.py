@@ -21,10 +21,9 @@ from absl import flags
 from experiments import commands
 from experiments.convnet_table import rank_correlation
 from experiments.image_flags import chosen_sets
+from experiments.last_recipe import last_recipe
 from experiments.shapes import NETWORKS, SPACE
-from xfernas_jax.data.base import DataConfig, ImageDataset
 from xfernas_jax.data.registry import load_dataset
-from xfernas_jax.data.symmetry import keeps_class_when_mirrored
 from xfernas_jax.errors import FlagError
 from xfernas_jax.evaluate import auto
 from xfernas_jax.evaluate.recipes import Recipe
@@ -42,14 +41,6 @@ _RULES = (  # of log(epochs that are enough / epochs): name, factor, power
     *(("power", size, 1) for size in (0.0, 0.1, 0.15, 0.2, 0.3)),
     *(("curvature", size, 2) for size in (0.05, 0.1, 0.14, 0.2, 0.3)),
 )
-
-
-def last_recipe(dataset: str) -> tuple[ImageDataset, Recipe]:
-    """Returns the images, and the recipe of a last training on them at 32 pixels at most."""
-    whole = load_dataset(dataset, DataConfig(image_size=auto.LARGEST_SIDE))
-    mirror = keeps_class_when_mirrored(whole.train.images, whole.train.labels, 0).allowed
-    side = min(auto.GAUGE_SIDE, auto.longest_side(whole))
-    return whole, auto.final_recipe(whole, mirror, side)
 
 
 def measure(

@@ -74,7 +74,7 @@ def measure(dataset: ImageDataset, weights: str, seed: int, epochs: int) -> dict
     recipe = dataclasses.replace(recipe, train=train)
     evaluator = TrainedEvaluator(ConvNetSpace(), dataset, recipe)
     variables = evaluator.train(_NETWORK, seed).variables
-    found = evaluator.test_logits(_NETWORK, variables).argmax(axis=-1)
+    found = evaluator.answer(_NETWORK, variables, "test").logits.argmax(axis=-1)
     labels = dataset.test.labels
     values = (
         accuracy_score(labels, found),

@@ -24,10 +24,12 @@ from xfernas_jax.space import PUBLISHED, get_space, write_genotype
 SPACE = get_space("convnet")
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """The folder of a network for `digits`; tests only read it."""
-    return write_network(tmp_path_factory.mktemp("network"))
+@pytest.fixture(scope="module", params=[1, 3])
+def exported(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> pathlib.Path:
+    """The folder of a network for `digits`, of a training or several; tests only read it."""
+    return write_network(tmp_path_factory.mktemp("network"), request.param)
 
 
 @pytest.fixture

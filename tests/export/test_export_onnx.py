@@ -46,10 +46,11 @@ def test_a_program_of_onnx_resizes_as_numpy_does_to_the_bit() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("num_members", [1, 2])
 def test_onnx_stablehlo_and_flax_agree_on_files_and_give_the_recorded_score(
-    tmp_path: pathlib.Path,
+    num_members: int, tmp_path: pathlib.Path
 ) -> None:
-    folder = write_network(tmp_path)
+    folder = write_network(tmp_path, num_members)
     network, variables = xfernas_jax.load_network(folder), dict(np.load(folder / "variables.npz"))
     onnx_file.write_onnx(folder, SPACE.plan(GENOTYPE), network.facts, network.variables)
     program = export.deserialize(bytearray((folder / "model.stablehlo").read_bytes()))

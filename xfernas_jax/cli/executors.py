@@ -10,9 +10,9 @@ from xfernas_jax.cli.progress import console
 from xfernas_jax.cli.scoring import Scoring, runtime
 from xfernas_jax.data.base import ImageDataset
 from xfernas_jax.errors import FlagError
+from xfernas_jax.evaluate.fits import check_fits
 from xfernas_jax.evaluate.runtime import Runtime
 from xfernas_jax.evaluate.spec import TrainedSpec
-from xfernas_jax.evaluate.trained import check_fits
 from xfernas_jax.executors import ray_cluster
 from xfernas_jax.executors.base import Executor
 from xfernas_jax.executors.devices import device_groups, find_devices

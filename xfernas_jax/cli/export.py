@@ -5,34 +5,29 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from xfernas_jax.cli import flags, initial, inputs
+from xfernas_jax.cli.exported_images import originals, test_images
 from xfernas_jax.cli.progress import console
 from xfernas_jax.cli.scoring import runtime
 from xfernas_jax.data.base import ImageDataset
-from xfernas_jax.data.pictures import read_image
-from xfernas_jax.data.registry import is_tfds, is_users_function, load_dataset
-from xfernas_jax.data.split import with_found
+from xfernas_jax.data.registry import is_users_function
 from xfernas_jax.errors import ExportError, StudyError
 from xfernas_jax.evaluate.recipes import Recipe, recipe_from_json
 from xfernas_jax.evaluate.spec import TrainedSpec
 from xfernas_jax.evaluate.trained import TrainedEvaluator, versions
-from xfernas_jax.export.bundle import LOAD_TEST, Bundle, TestImages, write_bundle
+from xfernas_jax.export.bundle import Bundle, write_bundle
 from xfernas_jax.export.card import ModelCard
 from xfernas_jax.export.measure import ACCURACY, MEASURES, Measure
 from xfernas_jax.export.model import ModelFacts
 from xfernas_jax.history import Evaluation, Storage, StudySpec
 from xfernas_jax.nn.compile import count_params
-from xfernas_jax.search.desk import variables_name
+from xfernas_jax.search.desk import joined_name, variables_name
 from xfernas_jax.search.references import reference_rows
 from xfernas_jax.search.result import read_result
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.registry import lookup_space
 from xfernas_jax.train.checkpoint import VariablesStore
 from xfernas_jax.train.scores import find_metric
-
-_NUM_ORIGINALS = 3  # each size is compiled once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +42,7 @@ class _Chosen:
     valid_seeds: int
     test_value: float
     versions: Mapping[str, str]
+    num_members: int = 1
 
 
 def export() -> None:
@@ -69,7 +65,7 @@ def export() -> None:
         space=space,
         genotype=chosen.genotype,
         variables=chosen.variables,
-        infer=evaluator.inference(chosen.genotype),
+        infer=evaluator.inference(chosen.genotype, chosen.num_members),
         facts=ModelFacts(
             spec.space,
             trained.recipe.network,
@@ -80,12 +76,13 @@ def export() -> None:
             spec.task.dataset,
             spec.task.metric.name,
             chosen.test_value,
+            chosen.num_members,
         ),
         card=_card(spec, space, dataset, chosen, trained.recipe, result, evaluations),
         measure=measure,
         value=value,
-        test=_test_images(trained.dataset, dataset, trained.recipe),
-        originals=_originals(trained, dataset),
+        test=test_images(trained.dataset, dataset, trained.recipe),
+        originals=originals(trained, dataset),
         onnx=flags.FORMAT.value == "onnx",
         same_device=chosen.versions.get("device") == dict(versions())["device"],
     )
@@ -105,7 +102,7 @@ def _trained_spec(
             f"({spec.task.dataset:.160}); there is no network of ours to export. "
             "best_genotype.json in its folder is the architecture."
         )
-    made = [e for e in evaluations if variables_name(e) == result["variables"]]
+    made = [e for e in evaluations if _made(e, result)]
     is_final = flags.EVALUATION.value is None and any(e.purpose == "final" for e in made)
     recipe = recipe_from_json(spec.config.get("final_recipe" if is_final else "recipe"))
     _check_optimizer(spec, recipe)
@@ -215,6 +212,7 @@ def _so_far(storage: Storage, spec: StudySpec) -> Mapping[str, Any] | None:
                 "references": [],
                 "test_part": None,
                 "num_valid": None,
+                "member_values": [],
                 "is_finished": False,
             }
     return None
@@ -235,7 +233,7 @@ def _best(
     genotype = space.from_json(result["best_genotype"])
     key, name = space.key(genotype), result["variables"]
     trainings = [e for e in evaluations if e.key == key]
-    made = next((e for e in trainings if variables_name(e) == name), None)
+    made = next((e for e in trainings if _made(e, result)), None)
     is_finished = result.get("is_finished", True)
     if result["test_value"] is None and is_finished:
         raise StudyError(
@@ -262,7 +260,13 @@ def _best(
         sum(e.purpose in ("confirm", "final") for e in trainings),
         tested,
         dict(made.result.versions),
+        len(result["member_values"]) or 1,
     )
+
+
+def _made(evaluation: Evaluation, result: Mapping[str, Any]) -> bool:
+    """Tells whether an evaluation is what a result hands over, or the first of its members."""
+    return joined_name(evaluation, len(result["member_values"]) or 1) == result["variables"]
 
 
 def _trained_again(
@@ -353,7 +357,8 @@ def _card(
         seed=chosen.seed,
         recipe=recipe.to_json(),
         num_params=count_params(chosen.variables),
-        costs={name: cost for name, cost in costs.items() if name != "params"},
+        costs={n: chosen.num_members * cost for n, cost in costs.items() if n != "params"},
+        num_members=chosen.num_members,
         input_shape=dataset.input_shape,
         num_evaluations=len(evaluations),
         device_seconds=devices * sum(e.seconds for e in evaluations),
@@ -363,33 +368,3 @@ def _card(
         test_part=result.get("test_part") if flags.EVALUATION.value is None else None,
         has_onnx=flags.FORMAT.value == "onnx",
     )
-
-
-def _originals(trained: TrainedSpec, dataset: ImageDataset) -> dict[int, np.ndarray]:
-    """Returns test images of some sizes, from the smallest to the largest, as in their source."""
-    found = with_found(dataset).found
-    assert found is not None
-    part, network_size = found.parts["test"], np.array(dataset.input_shape[:2])
-    sizes, rows = np.unique(part.sizes, axis=0, return_index=True)
-    rows = rows[(sizes != network_size).any(axis=1)]
-    if not len(rows):
-        return {}
-    places = np.linspace(0, len(rows) - 1, min(_NUM_ORIGINALS, len(rows))).round().astype(int)
-    chosen = rows[np.unique(places)].tolist()
-    if part.files:
-        channels = dataset.input_shape[-1]
-        return {row: read_image(pathlib.Path(part.files[row]), channels) for row in chosen}
-    if len(sizes) > 1:  # of a set that gives no files and no images as they were
-        return {}
-    data = dataclasses.replace(trained.recipe.data, image_size=None)
-    images = load_dataset(trained.dataset, data, trained.data_dir).test.images
-    return {row: np.asarray(images[row : row + 1])[0] for row in chosen}
-
-
-def _test_images(name: str, dataset: ImageDataset, recipe: Recipe) -> TestImages:
-    """Returns the test part, with a loader instead where it may not be passed on."""
-    choice = flags.TEST_IMAGES.value
-    loader = None
-    if choice == "no" or (choice == "auto" and is_tfds(name)):
-        loader = LOAD_TEST.format(name=name, config=dataclasses.asdict(recipe.data))
-    return TestImages(dataset.test.images[:], dataset.test.labels, loader)

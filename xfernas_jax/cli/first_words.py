@@ -10,9 +10,9 @@ from xfernas_jax.cli.scoring import Scoring
 from xfernas_jax.data.base import DataConfig, ImageDataset
 from xfernas_jax.data.facts import data_facts
 from xfernas_jax.data.words import data_lines
+from xfernas_jax.evaluate.fits import check_fits
 from xfernas_jax.evaluate.recipes import is_read
 from xfernas_jax.evaluate.spec import TrainedSpec
-from xfernas_jax.evaluate.trained import check_fits
 
 _UNTOUCHED = "Dry run: nothing was trained and nothing written."
 

@@ -140,6 +140,13 @@ REFERENCES = flags.DEFINE_enum(
     "Known networks that --recipe=auto trains first and a search compares with: auto (VGG-like, "
     "ResNet and MobileNet-like ones; in a search those of a cost that fits the time) or none.",
 )
+MEMBERS = flags.DEFINE_integer(
+    "members",
+    4,
+    "Trainings of the network to take away, at most, as far as --time_budget leaves time: the mean "
+    "of their answers is better than each, and takes as many times longer to predict. 1: one.",
+    lower_bound=1,
+)
 RECIPE = flags.DEFINE_string(
     "recipe",
     None,
@@ -339,6 +346,7 @@ def command(verb: str) -> str:
         "recipe",
         "set",
         "references",
+        "members",
         "max_params",
         "max_flops",
         "num_architectures",

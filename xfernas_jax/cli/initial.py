@@ -3,9 +3,12 @@
 import functools
 import pathlib
 
+from flax import traverse_util
+
 from xfernas_jax.cli import flags
 from xfernas_jax.cli.progress import console
 from xfernas_jax.errors import FlagError, GenotypeError, SpaceError
+from xfernas_jax.nn.members import parted
 from xfernas_jax.space import read_genotype
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.train.initial import VARIABLES_FILE, EarlierVariables, flat_variables, read_arrays
@@ -33,7 +36,7 @@ def file() -> str | None:
 
 
 def earlier() -> EarlierVariables | None:
-    """Returns its variables; None where none is named.
+    """Returns its variables, of several trainings those of the first; None where none is named.
 
     Raises:
       FlagError: there is no such folder.
@@ -45,7 +48,8 @@ def earlier() -> EarlierVariables | None:
 
 @functools.cache  # a recipe is changed several times
 def _read(name: str) -> EarlierVariables:
-    return EarlierVariables(read_arrays(pathlib.Path(name)))
+    nested = traverse_util.unflatten_dict(read_arrays(pathlib.Path(name)), sep="/")
+    return EarlierVariables(flat_variables(parted(nested)[0]))
 
 
 def changes() -> list[str]:

@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from xfernas_jax.cli import flags
 from xfernas_jax.cli.scoring import Scoring
 from xfernas_jax.evaluate.auto import (
+    averaging_gain,
     enough_epochs,
     missing_epochs,
     most_work,
+    num_members,
     promised,
     widest,
     work,
@@ -19,6 +22,7 @@ from xfernas_jax.history import RecordedStudy, last_trainings
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.metric import Metric
 from xfernas_jax.nn.costs import NetworkCosts
+from xfernas_jax.search.averaging import Averaging
 from xfernas_jax.search.recommend import LastValue, in_order, last_value, universal_log_errors
 from xfernas_jax.search.seen import Outlook
 from xfernas_jax.space.base import Genotype, Space
@@ -62,10 +66,10 @@ def outlook(scored: Scoring, space: Space) -> Outlook | None:
     epochs = _epochs(scored, space)
     if epochs is None or scored.dataset is None:
         return None
-    num_images = len(scored.dataset.train)
+    num_images, most = len(scored.dataset.train), flags.MEMBERS.value
 
     def promises(genotype: Genotype, value: float, metric: Metric) -> float:
-        return promised(value, metric, epochs(genotype), num_images)
+        return promised(value, metric, epochs(genotype), num_images, most)
 
     return promises
 
@@ -105,7 +109,11 @@ def recommended(
     if epochs is None or dataset is None or known is None or goal.pareto:
         return None
     genotypes: dict[str, Genotype] = {}
-    tasks = []
+    tasks, num_images = [], len(dataset.train)
+
+    def members(genotype: Genotype) -> int:
+        return num_members(epochs(genotype), num_images, flags.MEMBERS.value)
+
     for study in studies:
         there, facts = last_trainings(study.spec), study.spec.task.facts
         if there is None or facts is None or study.spec.task.metric.high != 1.0:
@@ -115,16 +123,45 @@ def recommended(
             if each.value is None or "epochs" not in each.costs:
                 continue
             genotypes.setdefault(each.key, each.genotype)
-            missing = missing_epochs(epochs(each.genotype), len(dataset.train))
+            own_epochs = epochs(each.genotype) / members(each.genotype)
+            missing = missing_epochs(own_epochs, num_images)
             missing -= missing_epochs(each.costs["epochs"], facts.num_images)
             values[each.key] = last_value(each.value, there["num_valid"], missing)
         tasks.append(values)
-    errors = universal_log_errors(tasks)
+    errors = {
+        key: error - averaging_gain(members(genotypes[key]))
+        for key, error in universal_log_errors(tasks).items()
+    }
     num_epochs = {key: epochs(genotypes[key]) for key in errors}
-    for key in in_order(errors, num_epochs, enough_epochs(len(dataset.train))):
+    for key in in_order(errors, num_epochs, enough_epochs(num_images)):
         if not goal.limits or goal.admits(known(genotypes[key])):
             return Recommended(genotypes[key], len(tasks), len(errors))
     return None
+
+
+def averaging(space: Space, scored: Scoring, goal: Goal) -> Averaging | None:
+    """Returns how many trainings of a network may be handed over as one; None for a single one.
+
+    Args:
+      space: of the networks.
+      scored: what `scoring` decided.
+      goal: of the search, with limits in the scale of the last trainings' images.
+    """
+    decided, most = scored.decided, 1 if goal.pareto else flags.MEMBERS.value
+    if most == 1 or decided is None or decided.budget is None:
+        return None
+    network, shape = decided.final.network, decided.dataset.input_shape
+    num_classes, num_images = decided.dataset.task.num_classes, len(decided.dataset.train)
+    assert num_classes is not None
+    costs = NetworkCosts(space, network, num_classes, shape, ("flops", "activations"))
+    start_seconds, each = decided.budget.start_seconds, decided.seconds_per_work
+
+    def count(genotype: Genotype, seconds: float) -> int:
+        steps_seconds = max(seconds - start_seconds, 0.0)
+        epochs = steps_seconds / (each * work(costs(genotype)) * num_images)
+        return num_members(epochs, num_images, most)
+
+    return Averaging(most, count, goal.admits)
 
 
 def growing(

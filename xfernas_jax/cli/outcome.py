@@ -53,6 +53,7 @@ def to_json(
         "epochs_saved": outcome.epochs_saved,
         "incumbent_curve": list(outcome.incumbent_curve),
         "variables": outcome.variables_name,
+        "member_values": list(outcome.member_values),
         "dataset_flag": "" if flags.OBJECTIVE.value else flags.DATASET.value,
         "data_dir": flags.DATA_DIR.value,
         "costs": dict(outcome.costs),
@@ -154,13 +155,18 @@ def _values(result: Mapping[str, Any], metric: Metric, is_trained: bool) -> dict
     value = metric.text(result["best_value"])
     count = _num_seeds(result)
     seeds = f"(mean over {count} seeds)" if count > 1 else "(one training)"
+    members = result["member_values"]
+    if members:
+        alone = ", ".join(map(metric.number, members))
+        seeds = f"(mean of the answers of {len(members)} trainings; alone: {alone})"
     once = "(its one evaluation: the objective takes no seed, so none was confirmed)"
     shown = f"{value} {seeds if result['num_confirmations'] else once}"
     if not is_trained:
         return {metric.label: shown, **_finalists(result, metric)}
     rows = {f"validation {metric.label}": shown, **_finalists(result, metric)}
     part, tested = result["test_part"], result["test_value"]
-    rows[f"test {metric.label}"] = f"{with_interval(tested, part, metric)}, one training, read once"
+    what = f"mean of {len(members)} trainings" if members else "one training"
+    rows[f"test {metric.label}"] = f"{with_interval(tested, part, metric)}, {what}, read once"
     rows.update(trust_rows(part))
     if tested is not None and (words := compared_words(tested, part, metric)):
         rows["note"] = words

@@ -10,7 +10,12 @@ _TIME = "time: not known before the first training; its line tells how much is l
 
 
 def search_lines(
-    plan: SearchPlan, space: Space, optimizer: str, num_sources: int, num_done: int
+    plan: SearchPlan,
+    space: Space,
+    optimizer: str,
+    num_sources: int,
+    num_done: int,
+    most_members: int = 1,
 ) -> list[str]:
     """Says what a search evaluates.
 
@@ -20,6 +25,7 @@ def search_lines(
       optimizer: its name.
       num_sources: tasks that it learns from.
       num_done: evaluations that its study holds already.
+      most_members: trainings whose mean may be handed over.
     """
     at_once = f"{plan.batch_size} at a time" if plan.schedule == "rounds" else plan.schedule
     lines = [
@@ -36,6 +42,11 @@ def search_lines(
             f"then: the best is trained by the full recipe, and up to {plan.num_finalists} where "
             "time is left; the best of them by validation is tested once"
         )
+        if most_members > 1:
+            lines.append(
+                f"last: while there is time it is trained anew, up to {most_members} times in all, "
+                "and the mean of the answers counts (--members)"
+            )
         return lines
     if plan.confirm_seeds:
         total = plan.num_finalists * plan.confirm_seeds

@@ -29,14 +29,13 @@ from xfernas_jax.cli.plan_words import search_lines
 from xfernas_jax.cli.progress import console
 from xfernas_jax.cli.scoring import OF_PIXELS, Scoring, scoring
 from xfernas_jax.cli.sources import Learned, choose_sources
+from xfernas_jax.cli.timed import timed
 from xfernas_jax.errors import FlagError, UserError
-from xfernas_jax.evaluate.auto import FEWEST_COMPARED
 from xfernas_jax.executors.base import Executor
 from xfernas_jax.history import Evaluation, Record, Storage, StudySpec
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.search.base import Optimizer
-from xfernas_jax.search.clock import start_clock
 from xfernas_jax.search.desk import Desk
 from xfernas_jax.search.early_stop import EarlyStop, make_early_stop
 from xfernas_jax.search.outcome import Outcome
@@ -51,8 +50,6 @@ from xfernas_jax.search.surrogate_search import SurrogateSearch
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.registry import get_space
 from xfernas_jax.train.checkpoint import VariablesStore
-
-_MOST_SEARCHED = 0.3  # of the time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +166,9 @@ def _say_plan(asked: _Asked) -> None:
     asked = _recommended(asked, learned)
     _optimizer(asked, learned)  # a mistake shows
     name, counts = flags.OPTIMIZER.value, (len(learned.sources), len(done))
-    say_plan([*about, *search_lines(asked.plan, asked.space, name, *counts)])
+    is_timed = asked.scored.decided is not None and asked.scored.decided.shares is not None
+    members = flags.MEMBERS.value if is_timed else 1
+    say_plan([*about, *search_lines(asked.plan, asked.space, name, *counts, members)])
 
 
 def _recommended(asked: _Asked, learned: Learned) -> _Asked:
@@ -222,7 +221,11 @@ def _asked() -> _Asked:
 
 def _check_not_auto(scored: Scoring) -> None:
     """Raises for flags that only --recipe=auto uses."""
-    ways_out = {"time_budget": "give --budget_evaluations", "references": "leave it out"}
+    ways_out = {
+        "time_budget": "give --budget_evaluations",
+        "references": "leave it out",
+        "members": "leave it out",
+    }
     for name, way_out in ways_out.items():
         if flags.given(name):
             raise FlagError(
@@ -271,7 +274,8 @@ def _run(
     variables = inputs.folder_of(inputs.STUDIES, spec.name) / "variables"
     keeper = VariablesStore(variables) if scored.is_trained else None
     total, early_stop = asked.plan.budget_evaluations, _early_stop(scored, learned)
-    plan = _timed(asked, record, executor.num_workers)
+    goals_of_both = goal, asked.goal
+    plan = timed(asked.plan, scored, asked.space, goals_of_both, record, executor.num_workers)
     if plan.finishes and isinstance(optimizer, SurrogateSearch):
         plan = dataclasses.replace(plan, suggests_first=optimizer.trusts_sources)
     references = () if scored.decided is None else scored.decided.references
@@ -302,29 +306,6 @@ def _references(asked: _Asked, record: Record, found: Outcome) -> list[dict[str,
     return outcome.references(asked.space, named, record.evaluations(), found)
 
 
-def _timed(asked: _Asked, record: Record, num_workers: int) -> SearchPlan:
-    """Returns the plan with a clock that runs since the data was read, where there is a limit."""
-    decided = asked.scored.decided
-    if decided is None or decided.shares is None:
-        return asked.plan
-    shares = decided.shares
-    clock = start_clock(
-        shares.budget_seconds,
-        shares.search_seconds,
-        record.evaluations(),
-        num_workers,
-        decided.started,
-        shares.each_seconds,
-    )
-    clock = dataclasses.replace(
-        clock,
-        fewest=min(FEWEST_COMPARED, shares.num_evaluations),
-        latest_seconds=_MOST_SEARCHED * shares.budget_seconds,
-    )
-    grow = last_training.growing(asked.space, asked.scored, asked.goal_of_search)
-    return dataclasses.replace(asked.plan, clock=clock, grow=grow)
-
-
 def _config(scored: Scoring, goal: Goal, plan: SearchPlan) -> dict[str, Any]:
     """Returns what a rerun must repeat; what came later only where it is no default.
 
@@ -346,6 +327,7 @@ def _config(scored: Scoring, goal: Goal, plan: SearchPlan) -> dict[str, Any]:
     later = {
         "architecture_numbers": flags.ARCHITECTURE_NUMBERS,
         "early_stop": flags.EARLY_STOP,
+        "members": flags.MEMBERS,
         "schedule": flags.SCHEDULE,
     }
     return {

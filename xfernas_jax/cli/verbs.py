@@ -100,6 +100,7 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "How much is evaluated": {
         "time_budget": _SEARCH,
+        "members": _SEARCH,
         "budget_evaluations": _SEARCH,
         "batch_size": _SEARCH,
         "confirm_seeds": _SEARCH,

@@ -36,6 +36,7 @@ WANTED_EPOCHS = 25  # that a reference leaves time for, and a size of images
 GROWN_EPOCHS = 40  # that a wider form of a finalist leaves time for
 FEWEST_EPOCHS = 10  # that any architecture leaves time for
 ENOUGH_EPOCHS, _IMAGES_OF_ENOUGH = 20, 5_000  # of a last training, and images of an epoch
+GAIN_OF_DOUBLING = 0.07  # trainings that are averaged, in log error; experiments/MEMBERS.md
 ERROR_CURVATURE = 0.14  # of what fewer epochs do to its error; experiments/TIMED_NETWORKS.md
 LEAST_EPOCHS = 3  # below which a training is none: its learning rate has hardly risen
 FEWEST_COMPARED = 6  # short trainings; fewer tell less than their time is worth
@@ -125,33 +126,58 @@ def enough_epochs(num_images: int) -> float:
     return ENOUGH_EPOCHS * min(1.0, _IMAGES_OF_ENOUGH / num_images) ** (1 / 3)
 
 
-def error_factor(epochs: float, num_images: int) -> float:
+def num_members(epochs: float, num_images: int, most: int) -> int:
+    """Returns how many trainings, whose answers are averaged, share the epochs that there are.
+
+    Several that have enough are better than a longer one (`experiments/MEMBERS.md`).
+
+    Args:
+      epochs: in all.
+      num_images: of an epoch.
+      most: trainings.
+    """
+    return max(1, min(int(epochs / enough_epochs(num_images)), most))
+
+
+def averaging_gain(count: int) -> float:
+    """Returns what averaging so many trainings takes from the logarithm of the error."""
+    return GAIN_OF_DOUBLING * math.log2(count)
+
+
+def error_factor(epochs: float, num_images: int, most_members: int = 1) -> float:
     """Returns how many times larger an error is after so many epochs than after enough of them.
 
     Networks are compared after equally many epochs, and in the end trained for equally many
-    seconds: of two that are equal after a short training the faster one is better then.
+    seconds: of two that are equal after a short training the faster one is better then. With more
+    than enough epochs several trainings are averaged, and the error is smaller.
 
     Args:
-      epochs: of the last training.
+      epochs: of the last trainings, in all.
       num_images: of an epoch.
+      most_members: trainings that may be averaged.
     """
-    return math.exp(missing_epochs(epochs, num_images))
+    count = num_members(epochs, num_images, most_members)
+    return math.exp(missing_epochs(epochs / count, num_images) - averaging_gain(count))
 
 
 def missing_epochs(epochs: float, num_images: int) -> float:
-    """Returns the logarithm of `error_factor`."""
+    """Returns the logarithm of `error_factor`, of one training."""
     enough = enough_epochs(num_images)
     return ERROR_CURVATURE * math.log(enough / min(max(epochs, 1.0), enough)) ** 2
 
 
-def promised(value: float, metric: Metric, epochs: float, num_images: int) -> float:
-    """Returns what the value of a short training promises of a last one of so many epochs.
+def promised(
+    value: float, metric: Metric, epochs: float, num_images: int, most_members: int = 1
+) -> float:
+    """Returns what the value of a short training promises of last ones; see `error_factor`.
 
     It is on the scale of short trainings; with enough epochs it is the value. Where a metric has no
     best possible value, nothing is known of its error, and it is the value too.
     """
     ideal = metric.high if metric.maximize else metric.low
-    return value if ideal is None else ideal - (ideal - value) * error_factor(epochs, num_images)
+    if ideal is None:
+        return value
+    return ideal - (ideal - value) * error_factor(epochs, num_images, most_members)
 
 
 def search_recipe(dataset: ImageDataset, mirror: bool) -> Recipe:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -63,10 +63,32 @@ class Evaluator(Protocol):
         ...
 
 
+Part = Literal["valid", "test"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Answer:
+    """What a network says of a part's images.
+
+    Attributes:
+      value: of the task's metric; None where it is not finite.
+      logits: `[N, classes]` float32, in the order of the part.
+    """
+
+    value: float | None
+    logits: np.ndarray
+
+
 @runtime_checkable
 class Answering(Protocol):
-    """An evaluator, or an executor of one, that tells what a network says of each test image."""
+    """An evaluator, or an executor of one, that tells what a network says of each image."""
 
-    def test_logits(self, genotype: Genotype, variables: Any) -> np.ndarray | None:
-        """Returns logits `[N, classes]` of the test part, in its order; None where it has none."""
+    def answer(self, genotype: Genotype, variables: Any, part: Part) -> Answer | None:
+        """Returns what trained variables say of a part; None where nobody can tell.
+
+        Args:
+          genotype: of the network, or of each where the variables are those of several.
+          variables: `params` and `batch_stats`, or several of them by `nn.members.joined`.
+          part: the test part is read once, at the end.
+        """
         ...

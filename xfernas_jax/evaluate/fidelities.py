@@ -4,9 +4,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
-from xfernas_jax.evaluate.base import OnEpoch, Scored, Stop
+from xfernas_jax.evaluate.base import Answer, OnEpoch, Part, Scored, Stop
 from xfernas_jax.evaluate.trained import TrainedEvaluator
 from xfernas_jax.history.record import Job
 from xfernas_jax.space.base import Genotype
@@ -43,6 +41,6 @@ class Fidelities:
         """Returns the metric on the test part; see `Evaluator.test`."""
         return self.final.test(genotype, variables)
 
-    def test_logits(self, genotype: Genotype, variables: Any) -> np.ndarray:
-        """Returns what a network says of the test part; see `Answering.test_logits`."""
-        return self.final.test_logits(genotype, variables)
+    def answer(self, genotype: Genotype, variables: Any, part: Part) -> Answer:
+        """Returns what a network says of a part's images; see `Answering.answer`."""
+        return self.final.answer(genotype, variables, part)

@@ -17,6 +17,7 @@ from typing import Any
 import flax
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from xfernas_jax.data.augment import augment_batch, normalize, normalizer
@@ -24,13 +25,14 @@ from xfernas_jax.data.base import ImageDataset, Split
 from xfernas_jax.data.pipeline import epoch_indices, eval_indices
 from xfernas_jax.data.stream import Residence, is_streamed, read_batches
 from xfernas_jax.errors import RecipeError, TrainingDivergedError
-from xfernas_jax.evaluate.base import OnEpoch, Scored, Stop
+from xfernas_jax.evaluate.base import Answer, OnEpoch, Part, Scored, Stop
+from xfernas_jax.evaluate.fits import check_fits
 from xfernas_jax.evaluate.inference import all_logits, evaluated, inference
 from xfernas_jax.evaluate.pace import TimePace
-from xfernas_jax.evaluate.recipes import Recipe, has_reduction_cell, is_read, plan_of_any
+from xfernas_jax.evaluate.recipes import Recipe
 from xfernas_jax.history.record import Job, Result
-from xfernas_jax.nn.builders import find_builder
 from xfernas_jax.nn.costs import NetworkCosts, find_cost
+from xfernas_jax.nn.members import averaged, parted
 from xfernas_jax.nn.programs import (
     LARGEST_SHARED_WORK,
     Program,
@@ -43,7 +45,7 @@ from xfernas_jax.train.feed import Feed, ResidentFeed, StreamedFeed
 from xfernas_jax.train.initial import EarlierVariables
 from xfernas_jax.train.loop import Checkpointer, Interrupt, Pace, Trainer, TrainResult
 from xfernas_jax.train.losses import balanced_weights
-from xfernas_jax.train.parallel import AXIS, check_divides, own_devices
+from xfernas_jax.train.parallel import AXIS, own_devices
 from xfernas_jax.train.scores import METRICS, TrainedMetric
 from xfernas_jax.train.state import TaskFunctions
 from xfernas_jax.train.unfinished import UnfinishedTraining
@@ -261,27 +263,44 @@ class TrainedEvaluator:
             )
         return drawn if initial is None else initial.into(drawn)
 
-    def inference(self, genotype: Genotype) -> Callable[[Any, jax.Array], jax.Array]:
-        """Returns the function from variables and uint8 images to logits, to be jitted."""
-        network = self._programs.own(self.space.plan(genotype))
+    def inference(
+        self, genotype: Genotype, num_members: int = 1
+    ) -> Callable[[Any, jax.Array], jax.Array]:
+        """Returns the function from variables and uint8 images to logits, to be jitted.
+
+        Args:
+          genotype: of the network.
+          num_members: networks whose logits are averaged; variables are those of
+            `nn.members.joined`.
+        """
+        network = averaged(self._programs.own(self.space.plan(genotype)), num_members)
         return inference(network, self.normalizer, self._recipe.data.test_flips)
 
     def test(self, genotype: Genotype, variables: Any) -> float | None:
         """Returns the metric on the test part; None where it is not finite there."""
+        if len(parted(variables)) > 1:
+            return self.answer(genotype, variables, "test").value
         program = self._program(genotype)
         part = self._feed(self._dataset.test)
         value = self._trainer(program).evaluate(program.enter(variables), part)
         return value if math.isfinite(value) else None
 
-    def test_logits(self, genotype: Genotype, variables: Any) -> np.ndarray:
-        """Returns what a network says of the test part; see `Answering.test_logits`.
+    def answer(self, genotype: Genotype, variables: Any, part: Part) -> Answer:
+        """Returns what a network says of a part's images; see `Answering.answer`.
 
-        On one device, since it is asked once; images are read as they are needed.
+        On one device, since it is asked once; images are read as they are needed. Of several
+        networks one is compiled, and they are asked one after the other.
         """
-        infer, images = jax.jit(self.inference(genotype)), self._dataset.test.images
+        split, metric = self._dataset.parts()[part], self._metric
+        infer = jax.jit(self.inference(genotype))
         with jax.default_device(own_devices(self._devices)[0]):
-            size = min(self._recipe.train.eval_batch_size, len(images))
-            return all_logits(infer, variables, images, size)
+            size = min(self._recipe.train.eval_batch_size, len(split))
+            members = [all_logits(infer, v, split.images, size) for v in parted(variables)]
+            logits = np.mean(members, axis=0)
+            labels = jnp.asarray(split.labels)
+            sums = metric.batch(jnp.asarray(logits), labels, jnp.ones(len(split), bool))
+            value = metric.finish(jax.device_get(sums), len(split))
+        return Answer(value if math.isfinite(value) else None, logits)
 
     @functools.cached_property
     def _train(self) -> Feed:
@@ -355,31 +374,6 @@ class TrainedEvaluator:
             eval_indices,
             self._devices,
         )
-
-
-def check_fits(space: Space, recipe: Recipe, devices: Sequence[Device]) -> None:
-    """Checks that a recipe can train a space's architectures on so many devices.
-
-    Raises:
-      DeviceError: when the devices do not divide a batch size.
-      RecipeError: when a space has a reduction cell that the recipe never builds, or equal cells
-        shall compile as one and it has none.
-      SpaceError: when no network can be built from the space's plans.
-    """
-    find_builder(plan_of_any(space))
-    if recipe.network.num_stages == 1 and has_reduction_cell(space):
-        raise RecipeError(
-            f"Recipe {recipe.name!r} has network.num_stages=1, which builds no reduction cell, "
-            f"but genotypes of {space.name!r} hold one; take --recipe=cpu_two_cell or "
-            "--set=network.num_stages=2."
-        )
-    if recipe.network.scan_cells and not is_read(space, "scan_cells"):
-        raise RecipeError(
-            f"scan_cells compiles equal cells as one, but networks of space {space.name!r} have no "
-            "such cells; leave --scan_cells and network.scan_cells out."
-        )
-    check_divides(recipe.train.batch_size, devices, "train.batch_size")
-    check_divides(recipe.train.eval_batch_size, devices, "train.eval_batch_size")
 
 
 def versions() -> tuple[tuple[str, str], ...]:

@@ -6,9 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-import numpy as np
-
-from xfernas_jax.evaluate.base import Answering, Evaluator, Scored, Stop
+from xfernas_jax.evaluate.base import Answer, Answering, Evaluator, Part, Scored, Stop
 from xfernas_jax.evaluate.broken import evaluate_safely
 from xfernas_jax.executors.base import Watcher
 from xfernas_jax.history.record import Job
@@ -53,12 +51,12 @@ class InProcessExecutor:
     def test(self, genotype: Genotype, variables: Any) -> float | None:
         return self._evaluator.test(genotype, variables)
 
-    def test_logits(self, genotype: Genotype, variables: Any) -> np.ndarray | None:
-        """Returns what a network says of the test part; see `Answering.test_logits`."""
+    def answer(self, genotype: Genotype, variables: Any, part: Part) -> Answer | None:
+        """Returns what a network says of a part's images; see `Answering.answer`."""
         evaluator = self._evaluator
         if not isinstance(evaluator, Answering):
             return None
-        return evaluator.test_logits(genotype, variables)
+        return evaluator.answer(genotype, variables, part)
 
     def close(self) -> None:
         """Waits for the compilation in progress."""

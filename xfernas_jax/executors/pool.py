@@ -7,10 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-
 from xfernas_jax.errors import WorkerError
-from xfernas_jax.evaluate.base import Scored, Stop
+from xfernas_jax.evaluate.base import Answer, Part, Scored, Stop
 from xfernas_jax.evaluate.broken import broken
 from xfernas_jax.executors.base import Watcher
 from xfernas_jax.history.record import Job
@@ -116,9 +114,10 @@ class PoolExecutor:
     def test(self, genotype: Genotype, variables: Any) -> float | None:
         return self._ask("the test", ("test", genotype, variables))
 
-    def test_logits(self, genotype: Genotype, variables: Any) -> np.ndarray | None:
-        """Returns what a network says of the test part; see `Answering.test_logits`."""
-        return self._ask("what it says of the test part", ("test_logits", genotype, variables))
+    def answer(self, genotype: Genotype, variables: Any, part: Part) -> Answer | None:
+        """Returns what a network says of a part's images; see `Answering.answer`."""
+        name = f"what it says of the {part} part"
+        return self._ask(name, ("answer", genotype, variables, part))
 
     def _ask(self, name: str, request: tuple[Any, ...]) -> Any:
         """Has a worker answer; evaluations that finish meanwhile are kept."""

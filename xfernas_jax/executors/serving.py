@@ -1,7 +1,7 @@
 """What a worker does, wherever it runs: it answers requests with one evaluator, built once.
 
-Requests are `("evaluate", job, stop)`, `("test", genotype, variables)` and, of the same,
-`("test_logits", ...)`. An answer is some messages: `("started",)` and `("epoch", number, value)` of
+Requests are `("evaluate", job, stop)`, `("test", genotype, variables)` and, of the same and a part,
+`("answer", ...)`. An answer is some messages: `("started",)` and `("epoch", number, value)` of
 an evaluation, and at last `("done", value)` or `("failed", user's mistake or None, traceback)`. A
 worker that needs time to start says `("ready", ...)` first. Nothing heavy is imported before the
 first request.
@@ -61,8 +61,8 @@ def _answer(
 
     if request[0] == "test":
         return evaluator.test(*request[1:])
-    if request[0] == "test_logits":
-        return evaluator.test_logits(*request[1:]) if isinstance(evaluator, Answering) else None
+    if request[0] == "answer":
+        return evaluator.answer(*request[1:]) if isinstance(evaluator, Answering) else None
     (_, job, stop) = request
     tell(("started",))
 

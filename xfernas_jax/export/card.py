@@ -41,6 +41,7 @@ class ModelCard:
       compared: lines by their names on how known networks did.
       test_part: what the result keeps of the test part, see `evaluate.trust`; None without it.
       has_onnx: whether `model.onnx` lies beside it.
+      num_members: trainings of the network whose answers are averaged; `costs` are of all.
     """
 
     study: str
@@ -65,6 +66,17 @@ class ModelCard:
     compared: Mapping[str, str] = dataclasses.field(default_factory=dict)
     test_part: Mapping[str, Any] | None = None
     has_onnx: bool = False
+    num_members: int = 1
+
+    @property
+    def _what_was_tested(self) -> str:
+        several = f"the mean of the answers of {self.num_members} trainings"
+        return "this training" if self.num_members == 1 else several
+
+    @property
+    def _what_was_compared(self) -> str:
+        one = f"mean of {self.valid_seeds}; the search compared it"
+        return one if self.num_members == 1 else f"of {self._what_was_tested}"
 
     def text(self) -> str:
         """Returns the card as Markdown."""
@@ -75,10 +87,10 @@ class ModelCard:
             "Split": self.split,
             "Metric": f"{metric.label}; {'larger' if metric.maximize else 'smaller'} is better",
             f"Test {metric.label}": with_interval(self.test_value, self.test_part, metric)
-            + " (this training; read once)",
+            + f" ({self._what_was_tested}; read once)",
             **{n.capitalize(): words for n, words in trust_rows(self.test_part).items()},
             f"Validation {metric.label}": f"{metric.text(self.valid_value)} "
-            f"(mean of {self.valid_seeds}; the search compared it)",
+            f"({self._what_was_compared})",
             **{name.capitalize(): words for name, words in self.compared.items()},
             "Training seed": str(self.seed),
             "Parameters": f"{self.num_params:,}",

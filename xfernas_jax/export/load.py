@@ -21,6 +21,7 @@ from xfernas_jax.evaluate.inference import all_logits, inference
 from xfernas_jax.export.model import ModelFacts, read_facts
 from xfernas_jax.nn.builders import build_network
 from xfernas_jax.nn.compile import variable_shapes
+from xfernas_jax.nn.members import averaged
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.genotype_file import read_genotype
 from xfernas_jax.space.registry import lookup_space
@@ -162,7 +163,8 @@ def load_network(folder: str | os.PathLike[str], space: Space | None = None) -> 
     try:
         found = lookup_space(facts.space) if space is None else space
         genotype = read_genotype(path / "genotype.json", found)
-        network = build_network(found.plan(genotype), facts.network, len(facts.class_names))
+        single = build_network(found.plan(genotype), facts.network, len(facts.class_names))
+        network = averaged(single, facts.num_members)
     except (GenotypeError, SpaceError) as error:
         raise ModelError(f"{path}: {error}") from error
     variables = _read_variables(path / VARIABLES_FILE)

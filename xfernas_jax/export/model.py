@@ -18,6 +18,7 @@ from xfernas_jax.strict_json import parse_json
 
 FILE, CLASSES_FILE = "model.json", "classes.json"
 _FORMAT = 1
+_MOST_MEMBERS = 1_000
 _LARGEST_FILE = 2**24  # bytes; a class name has a few dozen
 
 
@@ -35,6 +36,7 @@ class ModelFacts:
       dataset: that it was trained on.
       metric: of its test value.
       test_value: read once.
+      num_members: trainings of the network whose logits are averaged.
     """
 
     space: str
@@ -46,6 +48,7 @@ class ModelFacts:
     dataset: str
     metric: str
     test_value: float
+    num_members: int = 1
 
     def write(self, folder: pathlib.Path) -> None:
         """Writes both files."""
@@ -58,6 +61,7 @@ class ModelFacts:
             "image": {"height": height, "width": width, "channels": channels},
             "pixels": {"mean": mean.tolist(), "std": std.tolist(), "per_image": per_image},
             "test_flips": self.test_flips,
+            "members": self.num_members,
             "dataset": self.dataset,
             "metric": self.metric,
             "test_value": self.test_value,
@@ -76,7 +80,8 @@ def read_facts(folder: pathlib.Path) -> ModelFacts:
     """
     where = str(folder / FILE)
     try:
-        value = fields.read(_read_json(folder / FILE), _FACTS, where, "a model")
+        read = fields.check_object(_read_json(folder / FILE), "a model", where)
+        value = fields.read({"members": 1, **read}, _FACTS, where, "a model")
         if value["format"] != _FORMAT:
             raise ModelError(
                 f"{where}: is of format {value['format']}, and this version reads {_FORMAT}; use "
@@ -89,6 +94,10 @@ def read_facts(folder: pathlib.Path) -> ModelFacts:
         raise ModelError(f"{error} Export the network again.") from error
     except TypeError as error:
         raise ModelError(f"{where}: network has an unknown field ({error}).") from error
+    if not 1 <= value["members"] <= _MOST_MEMBERS:
+        raise ModelError(
+            f"{where}: members is a number from 1 to {_MOST_MEMBERS}. Export the network again."
+        )
     mean, std = (np.array(pixels[name], np.float32) for name in ("mean", "std"))
     shape = image["height"], image["width"], image["channels"]
     if min(shape) < 1 or len(mean) != shape[2] or len(std) != shape[2] or not (std > 0).all():
@@ -106,6 +115,7 @@ def read_facts(folder: pathlib.Path) -> ModelFacts:
         dataset=value["dataset"],
         metric=value["metric"],
         test_value=value["test_value"],
+        num_members=value["members"],
     )
 
 
@@ -116,6 +126,7 @@ _FACTS: Mapping[str, fields.Reader] = {
     "image": fields.check_object,
     "pixels": fields.check_object,
     "test_flips": fields.boolean,
+    "members": fields.integer,
     "dataset": fields.line,
     "metric": fields.line,
     "test_value": fields.number,

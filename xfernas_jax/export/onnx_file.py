@@ -31,6 +31,7 @@ from xfernas_jax.evaluate.inference import all_logits, inference
 from xfernas_jax.export.load import BATCH_SIZE
 from xfernas_jax.export.model import ModelFacts
 from xfernas_jax.nn.builders import build_network
+from xfernas_jax.nn.members import averaged
 
 FILE = "model.onnx"
 MOST_DIFFERENT, MOST_DIFFERENT_ELSEWHERE = 1e-5, 1e-2
@@ -158,7 +159,8 @@ def write_onnx(
     """
     onnx, num_classes = _needed("onnx"), len(facts.class_names)
     plain = dataclasses.replace(facts.network, depthwise="lax", scan_cells=False, remat=False)
-    infer = inference(build_network(plan, plain, num_classes), facts.normalizer, flips=False)
+    module = averaged(build_network(plan, plain, num_classes), facts.num_members)
+    infer = inference(module, facts.normalizer, flips=False)
     constants = jax.tree.map(jnp.asarray, variables)
     network = _converted(inlined(functools.partial(infer, constants)), facts.image_shape)
     model = onnx.compose.merge_models(

@@ -8,6 +8,7 @@ from xfernas_jax.evaluate.base import Stop
 from xfernas_jax.history.record import Evaluation
 
 _LATEST, _MORE = 5, 1.2
+_KEPT_SHARE = 0.03  # of the budget, after the last training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +41,10 @@ class Clock:
     def left(self) -> float:
         """Returns the seconds of the whole budget that are left; at least 0."""
         return max(self.budget_seconds - self.spent(), 0.0)
+
+    def left_to_train(self) -> float:
+        """Returns the seconds that trainings may take; some are for the test part and files."""
+        return max(self.left() - _KEPT_SHARE * self.budget_seconds, 0.0)
 
     def has_room(self, done: Sequence[Evaluation]) -> bool:
         """Tells whether another evaluation is expected to end in the search's time.

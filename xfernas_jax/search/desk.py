@@ -116,6 +116,11 @@ class Desk:
         if self._keeper is not None and variables is not None:
             self._keeper.save(variables_name(evaluation), variables)
 
+    def keep_named(self, name: str, variables: Any) -> None:
+        """Keeps variables of several trainings, see `joined_name`."""
+        if self._keeper is not None:
+            self._keeper.save(name, variables)
+
     def append(self, evaluation: Evaluation) -> None:
         """Records an evaluation and tells of it."""
         self.record.append(evaluation)
@@ -140,10 +145,10 @@ class Desk:
         self.append(evaluation)
         self.keep_only(best)
 
-    def keep_only(self, evaluations: Iterable[Evaluation]) -> None:
-        """Forgets the variables of all others."""
+    def keep_only(self, evaluations: Iterable[Evaluation], *names: str) -> None:
+        """Forgets the variables of all others, but for those of these names."""
         if self._keeper is not None:
-            self._keeper.keep_only(variables_name(e) for e in evaluations)
+            self._keeper.keep_only([*map(variables_name, evaluations), *names])
 
     def kept(self, evaluation: Evaluation) -> Any | None:
         """Returns variables that were kept, None where they were not."""
@@ -158,6 +163,17 @@ class Desk:
 def variables_name(evaluation: Evaluation) -> str:
     """Returns the name under which an evaluation's variables are kept."""
     return f"{evaluation.key}-{evaluation.seed}"
+
+
+def joined_name(first: Evaluation, num_members: int) -> str:
+    """Returns the name under which variables of several trainings are kept, or of the one.
+
+    Args:
+      first: of them.
+      num_members: trainings of the same network.
+    """
+    name = variables_name(first)
+    return name if num_members == 1 else f"{name}-mean-of-{num_members}"
 
 
 def key_seed(key: str, seed: int) -> int:

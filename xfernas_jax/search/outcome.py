@@ -34,9 +34,10 @@ class Outcome:
     Attributes:
       genotype: of the best mean over the confirming trainings.
       value: that mean, in the task's metric.
-      test: the metric on the test part, of one of its trainings, read once; None where there is
-        none.
-      costs: of its tested training that are recorded, parameters included, by name.
+      test: the metric on the test part, of one of its trainings or of their mean, read once; None
+        where there is none.
+      costs: of what was tested that are recorded, parameters included, by name: of all members.
+      member_values: of the trainings whose mean is handed over; none where it is a single one.
       test_logits: `[N, classes]` of the test part; None where nobody can tell.
       front: evaluations of the search that no other one beats in both, with a Pareto goal.
       finalists: with the values of all their trainings; none where nothing was confirmed.
@@ -62,6 +63,7 @@ class Outcome:
     variables_name: str = ""
     costs: Mapping[str, float] = dataclasses.field(default_factory=dict)
     front: tuple[Evaluation, ...] = ()
+    member_values: tuple[float, ...] = ()
     test_logits: np.ndarray | None = dataclasses.field(default=None, compare=False)
 
 

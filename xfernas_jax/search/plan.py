@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
+from xfernas_jax.search.averaging import Averaging
 from xfernas_jax.search.clock import Clock
 from xfernas_jax.space.base import Genotype
 
@@ -28,6 +29,7 @@ class SearchPlan:
       suggests_first: whether the optimizer's first suggestion comes even before these.
       clock: of the time that it may take; None for no limit.
       grow: what a finalist becomes for its final training, from it and the seconds that there are.
+      averaging: how many trainings of it may be handed over as one, where a clock leaves time.
     """
 
     budget_evaluations: int = 24
@@ -43,3 +45,4 @@ class SearchPlan:
     suggests_first: bool = False
     clock: Clock | None = None
     grow: Callable[[Genotype, float], Genotype] | None = None
+    averaging: Averaging | None = None

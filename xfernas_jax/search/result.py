@@ -32,6 +32,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "references": (list,),
     "test_part": (dict, type(None)),
     "num_valid": (int, type(None)),
+    "member_values": (list,),
 }
 _TEST_KINDS: Mapping[str, tuple[type, ...]] = {
     "num_images": (int,),
@@ -74,6 +75,7 @@ _LATE_FIELDS: Mapping[str, Any] = {  # that versions before 0.2 did not write, o
     "relations": None,
     "test_part": None,
     "num_valid": None,
+    "member_values": [],
 }
 
 
@@ -121,6 +123,7 @@ def _is_whole(result: Mapping[str, Any]) -> bool:
         and all(isinstance(source, str) for source in result["sources"])
         and all(value is None or _is_value(value) for value in result["incumbent_curve"])
         and all(map(_is_number, result["costs"].values()))
+        and all(map(_is_value, result["member_values"]))
         and all(map(_is_front_row, result["front"]))
         and all(map(_is_finalist, result["finalists"]))
         and all(_has_fields(row, _REFERENCE_KINDS) for row in result["references"])

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 from xfernas_jax.history.record import Evaluation
 from xfernas_jax.search.base import Optimizer, suggest
-from xfernas_jax.search.desk import Desk, key_seed, variables_name
+from xfernas_jax.search.desk import Desk, joined_name, key_seed
 from xfernas_jax.search.early_stop import EarlyStop
 from xfernas_jax.search.outcome import Outcome
+from xfernas_jax.search.phases.average import finish_averaged
 from xfernas_jax.search.phases.confirm import Confirmed, TestPart, choose_finalists, confirm, test
 from xfernas_jax.search.phases.explore import explore
 from xfernas_jax.search.phases.finish import Candidate, finish
@@ -82,7 +83,13 @@ class Search:
             candidates = [Candidate(g, k, key_seed(k, plan.seed) + 1) for g, k in keys]
         if not candidates:
             return None
-        finished = finish(self.desk, candidates, goal.metric, plan.clock, plan.grow)
+        clock, several = plan.clock, plan.averaging
+        if clock is None or several is None:
+            finished = finish(self.desk, candidates, goal.metric, clock, plan.grow)
+        else:
+            finished = finish_averaged(
+                self.desk, candidates, goal.metric, clock, several, plan.grow
+            )
         return self._confirmed(finished, done, chosen)
 
     def _confirmed(
@@ -95,7 +102,7 @@ class Search:
         is_final = not self.plan.finishes or trained.purpose == "final"
         reads_test = self.plan.reads_test and is_final
         tested = test(self.desk, confirmed) if reads_test else TestPart()
-        self.desk.keep_only([trained, *chosen])
+        self.desk.keep_only([trained, *chosen], joined_name(trained, len(confirmed.members) or 1))
         return self._outcome(trained, winner.mean, tested, done, confirmed)
 
     def _outcome(
@@ -107,6 +114,7 @@ class Search:
         confirmed: Confirmed,
     ) -> Outcome:
         goal, confirmations = self.start.goal, confirmed.evaluations
+        num_members = len(confirmed.members) or 1
         return Outcome(
             genotype=best.genotype,
             value=value,
@@ -119,9 +127,10 @@ class Search:
             finalists=confirmed.finalists,
             epochs_trained=sum(len(e.curve) for e in done),
             epochs_saved=0 if self.early_stop is None else self.early_stop.saved(done),
-            variables_name=variables_name(best)
+            variables_name=joined_name(best, num_members)
             if self.desk.keeps and tested.value is not None
             else "",
-            costs=best.costs,
+            costs={name: num_members * cost for name, cost in best.costs.items()},
+            member_values=tuple(e.value for e in confirmed.members if e.value is not None),
             front=tuple(goal.best(done, len(done))) if goal.pareto else (),
         )

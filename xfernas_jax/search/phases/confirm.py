@@ -28,7 +28,8 @@ class Confirmed:
       evaluations: the trainings of them all.
       winner: of the best mean; None where every training of every finalist failed.
       trained: the training that stands for the winner: its first complete one.
-      variables: of that training where they are still in memory.
+      variables: of that training where they are still in memory; of several by `nn.members.joined`.
+      members: trainings whose mean is handed over; none where it is a single one.
     """
 
     finalists: tuple[Finalist, ...]
@@ -36,6 +37,7 @@ class Confirmed:
     winner: Finalist | None = None
     trained: Evaluation | None = None
     variables: Any = None
+    members: tuple[Evaluation, ...] = ()
 
 
 def choose_finalists(
@@ -185,7 +187,11 @@ def test(desk: Desk, confirmed: Confirmed) -> TestPart:
         if variables is None:
             return TestPart()
     executor, genotype = desk.executor, trained.genotype
+    if confirmed.members and isinstance(executor, Answering):
+        answer = executor.answer(genotype, variables, "test")
+        return TestPart() if answer is None else TestPart(answer.value, answer.logits)
     value = executor.test(genotype, variables)
     if value is None or not isinstance(executor, Answering):
         return TestPart(value)
-    return TestPart(value, executor.test_logits(genotype, variables))
+    answer = executor.answer(genotype, variables, "test")
+    return TestPart(value, None if answer is None else answer.logits)

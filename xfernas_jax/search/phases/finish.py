@@ -30,7 +30,6 @@ class Candidate:
     searched: Evaluation | None = None
 
 
-_KEPT_SHARE = 0.03  # of the budget, for the test part and what is written
 _LEAST_SHARE = 0.5  # of the longest training's time, in which another one is still worth its time
 
 
@@ -55,7 +54,7 @@ def finish(
       clock: that runs, or None.
       grow: what a candidate may become, from it and the seconds that there are.
     """
-    recorded = {e.key: e for e in desk.recorded("final")}
+    recorded = {e.key: e for e in reversed(desk.recorded("final"))}  # the first of each
     trainings: list[Evaluation] = []
     best: tuple[Evaluation, Any] | None = None
     waiting = list(candidates)
@@ -63,10 +62,10 @@ def finish(
         candidate = waiting.pop(0)
         known, variables = recorded.get(candidate.key), None
         if known is None or (known.status == "broken" and not desk.waits_for_other_options(known)):
-            limit = None if clock is None else _limit(clock)
+            limit = None if clock is None else clock.left_to_train()
             if limit is not None and trainings and limit < _least_seconds(candidate, trainings):
                 break
-            desk.submit(_job(len(trainings), candidate, limit))
+            desk.submit(final_job(len(trainings), candidate, limit))
             known, variables = desk.next()
             if _is_better(metric, known, best):
                 desk.keep(known, variables)
@@ -74,27 +73,23 @@ def finish(
         trainings.append(known)
         if _is_better(metric, known, best):
             best = (known, variables)
-        wider = _wider_before(desk.space, candidate, recorded)
+        wider = wider_before(desk.space, candidate, recorded)
         if wider is None and clock is not None and grow is not None and known.value is not None:
-            wider = grow(candidate.genotype, _limit(clock))
+            wider = grow(candidate.genotype, clock.left_to_train())
         if wider is not None:
             key = desk.space.key(wider)
             waiting.insert(0, dataclasses.replace(candidate, genotype=wider, key=key))
         trained_keys = {training.key for training in trainings}
         waiting = [each for each in waiting if each.key not in trained_keys]
-    finalists = tuple(map(_finalist, trainings))
+    finalists = tuple(map(finalist, trainings))
     if best is None:
-        return _unfinished(candidates[0].searched, tuple(trainings))
+        return unfinished(candidates[0].searched, tuple(trainings))
     trained, variables = best
     winner = finalists[trainings.index(trained)]
     return Confirmed(finalists, tuple(trainings), winner, trained, variables)
 
 
-def _limit(clock: Clock) -> float:
-    return clock.left() - _KEPT_SHARE * clock.budget_seconds
-
-
-def _wider_before(
+def wider_before(
     space: Space, candidate: Candidate, recorded: Mapping[str, Evaluation]
 ) -> Genotype | None:
     """Returns the wider form of a candidate that an earlier process trained; None without one."""
@@ -113,14 +108,15 @@ def _least_seconds(candidate: Candidate, trainings: Sequence[Evaluation]) -> flo
     return max(_LEAST_SHARE * max(e.seconds for e in trainings), searched)
 
 
-def _job(number: int, candidate: Candidate, limit: float | None) -> Job:
+def final_job(number: int, candidate: Candidate, limit: float | None) -> Job:
+    """Returns what trains a candidate by the final recipe, in so many seconds."""
     return Job(
         number,
         candidate.genotype,
         candidate.key,
         candidate.seed,
         "final",
-        limit_seconds=None if limit is None else max(limit, 0.0),
+        limit_seconds=limit,
     )
 
 
@@ -132,15 +128,16 @@ def _is_better(metric: Metric, training: Evaluation, best: tuple[Evaluation, Any
     return metric.gain(training.value) > metric.gain(best[0].value)
 
 
-def _finalist(training: Evaluation) -> Finalist:
+def finalist(training: Evaluation) -> Finalist:
+    """Returns what is told of a candidate that had one training."""
     values = () if training.value is None else (training.value,)
     return Finalist(training.genotype, training.key, values, training.value)
 
 
-def _unfinished(searched: Evaluation | None, trainings: tuple[Evaluation, ...]) -> Confirmed:
+def unfinished(searched: Evaluation | None, trainings: tuple[Evaluation, ...]) -> Confirmed:
     """Returns the best of the search itself as the winner, where there was one."""
-    finalists = tuple(map(_finalist, trainings))
+    finalists = tuple(map(finalist, trainings))
     if searched is None:
         return Confirmed(finalists, trainings)
-    winner = _finalist(searched)
+    winner = finalist(searched)
     return Confirmed((winner, *finalists), trainings, winner, searched)

@@ -1,0 +1,121 @@
+"""One long training or several shorter ones whose logits are averaged, in as many steps.
+
+    python -m experiments.members --images=../shared/images --sets=grocery,cifar10,flowers,usps
+
+Each network is trained by the recipe of what is handed over, at 32 pixels at most, under several
+seeds for each number of epochs; what the trainings say of the validation images is kept in
+`logits/`, from which the command goes on. `table.md` has, for each number of epochs in all, the
+mean accuracy of one training and of several shorter ones, over all choices of members.
+"""
+
+import dataclasses
+import io
+import itertools
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+from absl import flags
+
+from experiments import commands
+from experiments.image_flags import chosen_sets
+from experiments.last_recipe import last_recipe
+from experiments.shapes import NETWORKS, SPACE
+from xfernas_jax.data.registry import load_dataset
+from xfernas_jax.evaluate.inference import all_logits
+from xfernas_jax.evaluate.recipes import Recipe
+from xfernas_jax.evaluate.trained import TrainedEvaluator
+from xfernas_jax.files import write_atomically
+
+_NETWORK = flags.DEFINE_string("network", "lean 1 2 2", "That is trained; a name of shapes.py.")
+_NUM_IMAGES = flags.DEFINE_integer("num_images", 2_500, "Training images of a set, at most.", 1)
+_EPOCHS = flags.DEFINE_list("epochs", ["80:2", "40:4", "20:4"], "Of a training: seeds.")
+_OUTPUT = flags.DEFINE_string("output", "runs/members", "Folder of the results.")
+
+Found = Mapping[int, Sequence[np.ndarray]]
+"""Logits `[N, K]` of the validation images, for each number of epochs those of its seeds."""
+
+
+def trained_logits(
+    dataset: str, recipe: Recipe, epochs: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Trains the network; returns logits and labels of the validation part."""
+    train = dataclasses.replace(recipe.train, epochs=epochs)
+    data = dataclasses.replace(recipe.data, train_examples=_NUM_IMAGES.value)
+    recipe = dataclasses.replace(recipe, train=train, data=data)
+    images, genotype = load_dataset(dataset, data), NETWORKS[_NETWORK.value]
+    evaluator = TrainedEvaluator(SPACE, images, recipe)
+    variables = evaluator.train(genotype, seed).variables
+    infer = jax.jit(evaluator.inference(genotype))
+    logits = all_logits(infer, variables, images.valid.images, train.eval_batch_size)
+    return logits, images.valid.labels
+
+
+def accuracies(found: Found, labels: np.ndarray) -> dict[tuple[int, int], float]:
+    """Returns the mean accuracy by (members, epochs of each), over all choices of members."""
+    means = {}
+    for epochs, members in found.items():
+        log_shares = [np.asarray(jax.nn.log_softmax(logits)) for logits in members]
+        for count in range(1, len(members) + 1):
+            right = [
+                np.mean(np.sum(chosen, axis=0).argmax(axis=-1) == labels)
+                for chosen in itertools.combinations(log_shares, count)
+            ]
+            means[count, epochs] = float(np.mean(right))
+    return means
+
+
+def table(of_sets: Mapping[str, Mapping[tuple[int, int], float]]) -> list[str]:
+    """Returns the accuracies in % as lines of Markdown, by epochs in all."""
+    kinds = sorted({kind for means in of_sets.values() for kind in means}, key=_in_all)
+    rows = [
+        "| epochs in all | members x epochs | "
+        + " | ".join(f"`{s}`" for s in of_sets)
+        + " | mean |",
+        "|---" * (3 + len(of_sets)) + "|",
+    ]
+    for count, epochs in kinds:
+        values = [100 * means[count, epochs] for means in of_sets.values()]
+        cells = [f"{value:.2f}" for value in (*values, np.mean(values))]
+        rows.append(f"| {count * epochs} | {count} x {epochs} | " + " | ".join(cells) + " |")
+    return rows
+
+
+def _in_all(kind: tuple[int, int]) -> tuple[int, int]:
+    return kind[0] * kind[1], kind[0]
+
+
+def main() -> None:
+    """Trains what is missing and writes the table."""
+    output, of_sets = pathlib.Path(_OUTPUT.value), {}
+    (output / "logits").mkdir(parents=True, exist_ok=True)
+    jax.config.update("jax_compilation_cache_dir", str((output / "compile_cache").absolute()))
+    plan = [tuple(map(int, each.split(":"))) for each in _EPOCHS.value]
+    for short, dataset in chosen_sets().items():
+        _, recipe = last_recipe(dataset)
+        found: dict[int, list[np.ndarray]] = {}
+        labels = np.zeros(0)
+        for epochs, num_seeds in plan:
+            for seed in range(num_seeds):
+                file = output / "logits" / f"{short}-{_NETWORK.value}-{epochs}-{seed}.npz"
+                if not file.exists():
+                    logits, labels = trained_logits(dataset, recipe, epochs, seed)
+                    _write(file, logits, labels)
+                    print(short, epochs, seed, np.mean(logits.argmax(-1) == labels), flush=True)
+                with np.load(file, allow_pickle=False) as kept:
+                    found.setdefault(epochs, []).append(kept["logits"])
+                    labels = kept["labels"]
+        of_sets[short] = accuracies(found, labels)
+        (output / "table.md").write_text("\n".join(table(of_sets)) + "\n")
+    print("\n".join(table(of_sets)))
+
+
+def _write(file: pathlib.Path, logits: np.ndarray, labels: np.ndarray) -> None:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, allow_pickle=False, logits=logits, labels=labels)
+    write_atomically(file, stream.getvalue())
+
+
+if __name__ == "__main__":
+    commands.start("members", main)
