@@ -4,8 +4,8 @@
 
 Each network is trained by the recipe of what is handed over, at 32 pixels at most, under several
 seeds for each number of epochs; what the trainings say of the validation images is kept in
-`logits/`, from which the command goes on. `table.md` has, for each number of epochs in all, the
-mean accuracy of one training and of several shorter ones, over all choices of members.
+`logits/`, from which the command goes on. The table of a network has, for each number of epochs in
+all, the mean accuracy of one training and of several shorter ones, over all choices of members.
 """
 
 import dataclasses
@@ -92,13 +92,14 @@ def main() -> None:
     (output / "logits").mkdir(parents=True, exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", str((output / "compile_cache").absolute()))
     plan = [tuple(map(int, each.split(":"))) for each in _EPOCHS.value]
+    network = _NETWORK.value.replace(" ", "_")
     for short, dataset in chosen_sets().items():
         _, recipe = last_recipe(dataset)
         found: dict[int, list[np.ndarray]] = {}
         labels = np.zeros(0)
         for epochs, num_seeds in plan:
             for seed in range(num_seeds):
-                file = output / "logits" / f"{short}-{_NETWORK.value}-{epochs}-{seed}.npz"
+                file = output / "logits" / f"{short}-{network}-{epochs}-{seed}.npz"
                 if not file.exists():
                     logits, labels = trained_logits(dataset, recipe, epochs, seed)
                     _write(file, logits, labels)
@@ -107,7 +108,7 @@ def main() -> None:
                     found.setdefault(epochs, []).append(kept["logits"])
                     labels = kept["labels"]
         of_sets[short] = accuracies(found, labels)
-        (output / "table.md").write_text("\n".join(table(of_sets)) + "\n")
+        (output / f"table-{network}.md").write_text("\n".join(table(of_sets)) + "\n")
     print("\n".join(table(of_sets)))
 
 

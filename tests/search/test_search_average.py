@@ -135,20 +135,6 @@ def test_where_the_first_training_fails_the_next_candidate_is_trained(now: Now) 
     assert [finalist.mean for finalist in outcome.finalists] == [None, pytest.approx(0.6)]
 
 
-def test_it_becomes_as_wide_as_each_of_the_trainings_has_time_for(now: Now) -> None:
-    asked = []
-
-    def grow(genotype: Any, seconds: float) -> Any:
-        asked.append((genotype, seconds))
-        return OTHER
-
-    toy = Answers(now, score=lambda _: 0.5)
-    outcome = found(toy, MemoryRecord(), dataclasses.replace(plan(100.0), grow=grow))
-    assert asked == [(CELL, pytest.approx(97.0 / 4))]
-    assert set(toy.keys("final")) == {SPACE.key(OTHER)}
-    assert outcome.genotype == OTHER
-
-
 def test_the_costs_of_all_keep_the_limits(now: Now) -> None:
     result = Result("complete", 0.5, (0.5,), costs=(("params", 100.0),), seconds=10.0)
     toy = Answers(now, score=lambda _: result)

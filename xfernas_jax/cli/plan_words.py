@@ -38,15 +38,16 @@ def search_lines(
     if num_done:
         lines.append(f"done before: {num_done:,} evaluations of this study")
     if plan.finishes:
-        lines.append(
-            f"then: the best is trained by the full recipe, and up to {plan.num_finalists} where "
-            "time is left; the best of them by validation is tested once"
+        others = (
+            f"and up to {plan.num_finalists} where time is left; the best of them by validation is "
+            "tested once"
         )
         if most_members > 1:
-            lines.append(
-                f"last: while there is time it is trained anew, up to {most_members} times in all, "
-                "and the mean of the answers counts (--members)"
+            others = (
+                f"as many as {most_members} times where there is time; the mean of their answers "
+                "is handed over (--members) and tested once"
             )
+        lines.append(f"then: the best is trained by the full recipe, {others}")
         return lines
     if plan.confirm_seeds:
         total = plan.num_finalists * plan.confirm_seeds

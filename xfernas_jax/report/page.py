@@ -118,12 +118,14 @@ def _headline(study: SearchStudy) -> list[tuple[str, str, str]]:
     plural = "s" if num_confirmed > 1 else ""
     mean = f"mean over {num_confirmed} confirming training{plural}"
     remark = mean if num_confirmed else "one evaluation; not confirmed"
+    num_members = len(study.member_values)
+    what = f"mean of the answers of {num_members} trainings" if num_members else "one training"
     if study.has_final:
-        remark = "one training by the final recipe"
+        remark = f"{what} by the final recipe"
     rows = [(study.value_name, metric.text(result["best_value"]), remark)]
     if result["test_value"] is not None:  # a function of the user's has no test part
         test = (f"test {metric.label}", metric.text(result["test_value"]))
-        part, remark = result.get("test_part"), "one training, read once"
+        part, remark = result.get("test_part"), f"{what}, read once"
         if part is not None and part["low"] is not None:
             low, high = metric.number(part["low"]), metric.text(part["high"])
             remark = f"{low} to {high} on other images of the kind (95 %); {remark}"

@@ -85,6 +85,11 @@ class SearchStudy:
         return found if type(found) is int and found >= 1 else 1
 
     @property
+    def member_values(self) -> list[float]:
+        """Values of the trainings whose mean is handed over; none where it is a single one."""
+        return (self.result or {}).get("member_values", [])
+
+    @property
     def metric(self) -> Metric:
         """The metric of its values."""
         return self.spec.task.metric

@@ -87,9 +87,7 @@ class Search:
         if clock is None or several is None:
             finished = finish(self.desk, candidates, goal.metric, clock, plan.grow)
         else:
-            finished = finish_averaged(
-                self.desk, candidates, goal.metric, clock, several, plan.grow
-            )
+            finished = finish_averaged(self.desk, candidates, goal.metric, clock, several)
         return self._confirmed(finished, done, chosen)
 
     def _confirmed(

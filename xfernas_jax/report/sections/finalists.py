@@ -30,6 +30,13 @@ def section(study: SearchStudy) -> Section | None:
         f"Each was trained {how}. Values are {study.value_label}; the spread is the "
         "standard deviation of one network's trainings."
     )
+    members = study.member_values
+    if members:
+        alone = ", ".join(map(study.metric.text, members))
+        note += (
+            f" What won is the mean of the answers of {len(members)} trainings, which have {alone} "
+            "alone."
+        )
     listing = Listing("finalists", TITLE, table, formats, unknown="not known")
     return Section(TITLE, note=note, listing=listing, remark=_bias(study, finalists))
 

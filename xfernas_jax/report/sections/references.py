@@ -42,6 +42,8 @@ def section(study: SearchStudy) -> Section | None:
         "networks, a full one makes what is handed over. Values are "
         f"{study.value_label}, of one training each: small differences may be chance."
     )
+    if study.member_values:
+        note += f" What was handed over is the mean of {len(study.member_values)} full trainings."
     if has_noise:
         note += f" The last column is the 95 % interval of {noise.words()}."
     listing = Listing("references", TITLE, table, formats, unknown="not trained")

@@ -6,7 +6,7 @@ of several by few validation images is luck. It takes as many times longer to pr
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,7 @@ from xfernas_jax.search.averaging import Averaging
 from xfernas_jax.search.clock import Clock
 from xfernas_jax.search.desk import Desk, joined_name
 from xfernas_jax.search.phases.confirm import Confirmed
-from xfernas_jax.search.phases.finish import (
-    Candidate,
-    final_job,
-    finalist,
-    unfinished,
-    wider_before,
-)
-from xfernas_jax.space.base import Genotype
+from xfernas_jax.search.phases.finish import Candidate, final_job, finalist, unfinished
 
 Member = tuple[Evaluation, Any]
 """A training that completed, with its variables."""
@@ -38,7 +31,6 @@ def finish_averaged(
     metric: Metric,
     clock: Clock,
     averaging: Averaging,
-    grow: Callable[[Genotype, float], Genotype] | None = None,
 ) -> Confirmed:
     """Trains the best candidate by the final recipe, under as many seeds as there is time for.
 
@@ -54,15 +46,13 @@ def finish_averaged(
       metric: of the task.
       clock: that runs.
       averaging: what may be averaged.
-      grow: what a candidate becomes, from it and the seconds that there are for each training.
     """
     recorded = {(e.key, e.seed): e for e in desk.recorded("final")}
     failed: list[Evaluation] = []
     for candidate in candidates:
-        chosen = _grown(desk, candidate, recorded, clock, averaging, grow)
         seconds = clock.left_to_train()
-        limit = seconds / averaging.count(chosen.genotype, seconds)
-        training, variables = _trained(desk, chosen, len(failed), limit, recorded)
+        limit = seconds / averaging.count(candidate.genotype, seconds)
+        training, variables = _trained(desk, candidate, len(failed), limit, recorded)
         if training.value is not None:
             break
         failed.append(training)
@@ -73,28 +63,10 @@ def finish_averaged(
     single = Confirmed(finalists, trainings, finalists[-1], training, variables)
     if variables is None or not isinstance(desk.executor, Answering):
         return single
-    further = _further(desk, chosen, training, clock, averaging, recorded)
+    further = _further(desk, candidate, training, clock, averaging, recorded)
     if not further:
         return single
     return _averaged(desk, single, [(training, variables), *further], metric)
-
-
-def _grown(
-    desk: Desk,
-    candidate: Candidate,
-    recorded: dict[tuple[str, int], Evaluation],
-    clock: Clock,
-    averaging: Averaging,
-    grow: Callable[[Genotype, float], Genotype] | None,
-) -> Candidate:
-    """Returns a candidate as wide as there is time for, or as an earlier process began it."""
-    by_key = {key: training for (key, _), training in recorded.items()}
-    genotype = wider_before(desk.space, candidate, by_key)
-    if genotype is None:
-        if grow is None or candidate.key in by_key:
-            return candidate
-        genotype = grow(candidate.genotype, clock.left_to_train() / averaging.most)
-    return dataclasses.replace(candidate, genotype=genotype, key=desk.space.key(genotype))
 
 
 def _trained(

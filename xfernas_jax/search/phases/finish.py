@@ -73,7 +73,7 @@ def finish(
         trainings.append(known)
         if _is_better(metric, known, best):
             best = (known, variables)
-        wider = wider_before(desk.space, candidate, recorded)
+        wider = _wider_before(desk.space, candidate, recorded)
         if wider is None and clock is not None and grow is not None and known.value is not None:
             wider = grow(candidate.genotype, clock.left_to_train())
         if wider is not None:
@@ -89,7 +89,7 @@ def finish(
     return Confirmed(finalists, tuple(trainings), winner, trained, variables)
 
 
-def wider_before(
+def _wider_before(
     space: Space, candidate: Candidate, recorded: Mapping[str, Evaluation]
 ) -> Genotype | None:
     """Returns the wider form of a candidate that an earlier process trained; None without one."""
