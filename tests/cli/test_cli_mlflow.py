@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xfernas_jax.cli import attempts, mlflow
-from xfernas_jax.cli.attempts import BackgroundAttempts
+from xfernas_jax.cli import attempts
+from xfernas_jax.cli.attempts import BackgroundAttempts, one_line
 from xfernas_jax.cli.live import EvaluationRuns, TrainingRun
 from xfernas_jax.cli.mlflow import Server
 from xfernas_jax.history.goal import Goal
@@ -342,8 +342,10 @@ def test_a_missing_library_is_named(
 
 
 def test_a_password_is_not_shown() -> None:
-    assert mlflow.shown("postgresql://me:a:b@host/db") == "postgresql://me:***@host/db"
-    assert mlflow.shown("http://host:5000") == "http://host:5000"
+    error = ConnectionError("no http://me:a:b@host:5000/api, no http://host:5000")
+    assert one_line(error) == (
+        "ConnectionError: no http://me:***@host:5000/api, no http://host:5000"
+    )
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Attempts to write what is only for the eyes: a failure ends no search and is said once."""
 
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -75,5 +76,10 @@ class BackgroundAttempts(Attempts):
 
 
 def one_line(error: BaseException) -> str:
-    """Returns kind and message of an error, short and without line breaks."""
-    return f"{' '.join(f'{type(error).__name__}: {error}'.split()):.200}"
+    """Returns kind and message of an error: short, without line breaks and without passwords."""
+    return f"{without_passwords(' '.join(f'{type(error).__name__}: {error}'.split())):.200}"
+
+
+def without_passwords(text: str) -> str:
+    """Returns a text with the passwords in its URLs masked."""
+    return re.sub(r"(://[^/@:\s]*):[^/@\s]*@", r"\1:***@", text)

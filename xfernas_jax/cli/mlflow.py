@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from xfernas_jax.cli import flags
-from xfernas_jax.cli.attempts import one_line
+from xfernas_jax.cli.attempts import one_line, without_passwords
 from xfernas_jax.cli.mlflow_runs import StudyRuns, TrainingRuns
 from xfernas_jax.errors import FlagError, MissingExtraError
 from xfernas_jax.history.record import StudySpec
@@ -50,17 +50,11 @@ def opened() -> "Server | None":
             client = MlflowClient(_tracking_uri(uri))
             client.search_experiments(max_results=1)
         except Exception as error:  # of MLflow, SQLAlchemy, requests, the system
-            reason = one_line(error).replace(uri, shown(uri))
             raise FlagError(
-                f"--mlflow_uri={shown(uri)} cannot be used ({reason}); give a folder, "
-                "sqlite:///FILE or the address of a server that runs."
+                f"--mlflow_uri={without_passwords(uri)} cannot be used ({one_line(error)}); give a "
+                "folder, sqlite:///FILE or the address of a server that runs."
             ) from error
     return Server(client)
-
-
-def shown(uri: str) -> str:
-    """Returns a URI without the password in it."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri)
 
 
 class Server:
@@ -78,7 +72,7 @@ class Server:
           storage: where it is recorded, so that two studies of one name are told apart.
           budgets: how much is evaluated, which may change.
         """
-        return StudyRuns(self._client, spec, shown(storage), budgets)
+        return StudyRuns(self._client, spec, without_passwords(storage), budgets)
 
     def trainings(self, experiment: str) -> TrainingRuns:
         """Returns the view of trainings that belong to no study."""
