@@ -25,11 +25,11 @@ run: ## Run run.py; without ARGS, the demo
 	@$(PY) run.py $(ARGS)
 
 test: ## Run the tests in two processes (ARGS="-k name", ARGS="-m 'not slow'", ARGS=-n0 in one)
-	@$(SETUP) dev demo postgres baselines ray tensorboard onnx
+	@$(SETUP) dev demo postgres baselines ray tensorboard mlflow onnx
 	@$(PY) -m pytest -n 2 --dist loadscope -m 'not repeat' $(ARGS)
 
 test-all: ## Run all tests, also those that repeat end to end what others show
-	@$(SETUP) dev demo postgres baselines ray tensorboard onnx
+	@$(SETUP) dev demo postgres baselines ray tensorboard mlflow onnx
 	@$(PY) -m pytest -n 2 --dist loadscope $(ARGS)
 
 test-faults: ## Kill, fill, stop and damage what a search stands on (ARGS="-k disk"; needs root)

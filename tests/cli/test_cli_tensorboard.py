@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xfernas_jax.cli.tensorboard import EvaluationFiles, Run, TrainingFiles
+from xfernas_jax.cli.live import EvaluationRuns, TrainingRun
+from xfernas_jax.cli.tensorboard import EventFiles, Run
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.metric import SCORE, Metric
 from xfernas_jax.history.record import Evaluation, Job, Result
@@ -64,11 +65,11 @@ def evaluation(number: int, curve: Sequence[float] = CURVE, status: Any = "compl
     return Evaluation(Job(number, genotype, SPACE.key(genotype), 40 + number), result, "r")
 
 
-def files(folder: pathlib.Path, recorded: Sequence[Evaluation] = ()) -> EvaluationFiles:
-    return EvaluationFiles(folder, SPACE, "xfer_nao", list(recorded), Goal())
+def files(folder: pathlib.Path, recorded: Sequence[Evaluation] = ()) -> EvaluationRuns:
+    return EvaluationRuns(EventFiles(folder), SPACE, "xfer_nao", list(recorded), Goal())
 
 
-def evaluate(listener: EvaluationFiles, found: Evaluation) -> None:
+def evaluate(listener: EvaluationRuns, found: Evaluation) -> None:
     listener.started(found.job)
     for epoch, value in enumerate(found.curve, start=1):
         listener.epoch(found.job, epoch, value)
@@ -172,7 +173,7 @@ def test_a_folder_that_fails_later_is_said_once_and_kills_nothing(
     evaluate(listener, evaluation(1))
     listener.close()
     assert capsys.readouterr().out.count("TensorBoard files: no more are written (") == 1
-    training = TrainingFiles(tmp_path / "s" / "t")
+    training = TrainingRun(EventFiles(tmp_path / "s"), "t")
     training.epoch(1, 0.5)
     training.close()
 
@@ -199,7 +200,7 @@ def test_a_disk_that_fills_up_kills_nothing(
 
 def test_scores_have_tags_of_their_own(tmp_path: pathlib.Path) -> None:
     found, goal = evaluation(0, (-7.5,)), Goal(metric=SCORE)
-    EvaluationFiles(tmp_path, SPACE, "nao", [found], goal, is_trained=False).close()
+    EvaluationRuns(EventFiles(tmp_path), SPACE, "nao", [found], goal, is_trained=False).close()
     assert read(tmp_path / "search_0001") == {"score": [(1, -7.5)], "final_score": [(1, -7.5)]}
     assert read(tmp_path / "incumbent") == {"best_score": [(1, -7.5)]}
 
@@ -207,7 +208,7 @@ def test_scores_have_tags_of_their_own(tmp_path: pathlib.Path) -> None:
 def test_the_incumbent_of_a_loss_is_its_smallest_value(tmp_path: pathlib.Path) -> None:
     goal = Goal(metric=Metric("log_loss", "log loss", "nats", 0.0, None, False))
     recorded = [evaluation(i, (value,)) for i, value in enumerate((2.0, 0.5, 1.0))]
-    EvaluationFiles(tmp_path, SPACE, "nao", recorded, goal).close()
+    EvaluationRuns(EventFiles(tmp_path), SPACE, "nao", recorded, goal).close()
     assert read(tmp_path / "incumbent") == {"best_valid_log_loss": points([2.0, 0.5, 0.5])}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import closing
 
-from xfernas_jax.cli import flags, inputs, tensorboard
+from xfernas_jax.cli import flags, inputs, views
 from xfernas_jax.cli.executors import open_executor
 from xfernas_jax.cli.first_words import say_data_of, say_plan, training_lines
 from xfernas_jax.cli.listening import listening
@@ -22,7 +22,7 @@ from xfernas_jax.space.registry import get_space
 
 def collect() -> None:
     """Evaluates random architectures of a task, for later searches to learn from."""
-    event_files = None if flags.DRY_RUN.value else tensorboard.folder()
+    shown = views.Views() if flags.DRY_RUN.value else views.opened()
     space = get_space(flags.space_name())
     scored = scoring(space)
     limits = _limits()
@@ -53,11 +53,12 @@ def collect() -> None:
         storage.create_or_open(spec)
         console.print(f"Study {spec.name}: {scored.task.dataset} in {space.name}, {scored.label}")
         record, goal = storage.record(spec.name), Goal(metric=scored.task.metric)
-        with listening(total, executor, record, spec, goal, event_files) as listener:
+        with listening(total, executor, record, spec, goal, shown) as listener:
             desk = Desk(executor, record, spec.recipe, listener, runtime=scored.runtime_words)
             admits = _admits(scored, limits)
             collect_random(desk, count, flags.SEED.value, num_repeated, admits, first)
         record.set_result({"command": flags.command("collect")})
+        shown.finish(space, record, spec, goal)
         console.print(f"The study {spec.name} holds {count} architectures.")
 
 

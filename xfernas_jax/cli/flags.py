@@ -302,6 +302,12 @@ TENSORBOARD_DIR = flags.DEFINE_string(
     "Folder for TensorBoard event files: learning curves, the incumbent and a row of the HParams "
     "page for each evaluation; by default none are written.",
 )
+MLFLOW_URI = flags.DEFINE_string(
+    "mlflow_uri",
+    None,
+    "Where MLflow keeps runs: a folder, sqlite:///FILE or the address of a tracking server. A run "
+    "for each study, and within it one for each evaluation; needs the extra mlflow.",
+)
 FILE = flags.DEFINE_string("file", None, "JSON Lines file.")
 
 define_flags(flags, Runtime)

@@ -1,11 +1,11 @@
-"""What is told of a search or collection: lines on the console, and event files."""
+"""What is told of a search or collection: lines on the console, and views of other programs."""
 
 import contextlib
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
-from xfernas_jax.cli import flags, tensorboard
+from xfernas_jax.cli.live import Listeners
 from xfernas_jax.cli.progress import EvaluationProgress
+from xfernas_jax.cli.views import Views
 from xfernas_jax.executors.base import Executor
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.record import Job, Record, StudySpec
@@ -21,7 +21,7 @@ def listening(
     record: Record,
     spec: StudySpec,
     goal: Goal,
-    event_files: pathlib.Path | None,
+    views: Views,
     clock: Clock | None = None,
     name_of: Callable[[Job], str] = lambda _: "",
     num_confirmations: int = 0,
@@ -34,7 +34,7 @@ def listening(
       record: of the study.
       spec: of the study.
       goal: what may win.
-      event_files: folder for event files of studies, or None.
+      views: that show it, too.
       clock: of a search within a time.
       name_of: says what an architecture is, where that is known.
       num_confirmations: trainings in all that follow those evaluations.
@@ -47,16 +47,11 @@ def listening(
     progress = EvaluationProgress(
         *(total, done, executor.num_workers, goal, best, clock, name_of, max(num_after, 0))
     )
-    folder = event_files and event_files / spec.name
-    optimizer = spec.config.get("optimizer", "random")
-    is_trained = flags.OBJECTIVE.value is None
     with (
         progress.bar,
-        tensorboard.with_files(
-            progress, folder, executor.space, optimizer, evaluations, goal, is_trained
-        ) as listener,
+        views.evaluations(executor.space, record, spec, goal, name_of) as shown,
     ):
-        yield listener
+        yield Listeners(progress, *shown)
 
 
 def network_names(

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import math
-import pathlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any
@@ -18,8 +17,8 @@ from xfernas_jax.cli import (
     inputs,
     last_training,
     outcome,
-    tensorboard,
     test_part,
+    views,
 )
 from xfernas_jax.cli.executors import open_executor
 from xfernas_jax.cli.first_words import say_data_of, say_plan, training_lines
@@ -119,7 +118,7 @@ def search() -> dict[str, Any] | None:
         _say_plan(_look())
         return None
     inputs.check_output()
-    event_files = tensorboard.folder()
+    shown = views.opened()
     asked = _look()
     space, spec = asked.space, asked.spec
     executor, num_devices = open_executor(asked.scored, spec.name, asked.at_once)
@@ -136,14 +135,14 @@ def search() -> dict[str, Any] | None:
         optimizer = _optimizer(asked, learned)
         config = {**spec.config, "source_studies": learned.counts}
         storage.create_or_open(dataclasses.replace(spec, config=config))
-        result = _finished(storage, asked)
+        result, record = _finished(storage, asked), storage.record(spec.name)
         if result is not None:
             console.print("This study is finished; nothing is trained or tested again.")
         else:
-            record = storage.record(spec.name)
-            found = _run(asked.on(executor), learned, optimizer, executor, record, event_files)
+            found = _run(asked.on(executor), learned, optimizer, executor, record, shown)
             result = {**found, "devices_per_evaluation": num_devices}
             record.set_result(result)
+        shown.finish(space, record, spec, asked.goal_of_search, result)
     outcome.hand_over(space, result, spec.task.metric)
     return result
 
@@ -265,7 +264,7 @@ def _run(
     optimizer: Optimizer,
     executor: Executor,
     record: Record,
-    event_files: pathlib.Path | None,
+    shown: views.Views,
 ) -> dict[str, Any]:
     """Searches to the end and returns the result; `UserError` where nothing may win."""
     scored, spec, goal = asked.scored, asked.spec, asked.goal_of_search
@@ -280,7 +279,7 @@ def _run(
         plan = dataclasses.replace(plan, suggests_first=optimizer.trusts_sources)
     references = () if scored.decided is None else scored.decided.references
     name_of = network_names(asked.space, references, plan.suggests_first)
-    listens = (total, executor, record, spec, goal, event_files, plan.clock)
+    listens = (total, executor, record, spec, goal, shown, plan.clock)
     num_after = 0 if plan.finishes else min(total, plan.num_finalists) * plan.confirm_seeds
     with listening(*listens, name_of, num_after) as listener:
         desk = Desk(executor, record, spec.recipe, listener, keeper, scored.runtime_words)

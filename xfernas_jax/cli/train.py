@@ -7,15 +7,16 @@ import json
 import math
 import pathlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from xfernas_jax.cli import flags, hosts, initial, inputs, tensorboard
+from xfernas_jax.cli import flags, hosts, initial, inputs, live, views
 from xfernas_jax.cli.first_words import say_data, say_plan
+from xfernas_jax.cli.live import TrainingRun
 from xfernas_jax.cli.plan_words import recipe_line, train_lines
 from xfernas_jax.cli.progress import EpochProgress, console, print_curve
 from xfernas_jax.cli.scoring import runtime, trained_spec
-from xfernas_jax.cli.tensorboard import TrainingFiles
+from xfernas_jax.cli.views import Views
 from xfernas_jax.data.base import ImageDataset
 from xfernas_jax.errors import AgreedError, FlagError, TrainingDivergedError
 from xfernas_jax.evaluate.recipes import Recipe, is_read
@@ -49,12 +50,16 @@ class _Training:
     dataset: ImageDataset
     evaluator: TrainedEvaluator
     folder: pathlib.Path
-    event_files: pathlib.Path | None
+    views: Views
 
     @property
     def metric(self) -> Metric:
         """What is measured."""
         return self.evaluator.task.metric
+
+    def shown(self) -> list[TrainingRun]:
+        """Returns what shows it."""
+        return self.views.trainings(self.evaluator.task.dataset, self.folder.name, self.metric)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -72,14 +77,14 @@ def train() -> None:
         result = on_first(lambda: _finished(training))
         if result is None:
             result = _train(training)
-        on_first(lambda: _hand_over(result, training.folder, training.metric, training.event_files))
+        on_first(lambda: _hand_over(result, training.folder, training.metric, training.shown()))
 
 
 def _prepare() -> _Training:
-    event_files = None
+    found = Views()
     if is_first() and not flags.DRY_RUN.value:
         inputs.check_output()
-        event_files = tensorboard.folder()
+        found = views.opened()
     file = inputs.needed("genotype", flags.GENOTYPE.value)
     given = flags.SPACE.value
     name = read_space_name(file) if given is None else given
@@ -93,8 +98,7 @@ def _prepare() -> _Training:
         json.dumps(evaluator.identity(genotype, seed), sort_keys=True).encode()
     ).hexdigest()[:8]
     folder = inputs.folder_of("trainings", f"{evaluator.task.dataset}-{spec.recipe.name}-{digest}")
-    event_files = event_files and event_files / folder.name
-    return _Training(genotype, seed, spec.recipe, dataset, evaluator, folder, event_files)
+    return _Training(genotype, seed, spec.recipe, dataset, evaluator, folder, found)
 
 
 def _say_plan(training: _Training) -> None:
@@ -131,16 +135,16 @@ def _train(training: _Training) -> Mapping[str, Any]:
     is_fit = training.recipe.data.valid_in_train
     progress = EpochProgress(epochs, "fitted" if is_fit else "valid", metric)
     opened = together(lambda: _open_checkpoints(training, progress.go_on) if is_first() else None)
-    event_files = TrainingFiles(training.event_files, metric)
+    shown = training.shown()
 
     def on_epoch(epoch: int, value: float) -> None:
         progress.epoch(epoch, value)
-        if not is_fit:
-            event_files.epoch(epoch, value)
+        for each in () if is_fit else shown:
+            each.epoch(epoch, value)
 
     with (
         contextlib.nullcontext() if opened is None else contextlib.closing(opened),
-        contextlib.closing(event_files),
+        live.closing(shown),
     ):
         checkpoints = FirstHostCheckpoints(opened) if is_one_of_many() else opened
         try:
@@ -228,10 +232,11 @@ def _hand_over(
     result: Mapping[str, Any],
     folder: pathlib.Path,
     metric: Metric,
-    event_files: pathlib.Path | None = None,
+    shown: Sequence[TrainingRun],
 ) -> None:
-    with contextlib.closing(TrainingFiles(event_files, metric)) as files:
-        files.end(result)
+    with live.closing(shown):
+        for each in shown:
+            each.end(result)
     inputs.write_output(result)
     valid = result["valid_value"]
     rows = {

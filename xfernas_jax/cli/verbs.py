@@ -146,6 +146,7 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "format": _EXPORT,
         "checkpoint_epochs": _TRAIN,
         "tensorboard_dir": _LEARNS,
+        "mlflow_uri": _LEARNS,
     },
 }
 """Flags by subject, in the order of the help, each with the verbs that use it."""
