@@ -36,8 +36,8 @@ WANTED_EPOCHS = 25  # that a reference leaves time for, and a size of images
 GROWN_EPOCHS = 40  # that a wider form of a finalist leaves time for
 FEWEST_EPOCHS = 10  # that any architecture leaves time for
 ENOUGH_EPOCHS, _IMAGES_OF_ENOUGH = 20, 5_000  # of a last training, and images of an epoch
-MOST_OF_A_MEMBER = 40  # epochs, of which a training that is averaged needs no more
-GAIN_OF_DOUBLING = 0.07  # trainings that are averaged, in log error; experiments/MEMBERS.md
+ENOUGH_OF_A_MEMBER = 1.5  # times those epochs, for a training that is averaged with others
+GAIN_OF_DOUBLING = 0.06  # trainings that are averaged, in log error; experiments/MEMBERS.md
 ERROR_CURVATURE = 0.14  # of what fewer epochs do to its error; experiments/TIMED_NETWORKS.md
 LEAST_EPOCHS = 3  # below which a training is none: its learning rate has hardly risen
 FEWEST_COMPARED = 6  # short trainings; fewer tell less than their time is worth
@@ -130,16 +130,14 @@ def enough_epochs(num_images: int) -> float:
 def num_members(epochs: float, num_images: int, most: int) -> int:
     """Returns how many trainings, whose answers are averaged, share the epochs that there are.
 
-    Several that have enough, more of them where there are fewer images, are better than a longer
-    one (`experiments/MEMBERS.md`).
+    Several that have enough are better than a longer one (`experiments/MEMBERS.md`).
 
     Args:
       epochs: in all.
       num_images: of an epoch.
       most: trainings.
     """
-    each = ENOUGH_EPOCHS * (_IMAGES_OF_ENOUGH / num_images) ** (1 / 3)
-    return max(1, min(int(epochs / min(each, MOST_OF_A_MEMBER)), most))
+    return max(1, min(int(epochs / (ENOUGH_OF_A_MEMBER * enough_epochs(num_images))), most))
 
 
 def averaging_gain(count: int) -> float:
