@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from xfernas_jax.cli.heartbeat import Heartbeat
 from xfernas_jax.cli.listening import network_names
 from xfernas_jax.cli.progress import EpochProgress, EvaluationProgress, print_curve
 from xfernas_jax.cli.sources import _words
@@ -40,6 +41,39 @@ def lines(goal: Goal, *evaluations: Evaluation) -> EvaluationProgress:
 
 def test_it_is_a_listener() -> None:
     assert isinstance(EvaluationProgress(4), Listener)
+
+
+def test_a_long_silence_says_what_runs(capsys: pytest.CaptureFixture) -> None:
+    progress, job = EvaluationProgress(4, silence=0.05), evaluation(0, 0.5).job
+    with progress.shown():
+        progress.started(job)
+        first = waited_for(capsys, "so far")
+        progress.epoch(job, 3, 0.25)
+        second = waited_for(capsys, "epoch 3")
+        progress.finished(evaluation(0, 0.5))
+        capsys.readouterr()
+        time.sleep(0.2)
+        assert capsys.readouterr().out == ""  # nothing runs
+    assert first == "    search 1/4  compiling, 0 s so far"
+    assert second == "    search 1/4  epoch 3: accuracy 25.00 %, 0 s so far"
+
+
+def waited_for(capsys: pytest.CaptureFixture, text: str) -> str:
+    """Returns the next line that holds a text."""
+    for _ in range(200):
+        if found := [line for line in capsys.readouterr().out.splitlines() if text in line]:
+            return found[0]
+        time.sleep(0.05)
+    raise AssertionError(text)
+
+
+def test_what_breaks_the_silence_ends_at_once_and_says_nothing_before_its_time() -> None:
+    said: list[str] = []
+    begun = time.monotonic()
+    with Heartbeat(lambda: "runs", said.append, 600.0) as heartbeat:
+        heartbeat.rest()
+    assert time.monotonic() - begun < 60.0
+    assert not said
 
 
 def test_a_value_has_its_metrics_name_and_unit(capsys: pytest.CaptureFixture) -> None:

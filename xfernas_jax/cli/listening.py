@@ -48,7 +48,7 @@ def listening(
         *(total, done, executor.num_workers, goal, best, clock, name_of, max(num_after, 0))
     )
     with (
-        progress.bar,
+        progress.shown(),
         views.evaluations(executor.space, record, spec, goal, name_of) as shown,
     ):
         yield Listeners(progress, *shown)

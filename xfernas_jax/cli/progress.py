@@ -1,13 +1,16 @@
 """Progress: a bar on a terminal, and plain lines everywhere."""
 
+import abc
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from xfernas_jax.cli.heartbeat import FIRST_SECONDS, Heartbeat
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.metric import ACCURACY, Metric
 from xfernas_jax.history.record import Evaluation, Job
@@ -38,15 +41,14 @@ def print_rows(rows: Sequence[Sequence[str]]) -> None:
     console.print(table)
 
 
-class _Lines:
+class _Lines(abc.ABC):
     """Lines on the console, with a bar below them where it is a terminal.
 
-    Attributes:
-      bar: a context manager, to be entered while there is progress.
+    Elsewhere a line says now and then what runs, where for long there was none.
     """
 
-    def __init__(self, total: int, done: int) -> None:
-        self.bar = Bar(
+    def __init__(self, total: int, done: int, silence: float = FIRST_SECONDS) -> None:
+        self._bar = Bar(
             SpinnerColumn(),
             BarColumn(bar_width=24),
             TextColumn("{task.description}"),
@@ -54,13 +56,25 @@ class _Lines:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self.bar.add_task("", total=total, completed=min(done, total))
+        self._task = self._bar.add_task("", total=total, completed=min(done, total))
+        self._heartbeat = Heartbeat(self._runs, console.print, silence)
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """To be entered while there is progress."""
+        with self._bar if console.is_terminal else self._heartbeat:
+            yield
+
+    @abc.abstractmethod
+    def _runs(self) -> str:
+        """Says in a line what runs, and for how long; empty for nothing."""
 
     def _say(self, line: str) -> None:
-        self.bar.console.print(line)
+        self._heartbeat.rest()
+        self._bar.console.print(line)
 
     def _show(self, description: str, completed: int | None = None) -> None:
-        self.bar.update(self._task, description=description, completed=completed)
+        self._bar.update(self._task, description=description, completed=completed)
 
 
 class EvaluationProgress(_Lines):
@@ -79,6 +93,7 @@ class EvaluationProgress(_Lines):
         clock: Clock | None = None,
         name_of: Callable[[Job], str] = lambda _: "",
         num_after: int = 0,
+        silence: float = FIRST_SECONDS,
     ) -> None:
         """Starts the bar.
 
@@ -92,8 +107,10 @@ class EvaluationProgress(_Lines):
           clock: of a search within a time, which then says how much is left.
           name_of: says what an architecture is, where that is known.
           num_after: trainings that confirm, after those evaluations.
+          silence: seconds without a line after which one says what runs.
         """
-        super().__init__(total, len(seconds_done))
+        super().__init__(total, len(seconds_done), silence)
+        self._begun = dict[str, float]()  # by label: when, by the monotonic clock
         self._total, self._seconds = total, list(seconds_done)
         self._best, self._clock, self._name_of = best, clock, name_of
         self._goal = Goal() if goal is None else goal
@@ -110,7 +127,9 @@ class EvaluationProgress(_Lines):
             limit = "" if job.limit_seconds is None else f", at most {duration(job.limit_seconds)}"
             name = self._name_of(job)
             self._say(f"{label:>14}  the full training begins{limit}{name and f'  {name}'}")
+        self._begun[label] = time.monotonic()
         self._running[label] = f"{label}  compiling"
+        self._heartbeat.rest()
         self._show(f"{self._all_running()}{self._tail()}")
 
     def epoch(self, job: Job, epoch: int, value: float) -> None:
@@ -124,6 +143,7 @@ class EvaluationProgress(_Lines):
         """Prints the outcome of one evaluation."""
         label, tail = self._label(evaluation.job), ""
         self._running.pop(label, None)
+        self._begun.pop(label, None)
         shown = self._outcome(evaluation)
         if evaluation.purpose in _NUMBERED:
             if evaluation.purpose in _COUNTED:  # else it was counted when it stopped
@@ -151,6 +171,13 @@ class EvaluationProgress(_Lines):
         total = f"/{self._total}" if job.purpose in _NUMBERED else ""
         return f"{job.purpose} {job.number + 1}{total}"
 
+    def _runs(self) -> str:
+        now, lines = time.monotonic(), []
+        for label, shown in list(self._running.items()):
+            seconds = now - self._begun.get(label, now)
+            lines.append(f"{' ' * max(0, 14 - len(label))}{shown}, {duration(seconds)} so far")
+        return "\n".join(lines)
+
     def _all_running(self) -> str:
         return "   ".join(self._running.values())
 
@@ -175,16 +202,23 @@ class EpochProgress(_Lines):
         """Takes the number of epochs in all, what to call the images, and what is measured."""
         super().__init__(num_epochs, 0)
         self._total, self._first, self._start = num_epochs, 0, time.monotonic()
-        self._measured_on, self._metric = measured_on, metric
+        self._measured_on, self._metric, self._last = measured_on, metric, 0
+
+    def _runs(self) -> str:
+        so_far = f"{duration(time.monotonic() - self._start)} so far"
+        if self._last == self._first:
+            return f"compiling, or in the first epoch, {so_far}"
+        return f"in epoch {self._last + 1}/{self._total}, {so_far}"
 
     def go_on(self, num_done: int) -> None:
         """Says that a training goes on after the epochs that were done before."""
-        self._first = num_done
+        self._first = self._last = num_done
         self._say(f"Going on after epoch {num_done}.")
         self._show("", num_done)
 
     def epoch(self, epoch: int, value: float) -> None:
         """Prints the outcome of one epoch."""
+        self._last = epoch
         each = (time.monotonic() - self._start) / max(epoch - self._first, 1)
         left = duration(each * (self._total - epoch))
         what = f"{self._measured_on} {self._metric.label}"

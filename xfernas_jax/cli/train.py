@@ -148,7 +148,7 @@ def _train(training: _Training) -> Mapping[str, Any]:
     ):
         checkpoints = FirstHostCheckpoints(opened) if is_one_of_many() else opened
         try:
-            with progress.bar, hosts.interruptible() as interrupt:
+            with progress.shown(), hosts.interruptible() as interrupt:
                 trained = evaluator.train(
                     genotype, seed, on_epoch, checkpoints, variables, interrupt=interrupt
                 )
