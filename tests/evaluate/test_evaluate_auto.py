@@ -12,6 +12,7 @@ from xfernas_jax.data.base import ImageDataset, Split
 from xfernas_jax.evaluate import auto
 from xfernas_jax.evaluate.auto import Reference
 from xfernas_jax.evaluate.recipes import recipe_from_json
+from xfernas_jax.history.metric import ACCURACY
 from xfernas_jax.history.record import Task
 from xfernas_jax.space import PUBLISHED, get_space
 
@@ -234,6 +235,25 @@ def test_few_epochs_are_more_where_an_epoch_has_many_images() -> None:
     assert auto.error_factor(10.0, 40_000) == 1.0
     assert auto.error_factor(5.0, 40_000) == pytest.approx(auto.error_factor(10.0, 5_000))
     assert auto.error_factor(3.0, 5_000) > auto.error_factor(5.0, 5_000) > 1.0
+
+
+def test_so_many_trainings_share_the_epochs_that_each_has_enough() -> None:
+    each = auto.ENOUGH_OF_A_MEMBER * auto.enough_epochs(1_000)
+    assert [auto.num_members(share * each, 1_000, 4) for share in (0.1, 1.9, 2.0, 3.5, 9.0)] == [
+        *(1, 1, 2, 3, 4)
+    ]
+    assert auto.num_members(9.0 * each, 1_000, 1) == 1
+    assert auto.num_members(2.0 * each, 40_000, 4) == 4  # an epoch has more images
+
+
+def test_what_can_be_trained_several_times_counts_with_less_error() -> None:
+    many = 4.0 * auto.ENOUGH_OF_A_MEMBER * auto.enough_epochs(1_000)
+    factors = [auto.error_factor(many, 1_000, most) for most in (1, 2, 4)]
+    assert factors[0] == 1.0
+    assert factors[1] ** 2 == pytest.approx(factors[2])
+    assert 0.8 < factors[2] < factors[1] < 1.0
+    assert auto.promised(0.5, ACCURACY, many, 1_000, 2) == pytest.approx(1 - 0.5 * factors[1])
+    assert auto.error_factor(3.0, 1_000, 4) == auto.error_factor(3.0, 1_000)
 
 
 def test_what_was_decided_comes_back_from_the_configuration_of_a_study() -> None:

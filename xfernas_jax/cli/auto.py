@@ -59,6 +59,7 @@ class Decided:
       seconds_per_work: of a final training's step, see `auto.work`; 0 where it was not measured.
       most_activations: of a network that can be trained in the memory that is free.
       lines: that say it in words.
+      most_members: trainings of a network that may be averaged; 1 without a time budget.
     """
 
     dataset: ImageDataset
@@ -71,6 +72,7 @@ class Decided:
     seconds_per_work: float
     most_activations: float
     lines: tuple[str, ...]
+    most_members: int = 1
 
     @property
     def shrunk(self) -> float:
@@ -244,7 +246,8 @@ def _decided(
     )
     room = _room(final)
     references, speed = _genotypes(chosen), (budget, seconds_per_work)
-    return Decided(dataset, search, final, planned, started, references, *speed, room, lines)
+    rest = (*speed, room, lines, flags.MEMBERS.value)
+    return Decided(dataset, search, final, planned, started, references, *rest)
 
 
 def _room(recipe: Recipe) -> float:

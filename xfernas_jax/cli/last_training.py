@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from xfernas_jax.cli import flags
 from xfernas_jax.cli.scoring import Scoring
 from xfernas_jax.evaluate.auto import (
     averaging_gain,
@@ -66,7 +65,8 @@ def outlook(scored: Scoring, space: Space) -> Outlook | None:
     epochs = _epochs(scored, space)
     if epochs is None or scored.dataset is None:
         return None
-    num_images, most = len(scored.dataset.train), flags.MEMBERS.value
+    assert scored.decided is not None
+    num_images, most = len(scored.dataset.train), scored.decided.most_members
 
     def promises(genotype: Genotype, value: float, metric: Metric) -> float:
         return promised(value, metric, epochs(genotype), num_images, most)
@@ -106,13 +106,14 @@ def recommended(
       goal: of the search, whose limits the network keeps.
     """
     epochs, dataset, known = _epochs(scored, space), scored.dataset, scored.known_costs
-    if epochs is None or dataset is None or known is None or goal.pareto:
+    decided = scored.decided
+    if epochs is None or dataset is None or known is None or decided is None or goal.pareto:
         return None
     genotypes: dict[str, Genotype] = {}
     tasks, num_images = [], len(dataset.train)
 
     def members(genotype: Genotype) -> int:
-        return num_members(epochs(genotype), num_images, flags.MEMBERS.value)
+        return num_members(epochs(genotype), num_images, decided.most_members)
 
     for study in studies:
         there, facts = last_trainings(study.spec), study.spec.task.facts
@@ -147,9 +148,10 @@ def averaging(space: Space, scored: Scoring, goal: Goal) -> Averaging | None:
       scored: what `scoring` decided.
       goal: of the search, with limits in the scale of the last trainings' images.
     """
-    decided, most = scored.decided, 1 if goal.pareto else flags.MEMBERS.value
-    if most == 1 or decided is None or decided.budget is None:
+    decided = scored.decided
+    if decided is None or decided.budget is None or decided.most_members == 1 or goal.pareto:
         return None
+    most = decided.most_members
     network, shape = decided.final.network, decided.dataset.input_shape
     num_classes, num_images = decided.dataset.task.num_classes, len(decided.dataset.train)
     assert num_classes is not None

@@ -165,8 +165,7 @@ def _say_plan(asked: _Asked) -> None:
     asked = _recommended(asked, learned)
     _optimizer(asked, learned)  # a mistake shows
     name, counts = flags.OPTIMIZER.value, (len(learned.sources), len(done))
-    is_timed = asked.scored.decided is not None and asked.scored.decided.shares is not None
-    members = flags.MEMBERS.value if is_timed else 1
+    members = 1 if asked.scored.decided is None else asked.scored.decided.most_members
     say_plan([*about, *search_lines(asked.plan, asked.space, name, *counts, members)])
 
 
