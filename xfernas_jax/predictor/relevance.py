@@ -33,9 +33,9 @@ class Relevance:
 
 
 def matern(square: np.ndarray) -> np.ndarray:
-    """Returns the Matérn 5/2 kernel of squared distances."""
-    r = np.sqrt(np.maximum(square, 0.0))
-    return (1.0 + _ROOT * r + 5.0 / 3.0 * r * r) * np.exp(-_ROOT * r)
+    """Returns the Matérn 5/2 kernel of squared distances, which are not negative."""
+    r = _ROOT * np.sqrt(square)
+    return (1.0 + r + r * r / 3.0) * np.exp(-r)
 
 
 def square_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:

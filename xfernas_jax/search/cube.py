@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from xfernas_jax.predictor.base import TaskHistory
-from xfernas_jax.predictor.cube import CubePosterior, CubeSurrogate
-from xfernas_jax.search.seen import Seen, Suggestion
+from xfernas_jax.predictor.cube import CubeSurrogate
+from xfernas_jax.search.seen import NewBatch, Seen, Suggestion
 from xfernas_jax.search.surrogate_search import Known, SurrogateSearch
 from xfernas_jax.space.grid import GridSpace
 
-_NUM_RANDOM = 1_000
-_NUM_NEAR = 25  # tried near each start, and once more near each of the best of these
+_NUM_RANDOM = 600
+_NUM_NEAR = 15  # tried near each start, and once more near each of the best of these
 _WIDEST, _NARROWEST = 0.3, 0.01  # steps of a number
 _APART = 0.1  # by which suggestions that run side by side differ in some number
 
@@ -41,18 +41,19 @@ class CubeSearch(SurrogateSearch):
             return batch.fill(rng, count)
         posterior = self._cube.condition(target)
         pool = self.candidates(Known(seen.goal, posterior, target), rng)
-        taken = [seen.space.encode(genotype) for genotype in seen.pending]
-        while len(batch) < count:
-            before = len(batch)
-            pool = self._apart(pool, np.array(taken, np.int32).reshape(-1, pool.shape[1]))
-            scores = self._scores(posterior, pool, len(target.scores), before, count, rng)
-            for row in np.argsort(-scores, kind="stable"):
-                if batch.add_tokens(pool[row]):
-                    taken.append(tuple(pool[row].tolist()))
-                    break
-            if len(batch) == before:
-                break
+        pool = self._apart(pool, [seen.space.encode(genotype) for genotype in seen.pending])
+        if len(target.scores):
+            self._add(batch, count, pool, posterior.improvement(pool))
+        else:
+            self._add(batch, count - round(0.4 * count), pool, posterior.mean(pool))
         return batch.fill(rng, count)
+
+    def _add(self, batch: NewBatch, size: int, pool: np.ndarray, scores: np.ndarray) -> None:
+        """Adds the best of the pool until the batch has `size`."""
+        for row in np.argsort(-scores, kind="stable"):
+            if len(batch) >= size:
+                return
+            batch.add_tokens(pool[row])
 
     def candidates(self, known: Known, rng: np.random.Generator) -> np.ndarray:
         starts = self._starts(known)
@@ -66,25 +67,11 @@ class CubeSearch(SurrogateSearch):
         shares = rng.random(len(parents))
         return self._grid.nearby(rng, parents, _WIDEST * (_NARROWEST / _WIDEST) ** shares)
 
-    def _scores(
-        self,
-        posterior: CubePosterior,
-        pool: np.ndarray,
-        num_observed: int,
-        place: int,
-        count: int,
-        rng: np.random.Generator,
-    ) -> np.ndarray:
-        """Returns by what a place of the batch chooses."""
-        is_last = count > 1 and place >= count - round(0.4 * count)
-        if num_observed:
-            return posterior.improvement(pool)
-        return rng.permutation(len(pool)).astype(float) if is_last else posterior.mean(pool)
-
-    def _apart(self, pool: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    def _apart(self, pool: np.ndarray, taken: Sequence[Sequence[int]]) -> np.ndarray:
         """Leaves out what is almost what runs; all stays where nothing else is left."""
-        if not len(taken):
+        if not taken:
             return pool
-        first, second = self._grid.coordinates(pool), self._grid.coordinates(taken)
-        gaps = np.abs(first[:, None] - second[None]).max(-1).min(1)
-        return pool[gaps > _APART] if (gaps > _APART).any() else pool
+        first = self._grid.coordinates(pool)
+        second = self._grid.coordinates(np.array(taken, np.int32))
+        is_apart = np.abs(first[:, None] - second[None]).max(-1).min(1) > _APART
+        return pool[is_apart] if is_apart.any() else pool

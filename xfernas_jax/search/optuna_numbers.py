@@ -92,7 +92,7 @@ class Axis:
             found = d.low * (1.0 - place) + d.high * place
         return self.snapped(min(max(found, d.low), d.high))
 
-    def snapped(self, value: int | float) -> int | float:
+    def snapped(self, value: Any) -> int | float:
         """Returns the value of the distribution nearest to one within its range."""
         d = self.distribution
         if self._num_steps is not None:
@@ -200,9 +200,16 @@ def _is_learnable(distribution: BaseDistribution) -> bool:
     return False
 
 
-def fitted(distribution: BaseDistribution, value: Any) -> Value:
-    """Returns a guessed value as one of a number's distribution; None where it lies outside."""
-    if not isinstance(distribution, IntDistribution | FloatDistribution):
-        return value
-    axis = Axis(distribution)
-    return None if axis.level(value) is None else axis.snapped(value)
+def adapted(
+    guess: Mapping[str, Value], name: str, distribution: BaseDistribution
+) -> Mapping[str, Value] | None:
+    """Returns a guess whose value of a parameter is of its distribution; None where none is."""
+    if name not in guess:
+        return None
+    value = guess[name]
+    if isinstance(distribution, IntDistribution | FloatDistribution):
+        axis = Axis(distribution)
+        return None if axis.level(value) is None else {**guess, name: axis.snapped(value)}
+    assert isinstance(distribution, CategoricalDistribution)
+    same = [each for each in distribution.choices if type(each) is type(value) and each == value]
+    return {**guess, name: same[0]} if same else None

@@ -30,7 +30,7 @@ from xfernas_jax.search.optuna_numbers import (
     NUM_LEVELS,
     OptunaSpace,
     Parameters,
-    fitted,
+    adapted,
     learnable,
     study_space,
     study_values,
@@ -146,6 +146,9 @@ class XferSampler(BaseSampler):
     ) -> dict[str, BaseDistribution]:
         """Returns the parameters that are suggested together."""
         self._raise_error_if_multi_objective(study)
+        return self._together(study)
+
+    def _together(self, study: Study) -> dict[str, BaseDistribution]:
         if self._given is not None:
             return dict(self._given)
         space = IntersectionSearchSpace(include_pruned=True).calculate(study)
@@ -192,19 +195,24 @@ class XferSampler(BaseSampler):
         return sampler.sample_independent(study, trial, name, distribution)
 
     def _say_drawn(self, study: Study, name: str, distribution: BaseDistribution) -> None:
-        """Says once of each parameter that cannot be learned who draws it."""
-        if learnable({name: distribution}) or (study.study_name, name) in self._drawn:
+        """Says once of each parameter that is not learned who draws it."""
+        if distribution.single() or (study.study_name, name) in self._drawn:
             return
+        why = "has other values than texts, numbers, booleans and None"
+        if learnable({name: distribution}):
+            why = "is not in all trials with the same values"
+            ended = (TrialState.COMPLETE, TrialState.PRUNED)
+            if self._given is not None and name not in self._given:
+                why = "is not in search_space"
+            elif name in self._together(study) or not study.get_trials(
+                deepcopy=False, states=ended
+            ):
+                return  # a random start, or all was tried
         self._drawn.add((study.study_name, name))
-        if distribution.single():
-            return
         how = "at random"
         if self._independent_sampler is not None:
             how = f"by {type(self._independent_sampler).__name__}"
-        _logger.info(
-            f"XferSampler: {name!r} has other values than texts, numbers, booleans and None, so it "
-            f"is drawn {how}; give it such values for it to be learned."
-        )
+        _logger.info(f"XferSampler: {name!r} {why}, so it is drawn {how}.")
 
     def _guess(
         self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
@@ -221,8 +229,7 @@ class XferSampler(BaseSampler):
             return None
         held = self._guesses.get((study.study_name, trial.number))
         if held is not None:
-            value = fitted(distribution, held[name]) if name in held else None
-            return None if value is None else {**held, name: value}
+            return adapted(held, name, distribution)
         known = {**trial.distributions, name: distribution}
         parameters = likely_parameters(self._sources(study), known)
         if parameters is None or name not in parameters:
