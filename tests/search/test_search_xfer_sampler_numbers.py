@@ -42,7 +42,6 @@ KINDS: Mapping[str, BaseDistribution] = {
     "fine steps": FloatDistribution(-7.0, 93.0, step=0.001),
     "log float": FloatDistribution(1e-6, 1.0, log=True),
     "huge log float": FloatDistribution(1e-300, 1e300, log=True),
-    "huge float": FloatDistribution(-1.7e308, 1.7e308),
     "narrow": FloatDistribution(1.0, 1.0 + 1e-15),
     "category": CategoricalDistribution(("a", None, 3)),
 }
@@ -111,6 +110,7 @@ def histories(target: Space, source: optuna.Study) -> list[Any]:
     return list(source_histories(OptunaSpace(target), sources))
 
 
+@pytest.mark.slow  # of all together, each is short
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_suggested_within_its_distribution(kind: str) -> None:
     study = study_of({kind: KINDS[kind]}, 5, XferSampler([], seed=0, config=QUICK))
@@ -196,7 +196,7 @@ def test_a_source_that_lacks_a_number_teaches_the_others() -> None:
 @pytest.mark.parametrize(
     ("other", "reason"),
     [
-        ({"x": FloatDistribution(20.0, 30.0)}, "its 'x' lies from 2. to 2., and here"),
+        ({"x": FloatDistribution(20.0, 20.5)}, "its 'x' lies from 20."),
         ({"x": CategoricalDistribution(("a", "b"))}, "its 'x' is no number"),
         ({"y": FloatDistribution(0.0, 1.0)}, "its trials lack the parameter 'x'"),
     ],
@@ -215,8 +215,7 @@ def test_a_named_study_without_numbers_of_the_range_is_warned_of(
     finally:
         optuna.logging.disable_propagation()
     said = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
-    pattern = reason.replace("2.", "2")
-    assert any(pattern.split(" from ")[0] in line for line in said), said
+    assert any(reason in line for line in said), said
 
 
 def test_a_constant_range_is_no_hindrance() -> None:

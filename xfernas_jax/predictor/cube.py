@@ -97,10 +97,14 @@ class _CubePrior(Prior):
 class CubePosterior(MixturePosterior):
     """The head over the cube after the target's observations; see `Posterior`."""
 
-    def improvement(self, tokens: np.ndarray) -> np.ndarray:
+    def improvement(self, tokens: np.ndarray, margin: float = 0.0) -> np.ndarray:
         """Returns `[N]`: by how much each is expected to be better than the best observed.
 
         It is the mean over the hypotheses of most weight; the best is that of their own mean.
+
+        Args:
+          tokens: `[N, L]`.
+          margin: what does not count of an improvement, in standard deviations of the scores.
         """
         features, own = self._prior.features(tokens), self._seen
         cross = self._prior.parts(features, own)
@@ -113,7 +117,7 @@ class CubePosterior(MixturePosterior):
             mean = self._mean(features, cross[-_NUM_KERNELS:], only)
             best = self._mean(own, between[-_NUM_KERNELS:], only).max()
             variance = self._process.variance(which, cross, diagonal)
-            total += self._weights[which] * _expected_gain(mean - best, np.sqrt(variance))
+            total += self._weights[which] * _expected_gain(mean - best - margin, np.sqrt(variance))
         return total
 
     def _diagonal(self, features: HeadFeatures) -> np.ndarray:
