@@ -78,7 +78,8 @@ class Axis:
             return level
         places, index = self.places, self.levels.index(level)
         other = min(max(index + (1 if share > 0.0 else -1), 0), len(places) - 1)
-        return self.value(places[index] + abs(share) * (places[other] - places[index]))
+        value = self.value(places[index] + abs(share) * (places[other] - places[index]))
+        return value if self.level(value) == level else level  # rounding may leave the level
 
     def value(self, place: float) -> int | float:
         """Returns the value of the distribution nearest to a place in [0, 1]."""
