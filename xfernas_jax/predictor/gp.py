@@ -101,6 +101,13 @@ class GaussianProcess:
         white = solve_triangular(self._factors[which], across.T, lower=True)
         return np.tensordot(gains, own, axes=1) - white.T @ white
 
+    def variance(self, which: int, cross: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """Returns the diagonal `[M]` of `covariance`; `own` are the diagonals `[P, M]`."""
+        gains = self.settings.gains[which]
+        across = np.tensordot(gains, cross, axes=1)
+        white = solve_triangular(self._factors[which], across.T, lower=True)
+        return np.maximum(gains @ own - np.square(white).sum(0), 0.0)
+
     def _solve(self, values: np.ndarray, transposed: bool) -> np.ndarray:
         """Divides `[H, N]` by the factors, or by their transposes."""
         solved = [

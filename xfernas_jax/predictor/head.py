@@ -4,6 +4,7 @@ The head is refitted in closed form at each round, on the network's source score
 "No transfer" and "the sources are wrong" are among its hypotheses, so bad sources cost little.
 """
 
+import abc
 import dataclasses
 import functools
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ _MIN_ROWS = 128
 _MAX_OBSERVED = 256
 
 
-class _Features(NamedTuple):
+class HeadFeatures(NamedTuple):
     """Architectures as the head sees them: source scores `[N, J]` and blocks `[N, P]`."""
 
     scores: np.ndarray
@@ -46,31 +47,28 @@ class _Features(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Prior:
-    """The head before the target: what the sources' fit gives."""
+class Prior(abc.ABC):
+    """The head before the target: what the sources' fit gives.
 
-    model: SourceModel
+    Attributes:
+      hypotheses: H of them.
+      weights: `[H]` of these.
+      consensus: `[J]` weights of the sources in the universal score.
+    """
+
     hypotheses: Hypotheses
-    weights: np.ndarray  # [H]
-    consensus: np.ndarray  # [J]
-    scales: Scales
-    numbers: ArchitectureNumbers | None
+    weights: np.ndarray
+    consensus: np.ndarray
 
-    def features(self, tokens: np.ndarray) -> _Features:
-        """Returns what the head works on: two blocks of the network, and one of given numbers."""
-        found = self.model.features(tokens)
-        blocks = [found.z, found.hidden]
-        if self.numbers is not None:
-            blocks.append(self.numbers(tokens))
-        scores = self.model.ensemble.source_scores(found)
-        scores, *blocks = (np.asarray(x, np.float64) for x in (scores, *blocks))
-        return _Features(scores, tuple(blocks))
+    @abc.abstractmethod
+    def features(self, tokens: np.ndarray) -> HeadFeatures:
+        """Returns what the head works on."""
 
-    def kernels(self, first: _Features, second: _Features) -> np.ndarray:
+    @abc.abstractmethod
+    def kernels(self, first: HeadFeatures, second: HeadFeatures) -> np.ndarray:
         """Returns `[K, N, M]`."""
-        return kernel_matrices(first.blocks, second.blocks, self.scales)
 
-    def parts(self, first: _Features, second: _Features) -> np.ndarray:
+    def parts(self, first: HeadFeatures, second: HeadFeatures) -> np.ndarray:
         """Returns `[3 + K, N, M]` of the process: 1, u u', m·m' and the kernels."""
         linear = [
             np.ones((len(first.scores), len(second.scores))),
@@ -78,6 +76,29 @@ class _Prior:
             first.scores @ second.scores.T,
         ]
         return np.concatenate([linear, self.kernels(first, second)])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _NetworkPrior(Prior):
+    """What the network gives: its source scores, and blocks of its latent space."""
+
+    model: SourceModel
+    scales: Scales
+    numbers: ArchitectureNumbers | None
+
+    def features(self, tokens: np.ndarray) -> HeadFeatures:
+        """Returns two blocks of the network, and one of given numbers."""
+        found = self.model.features(tokens)
+        blocks = [found.z, found.hidden]
+        if self.numbers is not None:
+            blocks.append(self.numbers(tokens))
+        scores = self.model.ensemble.source_scores(found)
+        scores, *blocks = (np.asarray(x, np.float64) for x in (scores, *blocks))
+        return HeadFeatures(scores, tuple(blocks))
+
+    def kernels(self, first: HeadFeatures, second: HeadFeatures) -> np.ndarray:
+        """Returns those of `kernel_matrices`."""
+        return kernel_matrices(first.blocks, second.blocks, self.scales)
 
 
 class HeadSurrogate:
@@ -146,7 +167,7 @@ class HeadSurrogate:
         )
 
     @functools.cached_property
-    def _prior(self) -> _Prior:
+    def _prior(self) -> _NetworkPrior:
         tokens = self._model.reference
         reference = self._model.features(tokens)
         blocks = [reference.z, reference.hidden]
@@ -156,7 +177,7 @@ class HeadSurrogate:
             blocks.append(block)
         consensus = consensus_weights(self._model.ensemble.source_scores(reference))
         scales = measure_scales(tuple(blocks))
-        return _Prior(self._model, *self._hypotheses, consensus, scales, numbers)
+        return _NetworkPrior(*self._hypotheses, consensus, self._model, scales, numbers)
 
 
 def _standardized(
@@ -193,12 +214,12 @@ def _thin(count: int) -> np.ndarray:
     return np.concatenate([rest, np.arange(count - half, count)])
 
 
-class HeadPosterior:
-    """The head after the target's observations; see `Posterior`."""
+class MixturePosterior:
+    """The hypotheses after the target's observations; see `Posterior`."""
 
     def __init__(
         self,
-        prior: _Prior,
+        prior: Prior,
         tokens: np.ndarray,
         targets: np.ndarray,
         cost_predictor: CostPredictor | None = None,
@@ -260,35 +281,6 @@ class HeadPosterior:
             rows.append(draw(rng, mean, self._process.covariance(which, cross, own)))
         return np.reshape(rows, (count, len(tokens)))
 
-    def ascend(self, rng: np.random.Generator, starts: np.ndarray) -> np.ndarray:
-        """Ascends the mean and the means of three hypotheses; see `Posterior.ascend`."""
-        config, ensemble = self._prior.model.config, self._prior.model.ensemble
-        trajectories = plan(rng, starts, config)
-        args = (ensemble.params, ensemble.is_source, *self._functions(rng), trajectories)
-        return np.asarray(ascend(ensemble.network, config.ascent_steps, *args))
-
-    def _functions(self, rng: np.random.Generator) -> tuple[np.ndarray, KernelTerms]:
-        """Returns the mean, and the means of hypotheses drawn by weight, as far as z knows them."""
-        count, num_sources = self._seen.scores.shape
-        is_source = self._prior.model.ensemble.is_source > 0.0
-        draws = self._systematic(rng, _NUM_OBJECTIVES - 1).tolist()
-        found = [self._coefficients(self._weights)]
-        found += [self._coefficients(self._only(which)) for which in draws]
-        on_scores = np.zeros((_NUM_OBJECTIVES, len(is_source)), np.float32)
-        on_scores[:, is_source] = [scores for _, scores, _ in found]
-        if not count and num_sources:  # nothing observed: mixtures of sources
-            on_scores[1:, is_source] = rng.dirichlet(np.ones(num_sources), len(draws))
-        known = KERNELS_OF_A_BLOCK * _NUM_LATENT
-        on_kernels = np.asarray([kernels[:known] for *_, kernels in found], np.float32)
-        rows, scales = capacity(count, _MIN_ROWS), self._prior.scales
-        blocks = [np.asarray(block, np.float32) for block in self._seen.blocks[:_NUM_LATENT]]
-        return on_scores, KernelTerms(
-            np.pad(on_kernels, ((0, 0), (0, 0), (0, rows - count))),
-            tuple(pad_rows(block, rows, 0.0) for block in blocks),
-            tuple(np.asarray(center, np.float32) for center in scales.center[:_NUM_LATENT]),
-            np.asarray(scales.square[:_NUM_LATENT], np.float32),
-        )
-
     def _systematic(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Draws hypotheses by weight, evenly over the cumulative weights."""
         points = (np.arange(count) + rng.random()) / max(count, 1)
@@ -314,7 +306,52 @@ class HeadPosterior:
         on_scores = (slope + universal @ (scores @ consensus)) * consensus + own @ scores
         return float(offset.sum()), on_scores, np.array(kernels)
 
-    def _mean(self, features: _Features, kernels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    def _mean(self, features: HeadFeatures, kernels: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Returns `[M]`; `kernels` are `[K, M, N]` to the observed."""
         constant, on_scores, on_kernels = self._coefficients(weights)
         return constant + features.scores @ on_scores + np.einsum("kmn,kn->m", kernels, on_kernels)
+
+
+class HeadPosterior(MixturePosterior):
+    """The head after the target's observations; see `Posterior`."""
+
+    def __init__(
+        self,
+        prior: _NetworkPrior,
+        tokens: np.ndarray,
+        targets: np.ndarray,
+        cost_predictor: CostPredictor | None = None,
+        noise: np.ndarray | float = 0.0,
+    ) -> None:
+        """Fits all hypotheses; see `MixturePosterior`."""
+        self._network = prior
+        super().__init__(prior, tokens, targets, cost_predictor, noise)
+
+    def ascend(self, rng: np.random.Generator, starts: np.ndarray) -> np.ndarray:
+        """Ascends the mean and the means of three hypotheses; see `Posterior.ascend`."""
+        config, ensemble = self._network.model.config, self._network.model.ensemble
+        trajectories = plan(rng, starts, config)
+        args = (ensemble.params, ensemble.is_source, *self._functions(rng), trajectories)
+        return np.asarray(ascend(ensemble.network, config.ascent_steps, *args))
+
+    def _functions(self, rng: np.random.Generator) -> tuple[np.ndarray, KernelTerms]:
+        """Returns the mean, and the means of hypotheses drawn by weight, as far as z knows them."""
+        count, num_sources = self._seen.scores.shape
+        is_source = self._network.model.ensemble.is_source > 0.0
+        draws = self._systematic(rng, _NUM_OBJECTIVES - 1).tolist()
+        found = [self._coefficients(self._weights)]
+        found += [self._coefficients(self._only(which)) for which in draws]
+        on_scores = np.zeros((_NUM_OBJECTIVES, len(is_source)), np.float32)
+        on_scores[:, is_source] = [scores for _, scores, _ in found]
+        if not count and num_sources:  # nothing observed: mixtures of sources
+            on_scores[1:, is_source] = rng.dirichlet(np.ones(num_sources), len(draws))
+        known = KERNELS_OF_A_BLOCK * _NUM_LATENT
+        on_kernels = np.asarray([kernels[:known] for *_, kernels in found], np.float32)
+        rows, scales = capacity(count, _MIN_ROWS), self._network.scales
+        blocks = [np.asarray(block, np.float32) for block in self._seen.blocks[:_NUM_LATENT]]
+        return on_scores, KernelTerms(
+            np.pad(on_kernels, ((0, 0), (0, 0), (0, rows - count))),
+            tuple(pad_rows(block, rows, 0.0) for block in blocks),
+            tuple(np.asarray(center, np.float32) for center in scales.center[:_NUM_LATENT]),
+            np.asarray(scales.square[:_NUM_LATENT], np.float32),
+        )

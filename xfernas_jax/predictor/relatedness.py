@@ -26,7 +26,7 @@ def relatedness(sources: Sequence[TaskHistory]) -> float:
     found = []
     for j, (tokens, scores) in enumerate(rows):
         others = [_kernel(tokens, rows[i][0]) @ fits[i] for i in range(len(rows)) if i != j]
-        found.append(abs(_rank_correlation(np.mean(others, axis=0), scores)))
+        found.append(abs(rank_correlation(np.mean(others, axis=0), scores)))
     return float(np.mean(found))
 
 
@@ -45,7 +45,7 @@ def similarity(target: TaskHistory, sources: Sequence[TaskHistory]) -> np.ndarra
     return found / found.mean()
 
 
-def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
     """Returns Spearman's correlation; 0 where one of the two is constant."""
     ranks = np.stack([average_ranks(first), average_ranks(second)])
     ranks -= ranks.mean(1, keepdims=True)

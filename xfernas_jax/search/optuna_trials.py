@@ -14,11 +14,9 @@ from xfernas_jax.errors import StudyError
 from xfernas_jax.history.names import near_names
 from xfernas_jax.history.record import Evaluation, Job, Result, Status
 from xfernas_jax.predictor.base import TaskHistory
+from xfernas_jax.search.optuna_numbers import OptunaSpace, Parameters, learnable
 from xfernas_jax.search.sources import scored_history
-from xfernas_jax.space.categorical import Assignment, CategoricalSpace, Value, is_value_set
-
-Parameters = Mapping[str, tuple[Value, ...]]
-"""The values of each parameter, by name."""
+from xfernas_jax.space.categorical import Assignment, CategoricalSpace, Value
 
 _ValueKey = tuple[str, Any]
 _HUGE = 1e150  # beyond which a value of a source counts as this: means and squares stay finite
@@ -90,32 +88,24 @@ def _read(source: Study) -> SourceStudy:
     return SourceStudy(source.study_name, sign_of(source), kept, flaw)
 
 
-def learnable(distributions: Mapping[str, BaseDistribution]) -> dict[str, tuple[Value, ...]]:
-    """Returns the categorical parameters with at least two values, by name."""
-    return {
-        name: tuple(distribution.choices)
-        for name, distribution in distributions.items()
-        if isinstance(distribution, CategoricalDistribution)
-        and len(distribution.choices) > 1
-        and is_value_set(distribution.choices)
-    }
-
-
 def source_histories(
     space: CategoricalSpace, sources: Iterable[SourceStudy]
 ) -> tuple[TaskHistory, ...]:
     """Returns what each source says of the space; values of equal assignments are averaged.
 
     A trial counts that has one of its values for every parameter of the space; what else its study
-    had to choose from, and in which order, does not matter, nor do other parameters. A source with
-    fewer than two different assignments is left out; see `why_silent`.
+    had to choose from, and in which order, does not matter, nor do other parameters. Of numbers it
+    counts whether a value lies in the range; one that a trial lacks altogether is taken as the
+    middle of the range. A source with fewer than two different assignments is left out; see
+    `why_silent`.
     """
     histories = []
     for source in sources:
         pairs = [
             (genotype, min(max(source.sign * trial.value, -_HUGE), _HUGE))
             for trial in source.trials
-            if (genotype := assignment(space, trial)) is not None and trial.value is not None
+            if (genotype := assignment(space, trial, lenient=True)) is not None
+            and trial.value is not None
         ]
         histories.append(scored_history(space, source.name, pairs))
     return tuple(history for history in histories if history is not None)
@@ -126,16 +116,25 @@ def why_silent(space: CategoricalSpace, source: SourceStudy) -> str:
     if source.flaw:
         return source.flaw
     had: dict[str, set[_ValueKey] | None] = {}  # by parameter; None where it was not categorical
+    shown: dict[str, list[Any]] = {}
     for trial in source.trials:
         for name, distribution in trial.distributions.items():
             values = None
             if isinstance(distribution, CategoricalDistribution):
                 values = {*map(value_key, distribution.choices), *(had.get(name) or ())}
             had[name] = values
+            shown.setdefault(name, []).append(trial.params[name])
+    axes = space.axes if isinstance(space, OptunaSpace) else {}
     for name, values in space.parameters.items():
         if name not in had:
+            if name in axes and not axes.keys().isdisjoint(had):
+                continue  # a number that it lacks is no reason
             return f"its trials lack the parameter {name!r}; they have {', '.join(map(repr, had))}"
         found = had[name]
+        if name in axes:
+            if all(axes[name].level(value) is None for value in shown[name]):
+                return _no_number(name, axes[name].distribution, shown[name])
+            continue
         if found is None:
             return f"its {name!r} is no categorical parameter"
         if not found & set(map(value_key, values)):
@@ -143,37 +142,72 @@ def why_silent(space: CategoricalSpace, source: SourceStudy) -> str:
     return "fewer than two of its trials differ in these parameters and have their values"
 
 
+def _no_number(name: str, distribution: Any, values: Sequence[Any]) -> str:
+    """Says why none of a source's values is a number of the target's range."""
+    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    if not numbers:
+        return f"its {name!r} is no number"
+    return (
+        f"its {name!r} lies from {min(numbers):g} to {max(numbers):g}, and here it goes from "
+        f"{distribution.low:g} to {distribution.high:g}"
+    )
+
+
 def likely_parameters(
     sources: Iterable[SourceStudy], known: Mapping[str, BaseDistribution]
 ) -> Parameters | None:
     """Guesses the parameters of a study of which only some are known: those of most source trials.
 
-    Returns None where no source trial has all the known categorical ones.
+    Returns None where no source trial has all the known categorical ones, or none of the known.
     """
+    given = learnable(known)
     fixed = {
-        name: choices
+        name: distribution.choices
         for name, distribution in known.items()
-        if isinstance(distribution, CategoricalDistribution)
-        and len(choices := tuple(distribution.choices)) > 1
+        if isinstance(distribution, CategoricalDistribution) and len(distribution.choices) > 1
     }
-    counts: dict[tuple[tuple[str, tuple[Value, ...]], ...], int] = {}
+    counts: dict[tuple[tuple[str, BaseDistribution], ...], int] = {}
     for source in sources:
         for trial in source.trials:
             found = learnable(trial.distributions)
-            if all(_same_values(found.get(name, ()), fixed[name]) for name in fixed):
-                known_order = {name: fixed.get(name, choices) for name, choices in found.items()}
+            if not given.keys() & found.keys():
+                continue
+            if all(_same_values(_choices(found.get(name)), fixed[name]) for name in fixed):
+                known_order = {name: given.get(name, each) for name, each in found.items()}
                 key = tuple(sorted(known_order.items(), key=lambda item: item[0]))
                 counts[key] = counts.get(key, 0) + 1
-    if not counts or not fixed:
+    if not counts:
         return None
     return dict(max(counts, key=lambda key: (counts[key], len(key), repr(key))))
 
 
-def assignment(space: CategoricalSpace, trial: FrozenTrial) -> Assignment | None:
-    """Returns a trial's genotype; None where it lacks a parameter or has none of its values."""
+def _choices(distribution: BaseDistribution | None) -> tuple[Value, ...]:
+    return distribution.choices if isinstance(distribution, CategoricalDistribution) else ()
+
+
+def assignment(
+    space: CategoricalSpace, trial: FrozenTrial, lenient: bool = False
+) -> Assignment | None:
+    """Returns a trial's genotype; None where it lacks a parameter or has none of its values.
+
+    Args:
+      space: of the genotype.
+      trial: of any study.
+      lenient: whether it may lack numbers, if it has some parameter of the space.
+    """
+    axes = space.axes if isinstance(space, OptunaSpace) else {}
+    if lenient and trial.distributions.keys().isdisjoint(space.parameters):
+        return None
     found = []
     for name, values in space.parameters.items():
         distribution = trial.distributions.get(name)
+        if name in axes:
+            middle = values[len(values) // 2] if lenient and distribution is None else None
+            level = middle if distribution is None else axes[name].level(trial.params[name])
+            if level is None:
+                return None
+            found.append(level)
+            continue
         if not isinstance(distribution, CategoricalDistribution):
             return None
         # By index: a database may give back 1 for 1.0.

@@ -1,13 +1,19 @@
 """`XferSampler`: our transfer search as a sampler of Optuna."""
 
 import collections
+import dataclasses
 import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.logging import get_logger
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.samplers._base import _process_constraints_after_trial
@@ -17,12 +23,21 @@ from optuna.trial import FrozenTrial, TrialState
 
 from xfernas_jax.history.goal import Goal
 from xfernas_jax.history.metric import SCORE
+from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.search.base import Optimizer, suggest
-from xfernas_jax.search.optuna_trials import (
+from xfernas_jax.search.cube import CubeSearch
+from xfernas_jax.search.optuna_numbers import (
+    NUM_LEVELS,
+    OptunaSpace,
     Parameters,
+    adapted,
+    learnable,
+    study_space,
+    study_values,
+)
+from xfernas_jax.search.optuna_trials import (
     SourceStudy,
     assignment,
-    learnable,
     likely_parameters,
     observation,
     read_sources,
@@ -36,27 +51,35 @@ from xfernas_jax.space.categorical import Assignment, CategoricalSpace, Value, p
 
 _logger = get_logger("optuna.xfernas_jax")  # below Optuna's own, so that it is shown as they are
 _MAX_SEARCHES = 8
-_UNKEPT = ("_lock", "_read", "_searches", "_drawn")
+_NUM_NETWORK_LEVELS = 16  # of a number, for an optimizer that sees tokens
+_UNKEPT = ("_lock", "_read", "_searches", "_drawn", "_guesses")
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 class XferSampler(BaseSampler):
-    """Suggests categorical parameters by what other studies found, and by the study itself.
+    """Suggests parameters by what other studies found, and by the study itself.
 
     The other studies may have another objective and direction: what they have in common with the
     target is learned, and where they tell nothing of it, that is learned too. A complete trial
-    teaches if it has, for all the categorical parameters of the target, one of their values; 1 and
-    1.0 are the same. A study that is named and teaches nothing is warned of, with the reason. Such
-    parameters are suggested together; all others (floats, integers, conditional parameters) come
-    from the independent sampler, and the log says so once.
+    teaches if it has, for all the categorical parameters of the target, one of their values (1 and
+    1.0 are the same), and if its numbers lie in the target's ranges; the ranges, scales and steps
+    of its own study do not matter, and numbers that it lacks are no hindrance. A study that is
+    named and teaches nothing is warned of, with the reason.
+
+    Categorical parameters, ints and floats (log scales and steps too) are suggested together;
+    conditional parameters come from the independent sampler. Where all are categorical, a network
+    learns the sources. Where there are numbers, Gaussian processes over the unit cube do, which
+    know that neighbours are alike: 256 levels of a wide range are told apart, and within its level
+    a value is drawn.
 
     Suggestions depend on the seed, the sources, the finished trials and the trials that run, so a
-    study that was interrupted goes on as if it had not been. No combination is suggested twice
-    while there are new ones. Failed trials count as the worst value; pruned trials are not tried
-    again and teach no value.
+    study that was interrupted goes on as if it had not been. No combination (of levels) is
+    suggested twice while there are new ones. Failed trials count as the worst value; pruned trials
+    are not tried again and teach no value.
 
-    Of five trials in a row three take the best by prediction, and two the best of one plausible
-    score function each. Once every combination was tried, they are random. A study of several
+    Of categorical parameters, three of five trials in a row take the best by prediction, and two
+    the best of one plausible score function each; with numbers, all but the first take what is
+    expected to improve most. Once every combination was tried, they are random. A study of several
     objectives is refused with `ValueError`.
     """
 
@@ -65,7 +88,7 @@ class XferSampler(BaseSampler):
         sources: str | Sequence[str | Study] = "all",
         *,
         seed: int | None = None,
-        optimizer: str = "xfer_nao",
+        optimizer: str | None = None,
         config: SearchConfig | None = None,
         search_space: Mapping[str, Any] | None = None,
         independent_sampler: BaseSampler | None = None,
@@ -77,9 +100,12 @@ class XferSampler(BaseSampler):
           sources: "all" (every other study of the study's storage), names of such studies, or
             `optuna.Study` objects of any storage. An empty list: no transfer.
           seed: of everything random; by default a new one.
-          optimizer: see `search.registry.make_optimizer`.
+          optimizer: see `search.registry.make_optimizer`; "xfer_nao" by default, and for studies
+            with numbers `search.cube.CubeSearch`. A named one, or one with a surrogate other than
+            "head", sees 16 levels of each number.
           config: of the optimizer, such as its predictor and `num_initial`.
-          search_space: the categorical parameters, by name, as for `optuna.samplers.GridSampler`.
+          search_space: the parameters, by name: a list of values, as for
+            `optuna.samplers.GridSampler`, or a distribution of Optuna.
             By default those that all complete trials have; before there are any, those of the
             source trials that have the parameters suggested so far.
           independent_sampler: of all other parameters; by default random, by the seed.
@@ -108,6 +134,7 @@ class XferSampler(BaseSampler):
         self._read: dict[str, tuple[Any, tuple[SourceStudy, ...]]] = {}
         self._searches: collections.OrderedDict[Any, _Search] = collections.OrderedDict()
         self._drawn: set[tuple[str, str]] = set()  # studies and parameters of which it was said
+        self._guesses: dict[tuple[str, int], Mapping[str, Value]] = {}  # for trials that run
 
     def reseed_rng(self) -> None:
         """Reseeds the given independent sampler; our own draws have seeds of their own."""
@@ -117,10 +144,13 @@ class XferSampler(BaseSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Returns the categorical parameters that are suggested together."""
+        """Returns the parameters that are suggested together."""
         self._raise_error_if_multi_objective(study)
+        return self._together(study)
+
+    def _together(self, study: Study) -> dict[str, BaseDistribution]:
         if self._given is not None:
-            return {name: CategoricalDistribution(values) for name, values in self._given.items()}
+            return dict(self._given)
         space = IntersectionSearchSpace(include_pruned=True).calculate(study)
         return {name: space[name] for name in sorted(learnable(space))}
 
@@ -146,7 +176,7 @@ class XferSampler(BaseSampler):
     ) -> Any:
         """Returns a value of one parameter.
 
-        Before a trial is complete, a categorical one is suggested by the sources.
+        Before a trial is complete, it is suggested by the sources.
         """
         self._raise_error_if_multi_objective(study)
         guess = self._guess(study, trial, param_name, param_distribution)
@@ -165,22 +195,24 @@ class XferSampler(BaseSampler):
         return sampler.sample_independent(study, trial, name, distribution)
 
     def _say_drawn(self, study: Study, name: str, distribution: BaseDistribution) -> None:
-        """Says once of each parameter that cannot be learned who draws it."""
-        if learnable({name: distribution}) or (study.study_name, name) in self._drawn:
+        """Says once of each parameter that is not learned who draws it."""
+        if distribution.single() or (study.study_name, name) in self._drawn:
             return
+        why = "has other values than texts, numbers, booleans and None"
+        if learnable({name: distribution}):
+            why = "is not in all trials with the same values"
+            ended = (TrialState.COMPLETE, TrialState.PRUNED)
+            if self._given is not None and name not in self._given:
+                why = "is not in search_space"
+            elif name in self._together(study) or not study.get_trials(
+                deepcopy=False, states=ended
+            ):
+                return  # a random start, or all was tried
         self._drawn.add((study.study_name, name))
-        if distribution.single():
-            return
         how = "at random"
         if self._independent_sampler is not None:
             how = f"by {type(self._independent_sampler).__name__}"
-        what = "has other values than texts, numbers, booleans and None"
-        if not isinstance(distribution, CategoricalDistribution):
-            what = "is no categorical parameter"
-        _logger.info(
-            f"XferSampler: {name!r} {what}, so it is drawn {how}; give a few values to "
-            "suggest_categorical for it to be learned."
-        )
+        _logger.info(f"XferSampler: {name!r} {why}, so it is drawn {how}.")
 
     def _guess(
         self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
@@ -195,15 +227,21 @@ class XferSampler(BaseSampler):
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         if any(_ended_before(other, trial) for other in ended):
             return None
+        held = self._guesses.get((study.study_name, trial.number))
+        if held is not None:
+            return adapted(held, name, distribution)
         known = {**trial.distributions, name: distribution}
         parameters = likely_parameters(self._sources(study), known)
-        if parameters is None:
+        if parameters is None or name not in parameters:
             return None
         guess = self._suggest(study, trial, parameters)
         if guess is None or any(
             trial.params[other] != guess[other] for other in trial.params if other in guess
         ):
             return None
+        if not all(isinstance(each, CategoricalDistribution) for each in parameters.values()):
+            # Its ranges may be others than the sources', and then all would be guessed anew.
+            self._guesses[study.study_name, trial.number] = guess
         return guess
 
     def _suggest(
@@ -215,7 +253,9 @@ class XferSampler(BaseSampler):
             trials = sorted(study.get_trials(deepcopy=False), key=lambda t: t.number)
             search = self._search(study, parameters, sources)
             found = search.suggest(trial.number, trials, sign_of(study), self._seed)
-            return None if found is None else search.space.named(found)
+            if found is None:
+                return None
+            return study_values(search.space, found, (self._seed, trial.number))
 
     def after_trial(
         self,
@@ -225,6 +265,7 @@ class XferSampler(BaseSampler):
         values: Sequence[float] | None,
     ) -> None:
         """Asks for the constraints of a trial."""
+        self._guesses.pop((study.study_name, trial.number), None)
         if self._constraints_func is not None:
             _process_constraints_after_trial(self._constraints_func, study, trial, state)
         if self._independent_sampler is not None:
@@ -245,15 +286,26 @@ class XferSampler(BaseSampler):
         key = (study.study_name, tuple(parameters.items()), id(sources))
         search = self._searches.pop(key, None)
         if search is None:
-            space = CategoricalSpace("optuna", parameters)
+            is_cube = self._optimizer is None and self._config.surrogate == "head"
+            space = study_space(parameters, NUM_LEVELS if is_cube else _NUM_NETWORK_LEVELS)
             histories = source_histories(space, sources)
             self._say(study, space, sources, {h.name: len(h.scores) for h in histories})
-            optimizer = make_optimizer(self._optimizer, space, histories, self._config)
-            search = _Search(space, optimizer, sources)
+            search = _Search(space, self._make_optimizer(space, histories, is_cube), sources)
         self._searches[key] = search
         while len(self._searches) > _MAX_SEARCHES:
             self._searches.popitem(last=False)
         return search
+
+    def _make_optimizer(
+        self, space: CategoricalSpace, histories: Sequence[TaskHistory], is_cube: bool
+    ) -> Optimizer:
+        config = self._config
+        if isinstance(space, OptunaSpace) and is_cube:
+            return CubeSearch(space, histories, config.num_initial, config.predictor.num_starts)
+        if isinstance(space, OptunaSpace) and config.surrogate == "head":
+            numbers = config.architecture_numbers or space.coordinates
+            config = dataclasses.replace(config, architecture_numbers=numbers)
+        return make_optimizer(self._optimizer or "xfer_nao", space, histories, config)
 
     def _say(
         self,
@@ -275,8 +327,15 @@ class XferSampler(BaseSampler):
 
 def _given_parameters(search_space: Mapping[str, Any]) -> Parameters:
     """Returns the parameters that a user names, but for those of a single value."""
-    plain = {n: plain_values("XferSampler's search_space", n, v) for n, v in search_space.items()}
-    return {name: values for name, values in plain.items() if len(values) > 1}
+    found: dict[str, BaseDistribution] = {}
+    for name, given in search_space.items():
+        if isinstance(given, IntDistribution | FloatDistribution):
+            found[name] = given
+            continue
+        values = given.choices if isinstance(given, CategoricalDistribution) else given
+        plain = plain_values("XferSampler's search_space", name, values)
+        found[name] = CategoricalDistribution(plain)
+    return learnable(found)
 
 
 def _ended_before(other: FrozenTrial, trial: FrozenTrial) -> bool:
