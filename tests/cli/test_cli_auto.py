@@ -271,6 +271,18 @@ def check_refused(done: Any, *parts: str) -> None:
             ["--space=nasbench201", "--references=none"],
             ["--references=none", "--recipe=auto", "leave it out"],
         ),
+        (
+            ["--space=nasbench201", "--members=2"],
+            ["--members=2", "--recipe=auto", "leave it out"],
+        ),
+        *(
+            pytest.param(
+                ["--space=convnet", "--members=2", other],
+                ["--members=2", "--time_budget", "no --pareto", "leave it out"],
+                marks=pytest.mark.slow,
+            )
+            for other in ("--budget_evaluations=3", "--pareto=params")
+        ),
         (["--space=nasbench201", "--recipe=auto"], ["--recipe=auto", "'nasbench201'", "cpu"]),
         (["--space=convnet", "--time_budget=soon"], ["--time_budget=soon", "90s, 10m or 1.5h"]),
         *(

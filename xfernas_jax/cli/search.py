@@ -240,6 +240,11 @@ def _as_decided(plan: SearchPlan, decided: auto.Decided) -> SearchPlan:
             "--confirm_seeds repeats short trainings; under --recipe=auto the best networks are "
             "trained by the full recipe instead. Leave it out."
         )
+    if flags.given("members") and (shares is None or flags.PARETO.value):
+        raise FlagError(
+            f"--members={flags.MEMBERS.value} divides a --time_budget among trainings of the one "
+            "network that is handed over; give such a time and no --pareto, or leave it out."
+        )
     if flags.given("batch_size") and shares is not None and flags.SCHEDULE.value != "rounds":
         raise FlagError(
             "--batch_size is of rounds, and in a time budget networks are suggested one at a time; "
