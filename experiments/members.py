@@ -10,15 +10,14 @@ all, the mean accuracy of one training and of several shorter ones, over all cho
 
 import dataclasses
 import io
-import itertools
 import pathlib
-from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
 from absl import flags
 
 from experiments import commands
+from experiments.averages import accuracies, table
 from experiments.image_flags import chosen_sets
 from experiments.last_recipe import last_recipe
 from experiments.shapes import NETWORKS, SPACE
@@ -32,9 +31,6 @@ _NETWORK = flags.DEFINE_string("network", "lean 1 2 2", "That is trained; a name
 _NUM_IMAGES = flags.DEFINE_integer("num_images", 2_500, "Training images of a set, at most.", 1)
 _EPOCHS = flags.DEFINE_list("epochs", ["80:2", "40:4", "20:4"], "Of a training: seeds.")
 _OUTPUT = flags.DEFINE_string("output", "runs/members", "Folder of the results.")
-
-Found = Mapping[int, Sequence[np.ndarray]]
-"""Logits `[N, K]` of the validation images, for each number of epochs those of its seeds."""
 
 
 def trained_logits(
@@ -50,40 +46,6 @@ def trained_logits(
     infer = jax.jit(evaluator.inference(genotype))
     logits = all_logits(infer, variables, images.valid.images, train.eval_batch_size)
     return logits, images.valid.labels
-
-
-def accuracies(found: Found, labels: np.ndarray) -> dict[tuple[int, int], float]:
-    """Returns the mean accuracy by (members, epochs of each), over all choices of members."""
-    means = {}
-    for epochs, members in found.items():
-        log_shares = [np.asarray(jax.nn.log_softmax(logits)) for logits in members]
-        for count in range(1, len(members) + 1):
-            right = [
-                np.mean(np.sum(chosen, axis=0).argmax(axis=-1) == labels)
-                for chosen in itertools.combinations(log_shares, count)
-            ]
-            means[count, epochs] = float(np.mean(right))
-    return means
-
-
-def table(of_sets: Mapping[str, Mapping[tuple[int, int], float]]) -> list[str]:
-    """Returns the accuracies in % as lines of Markdown, by epochs in all."""
-    kinds = sorted({kind for means in of_sets.values() for kind in means}, key=_in_all)
-    rows = [
-        "| epochs in all | members x epochs | "
-        + " | ".join(f"`{s}`" for s in of_sets)
-        + " | mean |",
-        "|---" * (3 + len(of_sets)) + "|",
-    ]
-    for count, epochs in kinds:
-        values = [100 * means[count, epochs] for means in of_sets.values()]
-        cells = [f"{value:.2f}" for value in (*values, np.mean(values))]
-        rows.append(f"| {count * epochs} | {count} x {epochs} | " + " | ".join(cells) + " |")
-    return rows
-
-
-def _in_all(kind: tuple[int, int]) -> tuple[int, int]:
-    return kind[0] * kind[1], kind[0]
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.members import accuracies, table
+from experiments.averages import accuracies, table
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LABELS = np.array([0, 1, 1])

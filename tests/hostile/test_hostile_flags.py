@@ -178,7 +178,7 @@ def test_a_changed_result_of_a_training_is_shown_or_refused(content: str | bytes
         was_refused, result = refused(lambda: _read_result(file))
         if not was_refused:
             with contextlib.redirect_stdout(io.StringIO()):
-                hand_over_training(result, work, ACCURACY)
+                hand_over_training(result, work, ACCURACY, ())
 
 
 FOUND = {

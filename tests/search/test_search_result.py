@@ -32,6 +32,7 @@ TODAY: dict[str, Any] = {
     "front": [{"evaluation": 1, "value": 0.5, "costs": {"params": 10.0}, "genotype": GENOTYPE}],
     "relations": None,
     "num_valid": 100,
+    "member_values": [0.5, 0.25],
     "test_part": None,
 }
 EARLIER: dict[str, Any] = {  # as 0.1.0 wrote it
@@ -91,6 +92,7 @@ def test_a_score_of_zero_stays_an_incumbent() -> None:
         (TODAY, "finalists", [{"genotype": {}, "values": [], "mean": 0.5}]),
         (TODAY, "relations", {"names": ["x"]}),
         (TODAY, "test_part", {"num_images": 3}),
+        (TODAY, "member_values", ["0.5"]),
         (EARLIER, "best_valid_accuracy", None),
         (EARLIER, "costs", 7),
         (EARLIER, "front", [7]),
