@@ -68,11 +68,11 @@ def test_a_source_that_says_the_opposite_is_seen_through() -> None:
 def test_neither_order_nor_names_of_sources_matter_much() -> None:
     first, second = history(40, 1), history(40, 2)
     tokens = SPACE.sample_tokens(np.random.default_rng(7), 50)
-    means = [
+    one, other = (
         CubeSurrogate(SPACE, sources).condition(history(10, 3)).mean(tokens)
         for sources in ([first, second], [second, first])
-    ]
-    np.testing.assert_allclose(*means, atol=1e-4)
+    )
+    np.testing.assert_allclose(one, other, atol=1e-4)
 
 
 def test_improvement_is_largest_away_from_what_is_known_to_be_bad() -> None:

@@ -28,8 +28,8 @@ class Answers(TimedToy):
 
     gain = 0.1
 
-    def evaluate(self, job: Job, *arguments: Any) -> Any:
-        scored = super().evaluate(job, *arguments)
+    def evaluate(self, job: Job, on_epoch: Any = None, stop: Any = None) -> Any:
+        scored = super().evaluate(job, on_epoch, stop)
         kept = {"params": {"seed": np.array(job.seed), "value": np.array(scored.result.value)}}
         complete = scored.variables is not None
         return dataclasses.replace(scored, variables=kept if complete else None)

@@ -163,7 +163,8 @@ def test_what_is_learned_from_is_shown_where_optuna_shows_its_own() -> None:
 @pytest.mark.slow
 def test_a_parameter_that_is_drawn_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
     def objective(trial: optuna.Trial) -> float:
-        rate = trial.suggest_categorical("rate", [(0.0,), (1.0,)])  # no plain value
+        choices: Any = [(0.0,), (1.0,)]  # no plain values
+        rate: Any = trial.suggest_categorical("rate", choices)
         return rate[0] + trial.suggest_float("one", 1.0, 1.0)
 
     study = optuna.create_study(sampler=XferSampler([], seed=0, config=QUICK))
