@@ -199,7 +199,7 @@ def test_what_gets_few_epochs_in_the_time_counts_with_more_error(fast: None) -> 
     accuracy, loss = METRICS["accuracy"], METRICS["log_loss"]
     found = []
     for time in ("18s", "5m", "10h"):
-        with given(*DIGITS, f"--time_budget={time}"):
+        with given(*DIGITS, f"--time_budget={time}", "--members=1"):
             promises = outlook(scoring(SPACE, is_search=True), SPACE)
         assert promises is not None
         assert promises(heavy, 0.8, accuracy) <= promises(light, 0.8, accuracy) <= 0.8
@@ -209,6 +209,10 @@ def test_what_gets_few_epochs_in_the_time_counts_with_more_error(fast: None) -> 
     assert found == sorted(found)
     assert found[0] < 0.795
     assert found[-1] == 0.8
+    with given(*DIGITS, "--time_budget=10h"):
+        of_several = outlook(scoring(SPACE, is_search=True), SPACE)
+    assert of_several is not None
+    assert 0.8 < of_several(heavy, 0.8, accuracy) < 0.85  # the mean of four trainings
     with given(*DIGITS, "--budget_evaluations=3"):
         assert outlook(scoring(SPACE, is_search=True), SPACE) is None
 
