@@ -49,6 +49,13 @@ def test_an_interval_of_accuracy_is_as_wide_as_a_binomials() -> None:
     assert tested.interval("mine") is None
 
 
+def test_a_few_images_that_are_all_right_do_not_prove_that_all_are() -> None:
+    labels = np.arange(20) % 2
+    tested = from_logits(np.eye(2)[labels], labels, ("a", "b"))
+    low, high = tested.interval("accuracy") or (0.0, 0.0)
+    assert (low, high) == (pytest.approx(20 / (20 + 1.96**2), abs=1e-3), 1.0)
+
+
 def test_confusion_and_class_scores_by_hand() -> None:
     labels = np.array([0, 0, 0, 1, 1, 2], np.int32)
     predicted = np.array([0, 0, 1, 1, 2, 1])

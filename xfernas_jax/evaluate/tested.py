@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from scipy.special import softmax
+from scipy.stats import binomtest
 
 from xfernas_jax.errors import StudyError
 from xfernas_jax.files import write_atomically
@@ -59,14 +60,19 @@ class Tested:
         return None if found is None else found(self, np.arange(len(self)))
 
     def interval(self, metric: str) -> tuple[float, float] | None:
-        """Returns the 95 % interval of a metric: bootstrap over images, percentiles, seed 0.
+        """Returns the 95 % interval of a metric; None for one of a user's own.
 
         It tells what other images of the same kind would do to the score of this very network, not
-        what another training would. None for a metric of a user's own.
+        what another training would. Of accuracy it is Wilson's, which also says how little it means
+        that all of a few images are right; of others a bootstrap over images, percentiles, seed 0.
         """
         found, count = _SCORES.get(metric), len(self)
         if found is None:
             return None
+        if metric == "accuracy":
+            right = int(np.sum(self.predicted == self.labels))
+            ends = binomtest(right, count).proportion_ci(method="wilson")
+            return float(ends.low), float(ends.high)
         rng = np.random.default_rng(0)
         draws = max(100, min(_NUM_DRAWS, _MOST_DRAWN // count))
         scores = [found(self, rng.integers(count, size=count)) for _ in range(draws)]

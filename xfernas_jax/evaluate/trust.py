@@ -56,8 +56,8 @@ def trust_rows(part: Mapping[str, Any] | None) -> dict[str, str]:
     count = part["num_images"]
     always = ACCURACY.text(part["majority_share"])
     rows = {
-        "behind the test score": f"{count:,} images; in brackets what 95 % of draws of as many "
-        "give (bootstrap)",
+        "behind the test score": f"{count:,} images; in brackets the 95 % interval that so many "
+        "leave",
         "always one class": f'"{part["majority_class"]}" would be right for {always}',
     }
     if part["num_in_train"]:
