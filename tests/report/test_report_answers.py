@@ -115,3 +115,13 @@ def test_learning_curves_are_of_the_finalists_trainings() -> None:
     assert learning.section(study_of(make_evaluation(0, 0.5))) is None
     genotype = SPACE.to_json(final.genotype)
     assert genotype["space"] == SPACE.name
+
+
+def test_learning_curves_of_one_network_are_told_apart_by_seed() -> None:
+    final = make_evaluation(1, 0.875, purpose="final", curve=(0.5, 0.875))
+    other = dataclasses.replace(final, job=dataclasses.replace(final.job, number=2, seed=77))
+    found = learning.section(study_of(make_evaluation(0, 0.5), final, other))
+    assert found is not None
+    names = list(dict.fromkeys(map(str, found.pictures[0].table.column("training"))))
+    assert names[0].startswith(f"1: seed {final.seed}, ")
+    assert names[1].startswith("2: seed 77, ")

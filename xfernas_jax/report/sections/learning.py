@@ -20,10 +20,12 @@ def section(study: SearchStudy) -> Section | None:
     trainings = [e for e in study.confirmations if len(e.curve) > 1]
     if not trainings:
         return None
+    keys = [training.key for training in trainings]
     rows: list[tuple[Value, ...]] = []
     for number, training in enumerate(trainings[:_MOST_DRAWN], start=1):
         words = study.space.describe(training.genotype) or known.get(training.key, "a finalist")
-        name = f"{number}: {words}"
+        which = f" seed {training.seed}," if keys.count(training.key) > 1 else ""
+        name = f"{number}:{which} {words}"
         rows += [(name, i, study.shown(x)) for i, x in enumerate(training.curve, start=1)]
     table = Table(("training", "epoch", "value"), tuple(rows))
     hidden = len(trainings) - _MOST_DRAWN
