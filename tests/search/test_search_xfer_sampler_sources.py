@@ -161,6 +161,7 @@ def test_what_is_learned_from_is_shown_where_optuna_shows_its_own() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution")
 def test_a_parameter_that_is_drawn_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
     def objective(trial: optuna.Trial) -> float:
         choices: Any = [(0.0,), (1.0,)]  # no plain values
