@@ -343,11 +343,18 @@ def _time_lines(
         if short
         else "too short to compare networks; one that is known to do well, or is suggested,"
     )
+    most = flags.MEMBERS.value
+    again = (
+        f", and up to {most} times where each has {auto.ENOUGH_OF_A_MEMBER * enough:.0f} of them: "
+        "the mean of their answers is handed over (--members)"
+        if most > 1
+        else ""
+    )
     lines = (
         f"speed: {1e3 * per_image:.2f} ms for an image of ResNet-8 at "
         f"{final.data.image_size} pixels",
         f"time: {planned.budget_seconds:.0f} s; {search_words} is trained for as many of "
-        f"{final.train.epochs} epochs as fit",
+        f"{final.train.epochs} epochs as fit{again}",
     )
     if not short:
         return lines
