@@ -248,6 +248,7 @@ def test_only_what_is_drawn_is_said_to_be_drawn(caplog: pytest.LogCaptureFixture
     assert "'sometimes' is not in all trials" in said[0]
 
 
+@pytest.mark.slow
 def test_a_trial_that_breaks_a_constraint_keeps_others_away() -> None:
     def far(trial: optuna.trial.FrozenTrial) -> tuple[float]:
         return (trial.params["x"] - 0.3,)
@@ -276,6 +277,7 @@ def test_a_named_optimizer_sees_levels_of_numbers() -> None:
         assert len(study_of(NUMBERS, 5, sampler).trials) == 5
 
 
+@pytest.mark.slow
 def test_a_few_ints_are_tried_once_each_and_then_again() -> None:
     study = study_of({"x": IntDistribution(1, 5)}, 7, XferSampler([], seed=0, config=QUICK))
     assert {params["x"] for params in suggested(study)[:5]} == {1, 2, 3, 4, 5}
@@ -310,6 +312,7 @@ distributions = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(distributions, st.integers(0, 2**32 - 1))
 def test_no_value_lies_outside_its_distribution(distribution: Any, seed: int) -> None:
