@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from xfernas_jax.cli.auto import Decided
 from xfernas_jax.cli.scoring import Scoring
 from xfernas_jax.evaluate.auto import (
     averaging_gain,
@@ -79,15 +80,20 @@ def _epochs(scored: Scoring, space: Space) -> Callable[[Genotype], float] | None
     decided = scored.decided
     if decided is None or decided.budget is None:
         return None
-    dataset, num_classes = decided.dataset, decided.dataset.task.num_classes
-    assert num_classes is not None
-    shape, network = dataset.input_shape, decided.final.network
-    costs = NetworkCosts(space, network, num_classes, shape, ("flops", "activations"))
+    dataset, costs = decided.dataset, _work_costs(decided, space)
     if not costs.at_least(space.sample(np.random.default_rng(0))):
         return None
     room = decided.budget.epochs(decided.seconds_per_work, len(dataset.train))
     room = 2.0 ** (round(2.0 * math.log2(max(room, 1.0))) / 2.0)  # so that predictors are reused
     return lambda genotype: room / work(costs.at_least(genotype))
+
+
+def _work_costs(decided: Decided, space: Space) -> NetworkCosts:
+    """Returns what tells the costs that `auto.work` is of, in a last training."""
+    dataset, names = decided.dataset, ("flops", "activations")
+    num_classes = dataset.task.num_classes
+    assert num_classes is not None
+    return NetworkCosts(space, decided.final.network, num_classes, dataset.input_shape, names)
 
 
 def recommended(
@@ -151,11 +157,8 @@ def averaging(space: Space, scored: Scoring, goal: Goal) -> Averaging | None:
     decided = scored.decided
     if decided is None or decided.budget is None or decided.most_members == 1 or goal.pareto:
         return None
-    most = decided.most_members
-    network, shape = decided.final.network, decided.dataset.input_shape
-    num_classes, num_images = decided.dataset.task.num_classes, len(decided.dataset.train)
-    assert num_classes is not None
-    costs = NetworkCosts(space, network, num_classes, shape, ("flops", "activations"))
+    most, costs = decided.most_members, _work_costs(decided, space)
+    num_images = len(decided.dataset.train)
     start_seconds, each = decided.budget.start_seconds, decided.seconds_per_work
 
     def count(genotype: Genotype, seconds: float) -> int:

@@ -125,6 +125,7 @@ class TrainedEvaluator:
         self._unfinished_dir = None if unfinished_dir is None else pathlib.Path(unfinished_dir)
         self._checkpoint_seconds = checkpoint_seconds
         self._lock = threading.Lock()
+        self._answering: tuple[Any, Callable[..., jax.Array]] | None = None
         names = tuple(dict.fromkeys(("params", *costs)))
         self._costs = tuple(find_cost(name) for name in names)
         self._network_costs = NetworkCosts(
@@ -291,10 +292,13 @@ class TrainedEvaluator:
         On one device, since it is asked once; images are read as they are needed. Of several
         networks one is compiled, and they are asked one after the other.
         """
-        split, metric = self._dataset.parts()[part], self._metric
-        infer = jax.jit(self.inference(genotype))
+        split, metric, plan = self._dataset.parts()[part], self._metric, self.space.plan(genotype)
+        if self._answering is None or self._answering[0] != plan:
+            self._answering = plan, jax.jit(self.inference(genotype))
+        infer = self._answering[1]  # asked of two parts it is compiled once
         with jax.default_device(own_devices(self._devices)[0]):
-            size = min(self._recipe.train.eval_batch_size, len(split))
+            longest = max(len(self._dataset.valid), len(self._dataset.test))
+            size = min(self._recipe.train.eval_batch_size, longest)
             members = [all_logits(infer, v, split.images, size) for v in parted(variables)]
             logits = np.mean(members, axis=0)
             labels = jnp.asarray(split.labels)
