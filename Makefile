@@ -38,7 +38,7 @@ test-faults: ## Kill, fill, stop and damage what a search stands on (ARGS="-k di
 	@XFERNAS_FAULTS=1 $(PY) -m pytest tests/faults $(ARGS)
 
 check: ## Check format, lint and types
-	@$(SETUP) dev
+	@$(SETUP) dev mlflow
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m pyright --pythonpath $(PY)
