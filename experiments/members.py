@@ -6,6 +6,7 @@ Each network is trained by the recipe of what is handed over, at 32 pixels at mo
 seeds for each number of epochs; what the trainings say of the validation images is kept in
 `logits/`, from which the command goes on. The table of a network has, for each number of epochs in
 all, the mean accuracy of one training and of several shorter ones, over all choices of members.
+What the recipe's values are worth is seen by --changes, which has a table of its own.
 """
 
 import dataclasses
@@ -26,10 +27,12 @@ from xfernas_jax.evaluate.inference import all_logits
 from xfernas_jax.evaluate.recipes import Recipe
 from xfernas_jax.evaluate.trained import TrainedEvaluator
 from xfernas_jax.files import write_atomically
+from xfernas_jax.options import parse_changes
 
 _NETWORK = flags.DEFINE_string("network", "lean 1 2 2", "That is trained; a name of shapes.py.")
 _NUM_IMAGES = flags.DEFINE_integer("num_images", 2_500, "Training images of a set, at most.", 1)
 _EPOCHS = flags.DEFINE_list("epochs", ["80:2", "40:4", "20:4"], "Of a training: seeds.")
+_CHANGES = flags.DEFINE_list("changes", [], "Of the recipe, such as train.mixup=0.2.")
 _OUTPUT = flags.DEFINE_string("output", "runs/members", "Folder of the results.")
 
 
@@ -37,6 +40,7 @@ def trained_logits(
     dataset: str, recipe: Recipe, epochs: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Trains the network; returns logits and labels of the validation part."""
+    recipe = parse_changes(recipe, _CHANGES.value)
     train = dataclasses.replace(recipe.train, epochs=epochs)
     data = dataclasses.replace(recipe.data, train_examples=_NUM_IMAGES.value)
     recipe = dataclasses.replace(recipe, train=train, data=data)
@@ -54,7 +58,7 @@ def main() -> None:
     (output / "logits").mkdir(parents=True, exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", str((output / "compile_cache").absolute()))
     plan = [tuple(map(int, each.split(":"))) for each in _EPOCHS.value]
-    network = _NETWORK.value.replace(" ", "_")
+    network = "+".join([_NETWORK.value.replace(" ", "_"), *_CHANGES.value])
     for short, dataset in chosen_sets().items():
         _, recipe = last_recipe(dataset)
         found: dict[int, list[np.ndarray]] = {}

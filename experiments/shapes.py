@@ -49,6 +49,9 @@ NETWORKS = {
         *("conv_3x3_stride_2", 2, 64, 1.5, (1, 3, 1, 1), "bottleneck", 3, "stride", "mean")
     ),
     "lean 1 2 2": _lean(16, 1, 2, 2),
+    "lean 1 2 2 tiny flat": _lean(8, 1, 2, 2, head="flat"),
+    "lean 1 2 2 small flat": _lean(12, 1, 2, 2, head="flat"),
+    "lean 1 2 2 flat": _lean(16, 1, 2, 2, head="flat"),
     "lean 1 2 2 mean": _lean(16, 1, 2, 2, head="mean"),
     "lean 1 2 2 wider": _lean(24, 1, 2, 2),
     "lean 1 2 2 tiny": _lean(8, 1, 2, 2),

@@ -104,6 +104,15 @@ def test_images_are_mirrored_in_training_and_tests_only_where_they_keep_their_cl
         assert auto.search_recipe(data, False).data.augment == "crop"
 
 
+def test_images_that_shifts_harm_are_not_shifted_in_the_last_training() -> None:
+    for mirror, augment in ((True, "flip"), (False, "none")):
+        shifted = auto.final_recipe(dataset(500), mirror, 32)
+        recipe = auto.final_recipe(dataset(500), mirror, 32, crop=False)
+        assert (recipe.data.augment, recipe.data.test_flips) == (augment, mirror)
+        data = dataclasses.replace(recipe.data, augment=shifted.data.augment)
+        assert dataclasses.replace(recipe, data=data) == shifted
+
+
 def test_grey_digits_of_8_pixels_are_cropped_by_one_and_have_one_size() -> None:
     digits = dataset(1_079, 8, 1)
     assert auto.sides(digits) == (8,)

@@ -97,7 +97,12 @@ def test_a_published_network_takes_every_size(name: str, image_shape: Any) -> No
 def test_four_stages_on_patches_leave_a_small_image_one_pixel_and_every_head_reads_it(
     block: str,
 ) -> None:
-    for head, downsample in (("mean", "stride"), ("max", "max_pool"), ("grid", "avg_pool")):
+    for head, downsample in (
+        ("mean", "stride"),
+        ("max", "max_pool"),
+        ("grid", "avg_pool"),
+        ("flat", "max_pool"),
+    ):
         plan = plan_of(
             block,
             stem="patches_4x4",
@@ -123,6 +128,7 @@ def test_the_grid_head_averages_quarters_that_share_the_middle_of_odd_sides() ->
     np.testing.assert_allclose(_features(x, "grid"), [[2.5, 4.5, 6.5, 8.5]])
     assert _features(x[:, :1], "grid").shape == (1, 2)
     np.testing.assert_allclose(_features(x, "max"), [[11.0]])
+    np.testing.assert_allclose(_features(x, "flat"), x.reshape(1, -1))
 
 
 @pytest.mark.slow

@@ -196,10 +196,23 @@ def search_recipe(dataset: ImageDataset, mirror: bool) -> Recipe:
     return dataclasses.replace(recipe, data=data)
 
 
-def final_recipe(dataset: ImageDataset, mirror: bool, side: int) -> Recipe:
-    """Returns the recipe of what is handed over; images have `side` pixels at most."""
+def final_recipe(dataset: ImageDataset, mirror: bool, side: int, crop: bool = True) -> Recipe:
+    """Returns the recipe of what is handed over.
+
+    Args:
+      dataset: as it was loaded.
+      mirror: whether mirrored images keep their class; see `data.symmetry`.
+      side: that images have at most, in pixels.
+      crop: whether shifted images do not harm (`experiments/SYMMETRY.md`). The recipe of the search
+        always shifts, as the histories' trainings did.
+    """
     num_images = len(dataset.train)
-    return _recipe(num_images, side, mirror, MOST_EPOCHS, 64 if num_images < 20_000 else 128)
+    batch = 64 if num_images < 20_000 else 128
+    recipe = _recipe(num_images, side, mirror, MOST_EPOCHS, batch)
+    if crop:
+        return recipe
+    data = dataclasses.replace(recipe.data, augment="flip" if mirror else "none")
+    return dataclasses.replace(recipe, data=data)
 
 
 def inequality(labels: np.ndarray) -> float:

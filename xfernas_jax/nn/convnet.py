@@ -76,9 +76,11 @@ class ConvNet(nn.Module):
 
 
 def _features(x: Float[Array, "B H W C"], head: str) -> Float[Array, "B F"]:
-    """Returns what the classifier reads; F is C, or up to 4 C for the grid."""
+    """Returns what the classifier reads; F is C, up to 4 C for the grid, or H W C if flat."""
     if head == "mean":
         return x.mean(axis=(1, 2))
+    if head == "flat":
+        return x.reshape(len(x), -1)
     if head == "max":
         return x.max(axis=(1, 2))
     parts = [

@@ -30,7 +30,7 @@ VALUES: Mapping[str, tuple[Any, ...]] = MappingProxyType(
         "block": ("plain", "residual", "bottleneck", "separable", "cell"),
         "kernel": (3, 5),
         "downsample": ("max_pool", "avg_pool", "stride"),
-        "head": ("mean", "max", "grid"),
+        "head": ("mean", "max", "grid", "flat"),
     }
 )
 """What each choice may be; `depth` is that of each stage."""
@@ -62,8 +62,9 @@ class ConvNet:
       kernel: side of a block's convolution; a cell has its own.
       downsample: between two stages: a pool of 2x2 after the first, or "stride": the first block
         of the second has stride 2.
-      head: what the classifier reads: the mean or the maximum of each channel over the image, or
-        the means of its quarters ("grid").
+      head: what the classifier reads: the mean or the maximum of each channel over the image, the
+        means of its quarters ("grid"), or all of its places ("flat"), which tells where something
+        is: an advantage where images are aligned, such as centred letters.
     """
 
     stem: str
@@ -217,7 +218,12 @@ _DOWNSAMPLES = {
     "avg_pool": "average pooling",
     "stride": "strides",
 }
-_HEADS = {"mean": "global mean", "max": "global maximum", "grid": "means of quarters"}
+_HEADS = {
+    "mean": "global mean",
+    "max": "global maximum",
+    "grid": "means of quarters",
+    "flat": "all places",
+}
 _BLOCKS = {
     "plain": "plain {0}x{0} convolutions",
     "residual": "residual {0}x{0} blocks",
