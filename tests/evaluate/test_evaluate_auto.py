@@ -1,5 +1,6 @@
 """The rules of the recipe "auto": pure functions of the data, the speed and the time."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 
