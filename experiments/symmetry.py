@@ -18,7 +18,7 @@ from experiments import commands
 from xfernas_jax.data import DataConfig, ImageDataset, load_dataset
 from xfernas_jax.data.symmetry import (
     MOST_IMAGES,
-    SymmetryEvidence,
+    MirrorEvidence,
     keeps_class_when_mirrored,
     keeps_class_when_shifted,
 )
@@ -44,7 +44,7 @@ def row(dataset: ImageDataset, seed: int) -> str:
     shifted = keeps_class_when_shifted(images, labels, seed)
     return (
         f"| `{_name(dataset)}` | {seed} | {mirrored.num:,} | {mirrored.original:.3f} "
-        f"| {mirrored.changed:.3f} | {_counts(mirrored)} | {'on' if mirrored.allowed else 'off'} "
+        f"| {mirrored.mirrored:.3f} | {_counts(mirrored)} | {'on' if mirrored.allowed else 'off'} "
         f"| {seconds:.1f} | {_counts(shifted)} |"
     )
 
@@ -65,7 +65,7 @@ def _name(dataset: ImageDataset) -> str:
     return dataset.found.name if dataset.found else dataset.task.dataset
 
 
-def _counts(evidence: SymmetryEvidence) -> str:
+def _counts(evidence: MirrorEvidence) -> str:
     total = evidence.helped + evidence.harmed
     share = f"{evidence.helped / total:.2f}" if total else "-"
     return (

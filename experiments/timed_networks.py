@@ -34,6 +34,9 @@ _SECONDS = flags.DEFINE_float("seconds", 120.0, "Of the steps of a last training
 _SEEDS = flags.DEFINE_integer("num_seeds", 1, "Of each network.", 1)
 _NETWORKS = flags.DEFINE_list("networks", list(NETWORKS), "That are trained; names of shapes.py.")
 _SHORT = flags.DEFINE_boolean("short", True, "Also have short trainings.")
+_CHANGE = flags.DEFINE_boolean(
+    "change", True, "Shift and mirror images in last trainings; see auto.changes_images."
+)
 _OUTPUT = flags.DEFINE_string("output", "runs/timed_networks", "Folder of the results.")
 
 _ENOUGH = (10, 20, 40, 80)
@@ -125,8 +128,9 @@ def main() -> None:
     if unknown := [name for name in _NETWORKS.value if name not in NETWORKS]:
         raise FlagError(f"--networks: there is no network {unknown[0]!r} in experiments/shapes.py.")
     for short, dataset in datasets.items():
-        whole, last = last_recipe(dataset)
-        short_recipe = auto.search_recipe(whole, last.data.test_flips) if _SHORT.value else None
+        whole, changed = last_recipe(dataset)
+        short_recipe = auto.search_recipe(whole, changed.data.test_flips) if _SHORT.value else None
+        _, last = last_recipe(dataset, _CHANGE.value)
         recipes = short_recipe, last
         for seed in range(_SEEDS.value):
             for name in _NETWORKS.value:
@@ -134,6 +138,7 @@ def main() -> None:
                 if not file.exists():
                     found = measure(recipes, dataset, name, seed, _SECONDS.value)
                     about = {"set": short, "network": name, "seed": seed}
+                    about |= {} if _CHANGE.value else {"change": False}
                     kept = {**about, **found, "seconds": _SECONDS.value}
                     commands.write_json(file, {**kept, "commit": commands.commit()})
                     print(kept, flush=True)

@@ -1,6 +1,5 @@
 """The rules of the recipe "auto": pure functions of the data, the speed and the time."""
 
-import dataclasses
 import json
 from collections.abc import Iterator
 
@@ -105,13 +104,15 @@ def test_images_are_mirrored_in_training_and_tests_only_where_they_keep_their_cl
         assert auto.search_recipe(data, False).data.augment == "crop"
 
 
-def test_images_that_shifts_harm_are_not_shifted_in_the_last_training() -> None:
-    for mirror, augment in ((True, "flip"), (False, "none")):
-        shifted = auto.final_recipe(dataset(500), mirror, 32)
-        recipe = auto.final_recipe(dataset(500), mirror, 32, crop=False)
-        assert (recipe.data.augment, recipe.data.test_flips) == (augment, mirror)
-        data = dataclasses.replace(recipe.data, augment=shifted.data.augment)
-        assert dataclasses.replace(recipe, data=data) == shifted
+def test_a_few_epochs_of_a_large_set_are_of_images_as_they_are() -> None:
+    assert not auto.changes_images(auto.LARGE, auto.CHANGED_EPOCHS - 0.1)
+    assert auto.changes_images(auto.LARGE, auto.CHANGED_EPOCHS)
+    assert auto.changes_images(auto.LARGE - 1, 1.0)
+    for mirror in (True, False):
+        changed = auto.final_recipe(dataset(500), mirror, 32)
+        plain = auto.final_recipe(dataset(500), mirror, 32, change=False)
+        assert (plain.data.augment, plain.data.test_flips) == ("none", False)
+        assert plain.train == changed.train
 
 
 def test_grey_digits_of_8_pixels_are_cropped_by_one_and_have_one_size() -> None:

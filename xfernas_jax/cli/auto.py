@@ -13,12 +13,7 @@ from absl import flags as absl_flags
 from xfernas_jax.cli import flags, initial, inputs
 from xfernas_jax.data.base import DataConfig, ImageDataset
 from xfernas_jax.data.registry import load_dataset
-from xfernas_jax.data.symmetry import (
-    Symmetries,
-    SymmetryEvidence,
-    find_symmetries,
-    keeps_class_when_mirrored,
-)
+from xfernas_jax.data.symmetry import MirrorEvidence, keeps_class_when_mirrored
 from xfernas_jax.errors import FlagError, RecipeError
 from xfernas_jax.evaluate import auto
 from xfernas_jax.evaluate.recipes import Recipe, check_changes, is_read
@@ -146,16 +141,16 @@ def _decide(space: Space) -> Decided:
     budget = budget_seconds()
     whole = _load(DataConfig(image_size=auto.LARGEST_SIDE))
     started = time.time()
-    found = find_symmetries(whole.train)
-    search = _as_compared(auto.search_recipe(whole, found.mirror.allowed), whole)
-    measured = _final(whole, found, auto.GAUGE_SIDE)
+    mirror = keeps_class_when_mirrored(whole.train.images, whole.train.labels, 0)
+    search = _as_compared(auto.search_recipe(whole, mirror.allowed), whole)
     if budget is None:
-        final = measured
+        final = _changed(auto.final_recipe(whole, mirror.allowed, auto.GAUGE_SIDE), whole)
         dataset = _of_size(whole, final.data)
         chosen = ("resnet8", "vgg_small", "mobilenet_like")
-        room, lines = _room(final), _first_lines(found, final, dataset)
+        room, lines = _room(final), _first_lines(mirror, final, dataset)
         known = _genotypes(chosen)
         return Decided(dataset, search, final, None, started, known, None, 0.0, room, lines)
+    measured = _changed(auto.final_recipe(whole, mirror.allowed, auto.GAUGE_SIDE), whole)
     gauge = _of_size(whole, dataclasses.replace(measured.data, train_examples=None))
     speed = _speed(space, measured, gauge)
     time_budget = auto.Budget(budget, speed.compile_seconds)
@@ -168,10 +163,12 @@ def _decide(space: Space) -> Decided:
         num_images,
         time_budget,
     )
-    final = _final(whole, found, side)
+    each = speed.seconds_per_image * (side / auto.longest_side(gauge)) ** 2
+    change = auto.changes_images(num_images, time_budget.epochs(each, num_images))
+    final = _changed(auto.final_recipe(whole, mirror.allowed, side, change), whole)
     dataset = _of_size(whole, final.data)
     per_work = speed.seconds_per_image / _works(space, search, gauge)[_GAUGE]
-    return _decided(space, dataset, (search, final), per_work, time_budget, started, found)
+    return _decided(space, dataset, (search, final), per_work, time_budget, started, mirror)
 
 
 def _works(space: Space, recipe: Recipe, dataset: ImageDataset) -> dict[str, float]:
@@ -187,9 +184,9 @@ def recipe_by_data(space: Space, *, is_final: bool) -> Recipe:
     """Returns the recipe of a last training without a time limit, or that of a search."""
     _check(space)
     whole = _load(DataConfig(image_size=auto.LARGEST_SIDE))
-    if is_final:
-        return _final(whole, find_symmetries(whole.train), auto.longest_side(whole))
     mirror = keeps_class_when_mirrored(whole.train.images, whole.train.labels, 0).allowed
+    if is_final:
+        return _changed(auto.final_recipe(whole, mirror, auto.longest_side(whole)), whole)
     return _changed(auto.search_recipe(whole, mirror), whole)
 
 
@@ -214,7 +211,7 @@ def _decided(
     seconds_per_work: float,
     budget: auto.Budget,
     started: float,
-    found: Symmetries,
+    mirror: MirrorEvidence,
 ) -> Decided:
     search, final = recipes
     works, num_images = _works(space, final, dataset), len(dataset.train)
@@ -239,7 +236,7 @@ def _decided(
         )
     per_image = seconds_per_work * works[_GAUGE]
     lines = (
-        *_first_lines(found, final, dataset),
+        *_first_lines(mirror, final, dataset),
         *_time_lines(
             planned,
             search,
@@ -306,18 +303,9 @@ def _genotypes(names: Sequence[str]) -> tuple[tuple[str, Genotype], ...]:
     return tuple((name, PUBLISHED[name][1]) for name in names)
 
 
-def _final(whole: ImageDataset, found: Symmetries, side: int) -> Recipe:
-    """Returns the recipe of what is handed over, as the flags change it."""
-    recipe = auto.final_recipe(whole, found.mirror.allowed, side, not found.shift.harms)
-    return _changed(recipe, whole)
-
-
-def _first_lines(found: Symmetries, final: Recipe, dataset: ImageDataset) -> tuple[str, ...]:
+def _first_lines(mirror: MirrorEvidence, final: Recipe, dataset: ImageDataset) -> tuple[str, ...]:
     inequality = auto.inequality(dataset.train.labels)
-    lines = [_symmetry_line("mirror", found.mirror, found.mirror.allowed)]
-    if found.shift.harms:
-        lines.append(_symmetry_line("shift", found.shift, allowed=False))
-    return (*lines, *_class_lines(final, inequality))
+    return (*_mirror_lines(mirror, final), *_class_lines(final, inequality))
 
 
 def _class_lines(final: Recipe, inequality: float) -> tuple[str, ...]:
@@ -334,12 +322,15 @@ def _class_lines(final: Recipe, inequality: float) -> tuple[str, ...]:
     )
 
 
-def _symmetry_line(change: str, evidence: SymmetryEvidence, allowed: bool) -> str:
-    verdict = "are trained on too" if allowed else "are not trained on"
-    return (
-        f"{change}ed images {verdict}: beside the nearest image, they helped "
-        f"{evidence.helped} and harmed {evidence.harmed} of {evidence.num:,}"
-    )
+def _mirror_lines(mirror: MirrorEvidence, final: Recipe) -> tuple[str, ...]:
+    if final.data.augment == "none":
+        return (
+            "images are trained on as they are: with so many in so little time, shifted and "
+            "mirrored ones would only be harder",
+        )
+    told = f"mirror images helped {mirror.helped} and harmed {mirror.harmed} of {mirror.num:,}"
+    verdict = "are trained on too" if mirror.allowed else "are not trained on"
+    return (f"mirrored images {verdict}: beside the nearest image, {told}",)
 
 
 def _time_lines(

@@ -1,12 +1,10 @@
-"""Whether mirrored and shifted images keep the class, told from training images without training.
+"""Whether left-right mirroring keeps the class, told from training images without training.
 
 The question is whether mirrored images would help or harm a learner. So each image is classified
 by its nearest other image, once among the images as they are and once among those and their mirror
 images. Where a mirror image is nearer and right, it helped; where it is nearer and wrong in place
 of a right one, it harmed. Letters and digits harm many times more often than they help; natural
-images do both about equally. The same is asked of images that are shifted: where all are aligned,
-as garments that fill their frames, a shifted one is nearest to another class more often than it
-helps. `experiments/SYMMETRY.md` has the measurements.
+images do both about equally. `experiments/SYMMETRY.md` has the measurements.
 
 Rejected: how well mirrored images are recognised among others as they are. Series of nearly equal
 photos of one object lose as much then as letters do.
@@ -14,68 +12,44 @@ photos of one object lose as much then as letters do.
 
 import dataclasses
 import math
-from typing import NamedTuple
 
 import numpy as np
 
-from xfernas_jax.data.base import Split
 from xfernas_jax.data.lazy import take_images
 from xfernas_jax.data.resize import shrink
 from xfernas_jax.types import ImageRows
 
 MOST_IMAGES, _PIXELS = 4000, 16
 _LEAST_SHARE = 1 / 3  # of help, for certain: between .19 of characters and .49 of others
-_EVEN_SHARE = 1 / 2  # of help, below which shifts harm
 _Z = 1.96  # 95 %
 
 
 @dataclasses.dataclass(frozen=True)
-class SymmetryEvidence:
-    """What changed images do to a nearest-neighbour classifier.
+class MirrorEvidence:
+    """What mirrored images do to a nearest-neighbour classifier.
 
     Attributes:
       original: accuracy among the other images as they are.
-      changed: accuracy among those and what was made of them.
+      mirrored: accuracy among those and their mirror images.
       num: images that were classified.
-      helped: wrong before, right with changed images.
-      harmed: right before, wrong with changed images.
+      helped: wrong before, right with mirror images.
+      harmed: right before, wrong with mirror images.
       low: end of the 95 % interval (Wilson) of helped / (helped + harmed).
       high: the other end.
+      allowed: whether `low` is above one third; what is not known for certain is not allowed.
     """
 
     original: float
-    changed: float
+    mirrored: float
     num: int
     helped: int
     harmed: int
     low: float
     high: float
-
-    @property
-    def allowed(self) -> bool:
-        """Whether `low` is above one third; what is not known for certain is not allowed."""
-        return self.low > _LEAST_SHARE
-
-    @property
-    def harms(self) -> bool:
-        """Whether `high` is below one half: for certain the change harms more than it helps."""
-        return self.high < _EVEN_SHARE
+    allowed: bool
 
 
-class Symmetries(NamedTuple):
-    """What is known of mirrored and of shifted images."""
-
-    mirror: SymmetryEvidence
-    shift: SymmetryEvidence
-
-
-def find_symmetries(split: Split, seed: int = 0) -> Symmetries:
-    """Asks both of the training part."""
-    part = (split.images, split.labels, seed)
-    return Symmetries(keeps_class_when_mirrored(*part), keeps_class_when_shifted(*part))
-
-
-def keeps_class_when_mirrored(images: ImageRows, labels: np.ndarray, seed: int) -> SymmetryEvidence:
+def keeps_class_when_mirrored(images: ImageRows, labels: np.ndarray, seed: int) -> MirrorEvidence:
     """Tells whether training images may be mirrored left-right.
 
     Args:
@@ -87,8 +61,8 @@ def keeps_class_when_mirrored(images: ImageRows, labels: np.ndarray, seed: int) 
     return _evidence(pixels, [pixels[:, :, ::-1]], labels)
 
 
-def keeps_class_when_shifted(images: ImageRows, labels: np.ndarray, seed: int) -> SymmetryEvidence:
-    """Tells the same of shifts by an eighth of the side in four directions."""
+def keeps_class_when_shifted(images: ImageRows, labels: np.ndarray, seed: int) -> MirrorEvidence:
+    """Tells the same of shifts by an eighth of the side in four directions; for information."""
     pixels, labels = _drawn(images, labels, seed)
     height, width = pixels.shape[1:3]
     rows, columns = max(1, height // 8), max(1, width // 8)
@@ -104,9 +78,7 @@ def _drawn(images: ImageRows, labels: np.ndarray, seed: int) -> tuple[np.ndarray
     return shrink(np.asarray(take_images(images, rows)), _PIXELS), labels[rows]
 
 
-def _evidence(
-    pixels: np.ndarray, changed: list[np.ndarray], labels: np.ndarray
-) -> SymmetryEvidence:
+def _evidence(pixels: np.ndarray, changed: list[np.ndarray], labels: np.ndarray) -> MirrorEvidence:
     features = _features(pixels)
     near, label = _nearest(features, features, labels)
     right = label == labels
@@ -117,14 +89,15 @@ def _evidence(
     now = label == labels
     helped, harmed = int((now & ~right).sum()), int((right & ~now).sum())
     low, high = _wilson(helped, helped + harmed)
-    return SymmetryEvidence(
+    return MirrorEvidence(
         original=float(right.mean()),
-        changed=float(now.mean()),
+        mirrored=float(now.mean()),
         num=len(labels),
         helped=helped,
         harmed=harmed,
         low=low,
         high=high,
+        allowed=low > _LEAST_SHARE,
     )
 
 

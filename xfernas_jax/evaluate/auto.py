@@ -39,6 +39,7 @@ ENOUGH_EPOCHS, _IMAGES_OF_ENOUGH = 20, 5_000  # of a last training, and images o
 ENOUGH_OF_A_MEMBER = 2.0  # times those epochs, for a training that is averaged with others
 GAIN_OF_DOUBLING = 0.06  # trainings that are averaged, in log error; experiments/MEMBERS.md
 ERROR_CURVATURE = 0.14  # of what fewer epochs do to its error; experiments/TIMED_NETWORKS.md
+LARGE, CHANGED_EPOCHS = 20_000, 6  # images, and epochs below which so many are not changed
 LEAST_EPOCHS = 3  # below which a training is none: its learning rate has hardly risen
 FEWEST_COMPARED = 6  # short trainings; fewer tell less than their time is worth
 SEARCH_SHARE, FINAL_SHARE = 0.2, 0.65  # of the time; the rest is kept for what is not foreseen
@@ -196,23 +197,36 @@ def search_recipe(dataset: ImageDataset, mirror: bool) -> Recipe:
     return dataclasses.replace(recipe, data=data)
 
 
-def final_recipe(dataset: ImageDataset, mirror: bool, side: int, crop: bool = True) -> Recipe:
+def final_recipe(dataset: ImageDataset, mirror: bool, side: int, change: bool = True) -> Recipe:
     """Returns the recipe of what is handed over.
 
     Args:
       dataset: as it was loaded.
-      mirror: whether mirrored images keep their class; see `data.symmetry`.
+      mirror: whether mirrored images keep their class.
       side: that images have at most, in pixels.
-      crop: whether shifted images do not harm (`experiments/SYMMETRY.md`). The recipe of the search
-        always shifts, as the histories' trainings did.
+      change: whether images are shifted and mirrored at random; see `changes_images`. The recipe of
+        the search always does so, as the histories' trainings did.
     """
     num_images = len(dataset.train)
-    batch = 64 if num_images < 20_000 else 128
-    recipe = _recipe(num_images, side, mirror, MOST_EPOCHS, batch)
-    if crop:
+    batch = 64 if num_images < LARGE else 128
+    recipe = _recipe(num_images, side, mirror and change, MOST_EPOCHS, batch)
+    if change:
         return recipe
-    data = dataclasses.replace(recipe.data, augment="flip" if mirror else "none")
+    data = dataclasses.replace(recipe.data, augment="none")
     return dataclasses.replace(recipe, data=data)
+
+
+def changes_images(num_images: int, epochs: float) -> bool:
+    """Returns whether last trainings are of images that are shifted and mirrored at random.
+
+    That keeps a network from learning its images by heart. A few epochs of a large set leave no
+    time for that, and then it only makes the images harder (`experiments/AUGMENTATION.md`).
+
+    Args:
+      num_images: of an epoch.
+      epochs: of the network that the device's speed is measured by, for which there is time.
+    """
+    return num_images < LARGE or epochs >= CHANGED_EPOCHS
 
 
 def inequality(labels: np.ndarray) -> float:
