@@ -66,7 +66,7 @@ def main() -> None:
         if len({row["network"] for row in own}) < _FEWEST.value:
             print(f"{short}: {len(own)} trainings, too few for a history")
             continue
-        dataset, recipe = last_recipe(address)
+        dataset, recipe = last_recipe(address, all(row.get("change", True) for row in own))
         spec, evaluations = study(short, dataset, recipe, own)
         made = {"command": _COMMAND, "commits": sorted({row["commit"] for row in own})}
         write_jsonl(folder / f"{spec.name}.jsonl.gz", spec, evaluations, made)
