@@ -100,7 +100,7 @@ class Setting:
     corrupt_sources: Literal["none", "shuffle", "negate", "one_shuffled", "one_negated"] = option(
         "none", "How source scores are made wrong."
     )
-    surrogate: str = option("head", "Surrogate: head or joint.")
+    surrogate: str = option("head", "Surrogate: head, joint or graph.")
     encoder: str = option("mlp", "Encoder: mlp or lstm.")
     num_sources: int | None = option(
         None,
@@ -202,7 +202,7 @@ class CountingSpace(TableSpace):
 
     def __init__(self, space: TableSpace) -> None:
         """Takes the rows of a space."""
-        super().__init__(space.name, space.columns, space.rows)
+        super().__init__(space.name, space.columns, space.rows, space.wiring)
         self._num_decoded = self._num_kept = 0
 
     @property

@@ -23,7 +23,7 @@ from xfernas_jax.predictor.registry import make_surrogate
 from xfernas_jax.space.registry import get_space
 
 _SPACE = flags.DEFINE_string("space", "nasbench201", "Search space.")
-_SURROGATE = flags.DEFINE_string("surrogate", "head", "Surrogate: head or joint.")
+_SURROGATE = flags.DEFINE_string("surrogate", "head", "Surrogate: head, joint or graph.")
 _SOURCES = flags.DEFINE_list(
     "source_evaluations", ["1000", "10000", "100000", "1000000"], "In all, over four sources."
 )

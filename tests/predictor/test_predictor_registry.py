@@ -88,7 +88,7 @@ def test_a_search_follows_a_surrogate_of_ones_own(own: str) -> None:
     ("name", "message"),
     [
         ("jiont", "Did you mean joint"),
-        ("gp", "Known: head, joint; one of your own is module:NAME"),
+        ("gp", "Known: head, joint, graph; one of your own is module:NAME"),
         ("no_such_module:Sums", "cannot be imported"),
         ("own_surrogates:nothing", "must build an object with `condition`"),
         ("own_surrogates:text", "be callable as NAME"),

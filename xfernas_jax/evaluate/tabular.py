@@ -2,9 +2,11 @@
 
 The manifest is an object of tables by name. A table has `path` (in the folder; CSV, also
 gzip-compressed), `rows`, `sha256`, `tasks` (`column`, `task`, `split`, `maximize`, and `unit`) and
-`space` (`name` and `tokens`: for each token column `column`, `separator`, `alphabet`, `min_length`,
-`max_length`). Columns that are not listed are ignored, but `TASK_seconds` for a simulated clock and
-costs that are asked for by name: `TASK_NAME`, or `NAME` where it is the same for all tasks.
+`space`: its `name`; `tokens`, for each token column `column`, `separator`, `alphabet`, `min_length`
+and `max_length`; and where its one column is a cell of fixed edges also `cell`: `edges`, a list of
+[source, node] for each symbol, and `none`, the symbol that carries nothing, or null. Columns that
+are not listed are ignored, but `TASK_seconds` for a simulated clock and costs that are asked for by
+name: `TASK_NAME`, or `NAME` where it is the same for all tasks.
 """
 
 import csv
@@ -26,6 +28,7 @@ from xfernas_jax.files import read_bounded
 from xfernas_jax.history.names import near_names
 from xfernas_jax.history.record import Job, Result, Task
 from xfernas_jax.space.table import TableSpace, TokenColumn
+from xfernas_jax.space.wiring import WIRINGS, Wiring
 from xfernas_jax.strict_json import parse_json
 
 _LARGEST_MANIFEST = 2**24  # bytes
@@ -107,7 +110,8 @@ def load_table(folder: str | os.PathLike[str], name: str, costs: Sequence[str] =
     if count != _field(entry, "rows", int, where):
         raise BenchmarkError(f"{path}: {count} rows, but the manifest says {entry['rows']}.")
     space_name = _field(_field(entry, "space", dict, where), "name", str, where)
-    space = TableSpace(space_name, columns, _read_tokens(file, columns))
+    wiring = _wiring(entry, columns, where)
+    space = TableSpace(space_name, columns, _read_tokens(file, columns), wiring)
     scores = {}
     for value in _field(entry, "tasks", list, where):
         column = _read_task(file, value, where)
@@ -223,6 +227,41 @@ def _token_columns(entry: Mapping[str, Any], where: str) -> list[TokenColumn]:
         name = _field(value, "column", str, where)
         columns.append(TokenColumn(name, separator, tuple(alphabet), low, high))
     return columns
+
+
+def _wiring(entry: Mapping[str, Any], columns: Sequence[TokenColumn], where: str) -> Wiring | None:
+    """Returns what the manifest says of cells, or what is known of a published space."""
+    space = _field(entry, "space", dict, where)
+    if "cell" not in space:
+        known = WIRINGS.get(str(space.get("name")))
+        fits = known and len(columns) == 1 and _fits(columns[0], known)
+        return known if fits else None
+    cell, first = _field(space, "cell", dict, where), columns[0]
+    edges, none = _field(cell, "edges", list, where), cell.get("none")
+    pairs = [tuple(edge) for edge in edges if isinstance(edge, list) and len(edge) == 2]
+    if len(columns) != 1 or not all(type(node) is int for pair in pairs for node in pair):
+        pairs = []
+    try:
+        found = Wiring(
+            tuple(pairs),
+            len(first.alphabet),
+            None if none is None else first.alphabet.index(none),
+        )
+    except ValueError as error:
+        raise BenchmarkError(
+            f"{where}: 'cell' is of one token column, with 'edges' as [source, node] and 'none' of "
+            f"its alphabet, or null ({error})."
+        ) from error
+    if len(pairs) != len(edges) or not _fits(first, found):
+        raise BenchmarkError(
+            f"{where}: 'cell' has an edge [source, node] for each symbol of a row."
+        )
+    return found
+
+
+def _fits(column: TokenColumn, wiring: Wiring) -> bool:
+    lengths = {column.min_length, column.max_length}
+    return lengths == {len(wiring.edges)} and len(column.alphabet) == wiring.num_operations
 
 
 def _inside(base: pathlib.Path, path: str, where: str) -> pathlib.Path:

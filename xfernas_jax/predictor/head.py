@@ -2,6 +2,10 @@
 
 The head is refitted in closed form at each round, on the network's source scores and latent space.
 "No transfer" and "the sources are wrong" are among its hypotheses, so bad sources cost little.
+
+The `graph` surrogate also has what the space reads off architectures (`Space.features`): its source
+scores are those of processes over that (`predictor.processes`), and "no transfer" looks at nothing
+else, since the latent space was learned from the sources' scores.
 """
 
 import abc
@@ -27,6 +31,7 @@ from xfernas_jax.predictor.kernels import (
     measure_scales,
 )
 from xfernas_jax.predictor.padding import capacity, in_chunks, pad_rows
+from xfernas_jax.predictor.processes import GraphBlocks, SourceProcesses
 from xfernas_jax.predictor.relatedness import relatedness, similarity
 from xfernas_jax.predictor.scaling import clipped_spread, standardize_clipped
 from xfernas_jax.predictor.source_model import SourceModel
@@ -85,20 +90,30 @@ class _NetworkPrior(Prior):
     model: SourceModel
     scales: Scales
     numbers: ArchitectureNumbers | None
+    processes: SourceProcesses | None
 
     def features(self, tokens: np.ndarray) -> HeadFeatures:
-        """Returns two blocks of the network, and one of given numbers."""
-        found = self.model.features(tokens)
+        """Returns two blocks of the network, one of given numbers, and those of the graph."""
+        found, processes = self.model.features(tokens), self.processes
         blocks = [found.z, found.hidden]
         if self.numbers is not None:
             blocks.append(self.numbers(tokens))
-        scores = self.model.ensemble.source_scores(found)
+        if processes is None:
+            scores = self.model.ensemble.source_scores(found)
+        else:
+            graph = processes.graph.blocks(tokens)
+            blocks, scores = [*blocks, *graph], processes.scores(graph)
         scores, *blocks = (np.asarray(x, np.float64) for x in (scores, *blocks))
         return HeadFeatures(scores, tuple(blocks))
 
     def kernels(self, first: HeadFeatures, second: HeadFeatures) -> np.ndarray:
-        """Returns those of `kernel_matrices`."""
-        return kernel_matrices(first.blocks, second.blocks, self.scales)
+        """Returns those of `kernel_matrices`, of the network first and of the graph last."""
+        own = len(self.scales.center)
+        found = kernel_matrices(first.blocks[:own], second.blocks[:own], self.scales)
+        if self.processes is None:
+            return found
+        of_graph = self.processes.graph.kernels(first.blocks[own:], second.blocks[own:])
+        return np.concatenate([found, of_graph])
 
 
 class HeadSurrogate:
@@ -110,6 +125,8 @@ class HeadSurrogate:
         sources: Sequence[TaskHistory],
         config: PredictorConfig,
         numbers: ArchitectureNumbers | None = None,
+        *,
+        reads_graphs: bool = False,
     ) -> None:
         """Prepares the data; nothing is fitted yet.
 
@@ -120,9 +137,20 @@ class HeadSurrogate:
           numbers: of architectures, used by the head beside what the network has learned. An
             ascent in the latent space does not see them. They are asked for at every round, for
             every candidate; a function that takes long should remember.
+          reads_graphs: whether it is the surrogate `graph`.
+
+        Raises:
+          FlagError: it is, and the space reads nothing off its architectures.
         """
         self._model = SourceModel(space, sources, config)
-        self._numbers = numbers
+        self._numbers, self._graph = numbers, None
+        if reads_graphs:
+            self._graph = GraphBlocks.measured(space.features, self._model.reference)
+            if self._graph is None:
+                raise FlagError(
+                    "--surrogate=graph is for spaces that read features off their architectures, "
+                    f"such as nasbench201. Space {space.name!r} does not; take --surrogate=head."
+                )
 
     @property
     def trusts_sources(self) -> bool:
@@ -133,8 +161,10 @@ class HeadSurrogate:
     @functools.cached_property
     def _hypotheses(self) -> tuple[Hypotheses, np.ndarray]:
         num_blocks = _NUM_LATENT + (self._numbers is not None)
+        num_blind = 0 if self._graph is None else self._graph.num_kernels
+        num_kernels = KERNELS_OF_A_BLOCK * num_blocks + num_blind
         histories = self._model.sources
-        hypotheses = draw_hypotheses(KERNELS_OF_A_BLOCK * num_blocks, bool(histories))
+        hypotheses = draw_hypotheses(num_kernels, bool(histories), num_blind)
         return hypotheses, hypotheses.prior(relatedness(histories))
 
     def condition(self, target: TaskHistory) -> "HeadPosterior":
@@ -161,23 +191,26 @@ class HeadSurrogate:
             target.name,
             [source.name for source in self._model.sources],
             posterior.mean(tokens),
-            self._model.scores(tokens),
+            self._prior.features(tokens).scores,
             posterior.source_coefficients(),
             posterior.no_transfer_probability,
         )
 
     @functools.cached_property
     def _prior(self) -> _NetworkPrior:
-        tokens = self._model.reference
+        tokens, processes = self._model.reference, None
         reference = self._model.features(tokens)
         blocks = [reference.z, reference.hidden]
         numbers = None
         if self._numbers is not None:
             numbers, block = _standardized(self._numbers, tokens)
             blocks.append(block)
-        consensus = consensus_weights(self._model.ensemble.source_scores(reference))
-        scales = measure_scales(tuple(blocks))
-        return _NetworkPrior(*self._hypotheses, consensus, self._model, scales, numbers)
+        scores = self._model.ensemble.source_scores(reference)
+        if self._graph is not None:
+            processes = SourceProcesses(self._graph, self._model.sources)
+            scores = processes.scores(self._graph.blocks(tokens))
+        consensus, scales = consensus_weights(scores), measure_scales(tuple(blocks))
+        return _NetworkPrior(*self._hypotheses, consensus, self._model, scales, numbers, processes)
 
 
 def _standardized(

@@ -71,13 +71,23 @@ class Hypotheses:
         return (shares / shares.sum() / np.maximum(counts, 1))[self.group]
 
 
-def draw_hypotheses(num_kernels: int, with_sources: bool) -> Hypotheses:
+def draw_hypotheses(num_kernels: int, with_sources: bool, num_blind: int = 0) -> Hypotheses:
     """Draws the fixed set: stratified in every setting, the same at every call.
 
     The ranges are wide; evidence does the rest.
+
+    Args:
+      num_kernels: K.
+      with_sources: whether there are any.
+      num_blind: of the kernels, the last, that know nothing of the sources' scores. Where there are
+        any, sources that tell nothing have no part in the others.
     """
     counts = _COUNTS if with_sources else (_NUM_ALONE, 0, 0, 0)
     parts = [_draw_group(g, n, num_kernels) for g, n in enumerate(counts) if n]
+    if with_sources and num_blind:
+        mixture = parts[NONE][-1]
+        mixture[:, : num_kernels - num_blind] = 0.0
+        mixture /= mixture.sum(axis=1, keepdims=True)
     return Hypotheses(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 

@@ -1,5 +1,6 @@
 """The surrogates by name, and how one is built."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -27,7 +28,13 @@ def _joint(
     return JointSurrogate(space, sources, config)
 
 
-SURROGATES: Mapping[str, Builder] = MappingProxyType({"head": HeadSurrogate, "joint": _joint})
+SURROGATES: Mapping[str, Builder] = MappingProxyType(
+    {
+        "head": HeadSurrogate,
+        "joint": _joint,
+        "graph": functools.partial(HeadSurrogate, reads_graphs=True),
+    }
+)
 
 
 def make_surrogate(

@@ -125,6 +125,22 @@ class Space(abc.ABC):
         """
         return tokens
 
+    def features(self, tokens: np.ndarray) -> tuple[tuple[np.ndarray, ...], ...]:
+        """Returns what a predictor may read off architectures, beside their tokens.
+
+        A space that knows more than the tokens say, such as which edges lie on a path, gives it
+        here, and a search of it learns from that; by default there is nothing.
+
+        Args:
+          tokens: `[N, L]`.
+
+        Returns:
+          Blocks, each of groups of finite numbers `[N, F]`, as many for any tokens. The numbers of
+          a group are of one kind; a predictor makes groups, and then blocks, equally large.
+        """
+        del tokens
+        return ()
+
     def mask(self) -> np.ndarray:
         """Returns `[L, V]` bool: which tokens may stand at each position."""
         mask = np.zeros((len(self.choices), len(self.vocabulary)), dtype=bool)

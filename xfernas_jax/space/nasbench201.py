@@ -6,15 +6,17 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from xfernas_jax.errors import GenotypeError
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.canonical import canonical_graph, prune
 from xfernas_jax.space.checks import check_fields, check_list, checked_tokens
 from xfernas_jax.space.graph import CellGraph, Edge, NetworkPlan
 from xfernas_jax.space.ops import NASBENCH201, NONE
+from xfernas_jax.space.wiring import FOUR_NODES, WIRINGS
 
-EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-"""(source, node) of each position of a cell."""
+EDGES = FOUR_NODES
 
 _OFFICIAL = {op: "skip_connect" if op == "identity" else op for op in NASBENCH201}
 _OURS = {official: op for op, official in _OFFICIAL.items()}
@@ -72,6 +74,9 @@ class NasBench201Space(Space):
     def canonical(self, genotype: TopologyCell) -> TopologyCell:
         graph = canonical_graph(_graph(self._checked(genotype)))
         return min(_embeddings(graph), key=self.encode)
+
+    def features(self, tokens: np.ndarray) -> tuple[tuple[np.ndarray, ...], ...]:
+        return WIRINGS[self.name].blocks(tokens - 1)
 
     def to_json(self, genotype: TopologyCell) -> dict[str, Any]:
         """Returns `{"space", "ops"}` with the six names in the order of `EDGES`."""

@@ -10,6 +10,7 @@ from xfernas_jax.errors import GenotypeError, SpaceError
 from xfernas_jax.space.base import Space
 from xfernas_jax.space.checks import checked_tokens
 from xfernas_jax.space.graph import NetworkPlan
+from xfernas_jax.space.wiring import Wiring
 
 _END = "<end>"
 _CHUNK = 256  # sequences compared with all rows at once
@@ -59,15 +60,22 @@ class TableSpace(Space):
     mends by taking the nearest row.
     """
 
-    def __init__(self, name: str, columns: Sequence[TokenColumn], rows: np.ndarray) -> None:
+    def __init__(
+        self,
+        name: str,
+        columns: Sequence[TokenColumn],
+        rows: np.ndarray,
+        wiring: Wiring | None = None,
+    ) -> None:
         """Takes what a table holds.
 
         Args:
           name: of the space.
           columns: in the order of the tokens.
           rows: `[N, L]` int32 tokens of all architectures, all different.
+          wiring: of the cells that the only column describes; None where they are none.
         """
-        self.name = name
+        self.name, self.wiring = name, wiring
         self.columns = tuple(columns)
         symbols: list[str] = []
         choices = []
@@ -155,6 +163,9 @@ class TableSpace(Space):
             num_equal = self._one_hot(fixed[part]) @ hot.T
             fixed[part] = allowed[num_equal.argmax(1)]
         return fixed
+
+    def features(self, tokens: np.ndarray) -> tuple[tuple[np.ndarray, ...], ...]:
+        return () if self.wiring is None else self.wiring.blocks(tokens - 1)
 
     def key(self, genotype: Any) -> str:
         """Returns the symbols: an architecture is its row."""
