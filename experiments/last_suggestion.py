@@ -82,6 +82,10 @@ def _cell(row: tuple[float, float] | None) -> str:
     return "" if row is None else f"{100 * row[0]:.1f} ({row[1]:.0f})"
 
 
+def _percent(value: float) -> str:
+    return "" if np.isnan(value) else f"{100 * value:.1f}"
+
+
 def main() -> None:
     """Prints both tables."""
     rows, sizes = read()
@@ -93,11 +97,11 @@ def main() -> None:
         for target, own in rows.items():
             first = recommended(rows, sizes, target, times)[0]
             values: dict[str, Any] = {_NAMES[key]: row[0] for key, row in own.items()}
-            shown = (values[_NAMES[first]], values[_KNOWN], max(values.values()))
+            shown = (values[_NAMES[first]], values.get(_KNOWN, np.nan), max(values.values()))
             means.append(shown)
-            cells = " | ".join(f"{100 * value:.1f}" for value in shown)
+            cells = " | ".join(map(_percent, shown))
             print(f"| `{target}` | {times:g} | {_NAMES[first]} | {cells} |")
-        cells = " | ".join(f"{100 * mean:.1f}" for mean in np.mean(means, axis=0))
+        cells = " | ".join(map(_percent, np.nanmean(means, axis=0).tolist()))
         print(f"| mean | {times:g} | | {cells} |")
 
 
