@@ -71,6 +71,25 @@ def test_the_recipe_of_the_search_does_not_depend_on_the_time(fast: None, time: 
 
 
 @pytest.mark.slow
+def test_a_few_epochs_of_many_images_are_of_images_as_they_are_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("xfernas_jax.evaluate.auto.LARGE", 1_000)
+    monkeypatch.setattr(auto, "training_speed", lambda *_, **__: Speed(1e-2, 8.0))
+    wanted = "images are trained on as they are: "
+    for time, augment in (("1m", "none"), ("10m", "crop")):
+        with given(*DIGITS, f"--time_budget={time}"):
+            decided = auto.decide(SPACE)
+        assert decided.final.data.augment == augment
+        assert decided.search.data.augment == "crop"
+        assert any(line.startswith(wanted) for line in decided.lines) == (augment == "none")
+    with given(*DIGITS, "--time_budget=1m", "--set=data.augment=crop"):
+        decided = auto.decide(SPACE)
+    assert decided.final.data.augment == "crop"
+    assert not any("trained on" in line for line in decided.lines)
+
+
+@pytest.mark.slow
 def test_more_time_gives_more_evaluations_and_larger_references(fast: None) -> None:
     found = []
     for time in ("30s", "10m", "10h"):

@@ -323,6 +323,9 @@ def _class_lines(final: Recipe, inequality: float) -> tuple[str, ...]:
 
 
 def _mirror_lines(mirror: MirrorEvidence, final: Recipe) -> tuple[str, ...]:
+    """Says how images are changed at random, and why, unless a person said how."""
+    if any(change.startswith("data.augment=") for change in initial.changes()):
+        return ()
     if final.data.augment == "none":
         return (
             "images are trained on as they are: with so many in so little time, shifted and "
