@@ -17,6 +17,7 @@ from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.search.base import suggest
 from xfernas_jax.search.registry import OPTIMIZERS, SearchConfig, make_optimizer
 from xfernas_jax.search.seen import Seen
+from xfernas_jax.space.wiring import Wiring
 
 TOKENS = [
     {
@@ -207,3 +208,61 @@ def test_every_optimizer_searches_a_table_to_its_last_row(
 def test_published_tables_pass_their_checks(name: str, shared_dir: pathlib.Path) -> None:
     table = load_table(shared_dir / "benchmarks", name)
     assert len(table.tasks("valid")) >= 3
+
+
+def chain_of_two(cell: Any) -> Callable[[dict[str, Any], list[list[str]]], None]:
+    """Makes every link an architecture: two edges, 0->1 and 1->2, of the operations 0 and 1."""
+
+    def change(entry: dict[str, Any], rows: list[list[str]]) -> None:
+        entry["space"]["tokens"] = [dict(TOKENS[1])]
+        if cell is not None:
+            entry["space"]["cell"] = cell
+        for row, link in zip(rows[1:], ("00", "01", "10", "11"), strict=True):
+            row[1] = link
+
+    return change
+
+
+def test_a_table_says_how_its_cells_are_wired(tmp_path: pathlib.Path) -> None:
+    cell = {"edges": [[0, 1], [1, 2]], "none": "0"}
+    space = load_table(write_folder(tmp_path, chain_of_two(cell)), "t").space
+    assert space.wiring == Wiring(((0, 1), (1, 2)), 2, 0)
+    _, (counts, *_) = space.features(space.rows)
+    np.testing.assert_array_equal(counts[:, 1], [0, 0, 0, 2])  # live edges: a path needs both
+    cell["none"] = None
+    space = load_table(write_folder(tmp_path, chain_of_two(cell)), "t").space
+    assert space.wiring == Wiring(((0, 1), (1, 2)), 2, None)
+
+
+def test_a_table_that_says_nothing_of_cells_has_no_features(tmp_path: pathlib.Path) -> None:
+    space = load_table(write_folder(tmp_path), "t").space
+    assert space.features(space.rows) == ()
+
+
+@pytest.mark.parametrize(
+    ("cell", "part"),
+    [
+        ([], "'cell'"),
+        ({"none": "0"}, "edges"),
+        ({"edges": [[0, 1], [1, 2]], "none": "7"}, "'none' of its alphabet"),
+        ({"edges": [[0, 1], [1, 2]], "none": 0}, "'none' of its alphabet"),
+        ({"edges": [[0, 1], [2, 1]], "none": "0"}, "Got 2->1"),
+        ({"edges": [[0, 1], ["a", 2]], "none": "0"}, "'cell'"),
+        ({"edges": [[0, 1], [1, 2, 3]], "none": "0"}, "an edge .* for each symbol"),
+        ({"edges": [[0, 1]], "none": "0"}, "an edge .* for each symbol"),
+        ({"edges": [], "none": "0"}, "has edges"),
+        ({"edges": [[0, 10**9], [1, 2]], "none": "0"}, "at most 16 nodes"),
+    ],
+)
+def test_a_bad_cell_is_refused_in_one_line(cell: Any, part: str, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(BenchmarkError, match=part) as refused:
+        load_table(write_folder(tmp_path, chain_of_two(cell)), "t")
+    assert "\n" not in str(refused.value)
+
+
+def test_cells_are_of_one_column(tmp_path: pathlib.Path) -> None:
+    def change(entry: dict[str, Any], rows: list[list[str]]) -> None:
+        entry["space"]["cell"] = {"edges": [[0, 1], [1, 2]], "none": "0"}
+
+    with pytest.raises(BenchmarkError, match="of one token column"):
+        load_table(write_folder(tmp_path, change), "t")

@@ -20,7 +20,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-_MOST_PATHS = 64
+_MOST_NODES, _MOST_OPERATIONS, _MOST_PATHS = 16, 10, 64
 _MOST_SEQUENCES = 4096  # of operations, that the paths can have
 
 
@@ -44,11 +44,17 @@ class Wiring:
                 raise ValueError(f"an edge leads from a node to a later one. Got {source}->{node}")
         if not self.edges or self.num_operations < 2:
             raise ValueError("a cell has edges, and operations to choose from")
+        if self.last >= _MOST_NODES or self.num_operations > _MOST_OPERATIONS:
+            raise ValueError(
+                f"a cell has at most {_MOST_NODES} nodes and {_MOST_OPERATIONS} operations"
+            )
         if self.none is not None and not 0 <= self.none < self.num_operations:
             raise ValueError(f"none is an operation. Got {self.none}")
         num_sequences = sum(len(self._carrying) ** length for length in self._lengths)
         if len(self.paths) > _MOST_PATHS or num_sequences > _MOST_SEQUENCES:
             raise ValueError("a cell has too many paths from its input to its output")
+        if not self.paths:
+            raise ValueError("a path leads from node 0 to the last node")
 
     @property
     def last(self) -> int:
