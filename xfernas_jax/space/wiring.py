@@ -97,7 +97,7 @@ class Wiring:
         Args:
           operations: `[N, E]` numbers of operations.
         """
-        carries = np.ones(operations.shape, bool) if self.none is None else operations != self.none
+        carries: np.ndarray = np.isin(operations, self._carrying)
         on_path = np.zeros(operations.shape, bool)
         for path in self.paths:
             whole = carries[:, path].all(axis=1)
@@ -111,9 +111,9 @@ class Wiring:
           operations: `[N, E]` numbers of operations.
         """
         live = self.live(operations)
-        hot = np.eye(self.num_operations, dtype=np.float32)[operations] * live[..., None]
+        hot = np.eye(self.num_operations, dtype=np.float32)[operations] * np.expand_dims(live, -1)
         if self.none is not None:
-            hot[..., self.none] += ~live
+            hot[..., self.none] += np.logical_not(live)
         places = (np.concatenate(list(hot.transpose(1, 0, 2)), axis=1), _pairs(hot))
         return places, (hot.sum(axis=1), self._sequence_counts(operations), self._of_subsets(hot))
 
