@@ -97,7 +97,7 @@ class Wiring:
         Args:
           operations: `[N, E]` numbers of operations.
         """
-        carries: np.ndarray = np.isin(operations, self._carrying)
+        carries = np.asarray(np.isin(operations, self._carrying))
         on_path = np.zeros(operations.shape, bool)
         for path in self.paths:
             whole = carries[:, path].all(axis=1)
