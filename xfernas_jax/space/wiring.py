@@ -97,11 +97,11 @@ class Wiring:
         Args:
           operations: `[N, E]` numbers of operations.
         """
-        carries = np.asarray(np.isin(operations, self._carrying))
+        carries = np.isin(operations, self._carrying)
         on_path = np.zeros(operations.shape, bool)
         for path in self.paths:
             whole = carries[:, path].all(axis=1)
-            on_path[:, path] |= whole[:, None]
+            on_path[:, path] |= np.expand_dims(whole, 1)
         return on_path
 
     def blocks(self, operations: np.ndarray) -> tuple[tuple[np.ndarray, ...], ...]:
