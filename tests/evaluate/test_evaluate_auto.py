@@ -12,6 +12,7 @@ from xfernas_jax.data.base import ImageDataset, Split
 from xfernas_jax.evaluate import auto
 from xfernas_jax.evaluate.auto import Reference
 from xfernas_jax.evaluate.recipes import recipe_from_json
+from xfernas_jax.evaluate.unequal import class_weights
 from xfernas_jax.history.metric import ACCURACY
 from xfernas_jax.history.record import Task
 from xfernas_jax.space import PUBLISHED, get_space
@@ -237,7 +238,7 @@ def test_rare_classes_count_more_in_the_loss_where_they_do_in_the_metric(
     metric: str, counts: tuple[int, ...], weights: str
 ) -> None:
     labels = np.repeat(np.arange(len(counts)), counts)
-    assert auto.class_weights(metric, labels) == weights
+    assert class_weights(metric, labels) == weights
 
 
 def test_few_epochs_are_more_where_an_epoch_has_many_images() -> None:

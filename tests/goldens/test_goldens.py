@@ -79,6 +79,7 @@ def test_a_search_explores_what_0_1_0_explored(name: str) -> None:
     )
 
 
+@pytest.mark.slow  # the first of a process compiles for all
 @pytest.mark.parametrize("name", SEARCHES)
 def test_a_search_predicts_what_0_1_0_predicted(name: str) -> None:
     found = predictions(comparable(name, explored(run(name)[0])))

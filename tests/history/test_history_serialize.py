@@ -125,6 +125,8 @@ def test_any_value_in_any_field_is_read_or_refused_in_one_line(field, value):
     record = serialize.evaluation_to_json(CHAIN, make_evaluation(0)) | {field: value}
     found = read_or_refuse(read, record)
     if found is not None:
+        if record.get("limit_seconds", 0) is None:  # which is not written
+            del record["limit_seconds"]
         assert serialize.evaluation_to_json(CHAIN, found) == record
 
 

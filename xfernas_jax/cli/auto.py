@@ -15,7 +15,7 @@ from xfernas_jax.data.base import DataConfig, ImageDataset
 from xfernas_jax.data.registry import load_dataset
 from xfernas_jax.data.symmetry import MirrorEvidence, keeps_class_when_mirrored
 from xfernas_jax.errors import FlagError, RecipeError
-from xfernas_jax.evaluate import auto
+from xfernas_jax.evaluate import auto, unequal
 from xfernas_jax.evaluate.recipes import Recipe, check_changes, is_read
 from xfernas_jax.evaluate.speed import Gauge, Speed, training_speed
 from xfernas_jax.nn.costs import NetworkCosts
@@ -273,7 +273,7 @@ def _of_size(whole: ImageDataset, config: DataConfig) -> ImageDataset:
 
 def _changed(recipe: Recipe, dataset: ImageDataset) -> Recipe:
     """Returns a recipe with the weights that the metric wants and what the flags change."""
-    weights = auto.class_weights(flags.METRIC.value, dataset.train.labels)
+    weights = unequal.class_weights(flags.METRIC.value, dataset.train.labels)
     train = dataclasses.replace(recipe.train, class_weights=weights)
     recipe = dataclasses.replace(recipe, train=train)
     return parse_changes(recipe, initial.changes(), error=RecipeError)
@@ -304,7 +304,7 @@ def _genotypes(names: Sequence[str]) -> tuple[tuple[str, Genotype], ...]:
 
 
 def _first_lines(mirror: MirrorEvidence, final: Recipe, dataset: ImageDataset) -> tuple[str, ...]:
-    inequality = auto.inequality(dataset.train.labels)
+    inequality = unequal.inequality(dataset.train.labels)
     return (*_mirror_lines(mirror, final), *_class_lines(final, inequality))
 
 
@@ -313,7 +313,7 @@ def _class_lines(final: Recipe, inequality: float) -> tuple[str, ...]:
     metric = flags.METRIC.value
     if final.train.class_weights == "root":
         return ("rare classes count more in the training: by the square root of their rarity",)
-    if metric != "accuracy" or inequality < auto.VERY_UNEQUAL:
+    if metric != "accuracy" or inequality < unequal.VERY_UNEQUAL:
         return ()
     return (
         f"warning: the largest class has {inequality:.0f} times the images of the smallest, so "

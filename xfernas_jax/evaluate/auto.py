@@ -14,14 +14,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from xfernas_jax.data.base import DataConfig, ImageDataset
 from xfernas_jax.evaluate.recipes import Recipe
 from xfernas_jax.history.metric import Metric
 from xfernas_jax.nn.network import NetworkConfig
 from xfernas_jax.space.base import Genotype, Space
-from xfernas_jax.train.config import ClassWeights, TrainConfig
+from xfernas_jax.train.config import TrainConfig
 
 NAME = "auto"
 SIDES = (64, 48, 32)  # pixels of a final training; larger images are shrunk to one of them
@@ -44,9 +42,6 @@ LEAST_EPOCHS = 3  # below which a training is none: its learning rate has hardly
 FEWEST_COMPARED = 6  # short trainings; fewer tell less than their time is worth
 SEARCH_SHARE, FINAL_SHARE = 0.2, 0.65  # of the time; the rest is kept for what is not foreseen
 COMPARED_FOR_A_REFERENCE = 4  # short trainings for which there is time, for each known network
-UNEQUAL = 1.5  # times the images of the smallest class, from which on the largest is larger
-VERY_UNEQUAL = 5.0  # from which on accuracy is mostly about large classes, and that is said
-_OF_EQUAL_CLASSES = ("balanced_accuracy", "macro_f1")  # metrics
 FLOPS_PER_ACTIVATION = 175  # that take as long as one; fitted by experiments/step_seconds.py
 BYTES_PER_ACTIVATION = 16  # of a training step; 11 to 20 in experiments/bench/step_memory.py
 
@@ -227,26 +222,6 @@ def changes_images(num_images: int, epochs: float) -> bool:
       epochs: of the network that the device's speed is measured by, for which there is time.
     """
     return num_images < LARGE or epochs >= CHANGED_EPOCHS
-
-
-def inequality(labels: np.ndarray) -> float:
-    """Returns how many times the images of the smallest class, of those seen, the largest has."""
-    counts = np.unique(labels, return_counts=True)[1]
-    return float(counts.max() / counts.min())
-
-
-def class_weights(metric: str, labels: np.ndarray) -> ClassWeights:
-    """Returns how the training loss weighs the examples of unequal classes.
-
-    Where the metric counts all classes equally, rare ones weigh more: by the square root of what
-    would make all equal, which was better than that (`experiments/UNEQUAL.md`).
-
-    Args:
-      metric: name of it.
-      labels: `[N]` of the training images.
-    """
-    counts_equally = metric in _OF_EQUAL_CLASSES and inequality(labels) >= UNEQUAL
-    return "root" if counts_equally else "none"
 
 
 def longest_side(dataset: ImageDataset) -> int:
