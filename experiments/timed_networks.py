@@ -130,7 +130,7 @@ def main() -> None:
     for short, dataset in datasets.items():
         whole, changed = last_recipe(dataset)
         short_recipe = auto.search_recipe(whole, changed.data.test_flips) if _SHORT.value else None
-        _, last = last_recipe(dataset, _CHANGE.value)
+        last = changed if _CHANGE.value else last_recipe(dataset, change=False)[1]
         recipes = short_recipe, last
         for seed in range(_SEEDS.value):
             for name in _NETWORKS.value:

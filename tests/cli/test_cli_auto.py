@@ -75,7 +75,7 @@ def test_a_few_epochs_of_many_images_are_of_images_as_they_are_and_that_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("xfernas_jax.evaluate.auto.LARGE", 1_000)
-    monkeypatch.setattr(auto, "training_speed", lambda *_, **__: Speed(1e-2, 8.0))
+    monkeypatch.setattr(auto, "training_speed", lambda *_, **__: Speed(2e-2, 8.0))
     wanted = "images are trained on as they are: "
     for time, augment in (("1m", "none"), ("10m", "crop")):
         with given(*DIGITS, f"--time_budget={time}"):

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from xfernas_jax.space.canonical import prune
 from xfernas_jax.space.nasbench201 import NasBench201Space
 from xfernas_jax.space.wiring import FOUR_NODES, WIRINGS, Wiring
 
@@ -32,13 +31,16 @@ def test_an_edge_is_live_where_a_path_without_none_takes_it():
     assert CELL.live(operations).tolist() == [[False, False, False, True, False, False]]
 
 
-def test_live_edges_are_those_that_pruning_keeps():
-    # Pruning also keeps a convolution of zeros, for the sake of its bias.
-    for row in tokens():
-        kept = SPACE.plan(SPACE.decode(row.tolist())).normal
-        pruned = prune(kept)
-        count = sum(len(edges) for edges in pruned.nodes)
-        assert CELL.live(row[None] - 1).sum() <= count
+def test_live_edges_join_what_the_input_reaches_to_what_reaches_the_output():
+    operations = tokens() - 1
+    for row, live in zip(operations, CELL.live(operations), strict=True):
+        edges = [edge for edge, op in zip(FOUR_NODES, row, strict=True) if op != CELL.none]
+        reached, needed = {0}, {CELL.last}
+        for _ in edges:  # as often as suffices
+            reached |= {node for source, node in edges if source in reached}
+            needed |= {source for source, node in edges if node in needed}
+        wanted = [e in edges and e[0] in reached and e[1] in needed for e in FOUR_NODES]
+        assert live.tolist() == wanted
 
 
 def test_dead_edges_say_nothing():

@@ -205,8 +205,9 @@ class HeadSurrogate:
         if self._numbers is not None:
             numbers, block = _standardized(self._numbers, tokens)
             blocks.append(block)
-        scores = self._model.ensemble.source_scores(reference)
-        if self._graph is not None:
+        if self._graph is None:
+            scores = self._model.ensemble.source_scores(reference)
+        else:
             processes = SourceProcesses(self._graph, self._model.sources)
             scores = processes.scores(self._graph.blocks(tokens))
         consensus, scales = consensus_weights(scores), measure_scales(tuple(blocks))

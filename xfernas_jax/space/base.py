@@ -129,7 +129,7 @@ class Space(abc.ABC):
         """Returns what a predictor may read off architectures, beside their tokens.
 
         A space that knows more than the tokens say, such as which edges lie on a path, gives it
-        here, and a search of it learns from that; by default there is nothing.
+        here, and the surrogate `graph` learns from that; by default there is nothing.
 
         Args:
           tokens: `[N, L]`.
