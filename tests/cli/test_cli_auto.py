@@ -5,7 +5,6 @@ import itertools
 import json
 import math
 import pathlib
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -350,31 +349,31 @@ def test_the_time_that_is_asked_for_instead_suffices(fast: None) -> None:
 def test_a_search_within_a_time_ends_with_a_tested_network_to_take_away(
     run_command: Callable, tmp_path: pathlib.Path
 ) -> None:
-    work = tmp_path / "work"
-
-    def within(seconds: int) -> list[str]:
-        few = "--set=train.epochs=3"  # so that even a slow machine has time for several trainings
-        return ["search", *DIGITS, f"--time_budget={seconds}s", "--sources=none", "--study=s", few]
-
-    words = within(25)
-    done = run_command(*words, f"--workdir={work}")
-    if done.code == 2:  # a slow machine; what is asked for instead is taken
-        found = re.search(r"give at least (\d+)s", done.err)
-        assert found, done.err
-        words = within(int(found[1]))
-        done = run_command(*words, f"--workdir={work}")
-    assert done.code == 0, done.err
-    result = json.loads((work / "studies" / "s" / "result.json").read_text())
+    few = "--set=train.epochs=3"  # so that even a slow machine has time for several trainings
+    common = ["search", *DIGITS, "--sources=none", "--study=s", few]
+    work, words = tmp_path, common
+    result: dict[str, Any] = {"member_values": []}
+    seconds = 25
+    while len(result["member_values"]) < 2 and seconds < 400:  # a busy machine is given more time
+        work = tmp_path / f"work{seconds}"
+        words = [*common, f"--time_budget={seconds}s", f"--workdir={work}"]
+        done = run_command(*words)
+        if done.code == 2:
+            check_refused(done, "give at least")
+        else:
+            assert done.code == 0, done.err
+            result = json.loads((work / "studies" / "s" / "result.json").read_text())
+        seconds *= 2
     assert 0.0 < result["test_value"] <= 1.0
+    num_members = len(result["member_values"])
     with Storage(default_storage_url(work)) as storage:
         recorded = storage.evaluations("s")
     members = [e for e in recorded if e.purpose == "final" and e.value in result["member_values"]]
-    num_members = len(result["member_values"])
     assert num_members > 1
     assert all(each.job.limit_seconds is not None for each in members)
     assert result["variables"].endswith(f"-mean-of-{num_members}")
 
-    again = run_command(*words, f"--workdir={work}")
+    again = run_command(*words)
     assert again.code == 0, again.err
     assert "nothing is trained" in again.err + again.out
     with Storage(default_storage_url(work)) as storage:

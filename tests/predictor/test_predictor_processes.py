@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from xfernas_jax.errors import FlagError
-from xfernas_jax.predictor import cache
+from xfernas_jax.predictor import cache, processes
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.head import HeadSurrogate
@@ -69,9 +69,12 @@ def test_scores_do_not_depend_on_the_order_of_rows() -> None:
     np.testing.assert_array_equal(first, second)
 
 
-def test_many_rows_are_thinned_and_a_constant_source_says_nothing() -> None:
-    many = history(3_000, 0)
-    flat = dataclasses.replace(many, scores=np.zeros(3_000), costs=None, noise=None)
+def test_many_rows_are_thinned_and_a_constant_source_says_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processes, "_MAX_ROWS", 60)
+    many = history(300, 0)
+    flat = dataclasses.replace(many, scores=np.zeros(300), costs=None, noise=None)
     found = SourceProcesses(GRAPH, [many, flat]).scores(GRAPH.blocks(history(50, 5).tokens))
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found[:, 1], 0.0, atol=1e-9)
