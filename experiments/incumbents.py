@@ -1,4 +1,4 @@
-"""Reads `evaluations.csv` of `tabular_search`."""
+"""The best architectures so far of searches of a table, and `evaluations.csv` of them."""
 
 import csv
 import pathlib
@@ -24,3 +24,21 @@ def percentile_matrix(
     seeds = sorted({seed for _, seed in runs} if num_seeds is None else range(num_seeds))
     length = min((len(values) for values in runs.values()), default=0)
     return np.array([[runs[t, s][:length] for s in seeds] for t in targets])
+
+
+def best_rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Returns the row of the best value after each evaluation; the earlier one at a tie.
+
+    Args:
+      values: `[N]` of the evaluations, in order; larger is better.
+      rows: `[N]` of the table.
+    """
+    best = np.maximum.accumulate(values)
+    is_new = np.concatenate([[True], values[1:] > best[:-1]])
+    return rows[np.maximum.accumulate(np.where(is_new, np.arange(len(rows)), 0))]
+
+
+def percentiles(values: np.ndarray) -> np.ndarray:
+    """Returns the share of strictly better architectures, in percent, for each row `[N]`."""
+    order = np.sort(values)
+    return 100.0 * (len(values) - np.searchsorted(order, values, side="right")) / len(values)

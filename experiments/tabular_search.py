@@ -20,6 +20,7 @@ from absl import flags
 
 from experiments import commands, grid, optimizer_names, statistics
 from experiments.grid import Unit
+from experiments.incumbents import best_rows, percentiles
 from experiments.tabular_units import (
     Setting,
     TableFlags,
@@ -65,12 +66,12 @@ def curves(units: Sequence[Unit], setting: Setting, folder: str, output: pathlib
         content = unit.read(output)
         rows = np.array(content["rows"])
         values = table.column(unit.target, setting.split).values
-        best_row = _incumbents(values[rows], rows)
-        percentile = _percentiles(values)[best_row]
+        best_row = best_rows(values[rows], rows)
+        percentile = percentiles(values)[best_row]
         test = [""] * len(rows)
         if (unit.target, setting.test_split) in table.columns:
             test_values = table.column(unit.target, setting.test_split).values
-            test = [f"{x:.6g}" for x in _percentiles(test_values)[best_row]]
+            test = [f"{x:.6g}" for x in percentiles(test_values)[best_row]]
         regret = (values.max() - values[best_row]) / (values.max() - np.median(values))
         result[unit] = (percentile, regret, content.get("decoded_rows_share"))
         for i, row in enumerate(rows):
@@ -80,19 +81,6 @@ def curves(units: Sequence[Unit], setting: Setting, folder: str, output: pathlib
     header = [*names.split(), "incumbent_percentile", "incumbent_test_percentile"]
     commands.write_csv(output / "evaluations.csv", header, lines)
     return result
-
-
-def _incumbents(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Returns the row of the best value so far; the earlier one at a tie."""
-    best = np.maximum.accumulate(values)
-    is_new = np.concatenate([[True], values[1:] > best[:-1]])
-    return rows[np.maximum.accumulate(np.where(is_new, np.arange(len(rows)), 0))]
-
-
-def _percentiles(values: np.ndarray) -> np.ndarray:
-    """Returns the share of strictly better architectures, in percent, for each row."""
-    order = np.sort(values)
-    return 100.0 * (len(values) - np.searchsorted(order, values, side="right")) / len(values)
 
 
 def summarize(found: Any, setting: Setting, seeds: int) -> dict[str, Any]:

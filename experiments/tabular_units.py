@@ -15,7 +15,7 @@ from experiments import optimizer_names
 from experiments.grid import GridFlags, Unit
 from xfernas_jax.errors import FlagError
 from xfernas_jax.evaluate.base import Evaluator
-from xfernas_jax.evaluate.tabular import Table, TabularEvaluator, load_table
+from xfernas_jax.evaluate.tabular import Table, TabularEvaluator, TaskColumn, load_table
 from xfernas_jax.history import Evaluation, Job
 from xfernas_jax.options import option
 from xfernas_jax.predictor.base import TaskHistory
@@ -26,6 +26,9 @@ from xfernas_jax.search.registry import SearchConfig, find_builder, make_optimiz
 from xfernas_jax.search.seen import Seen
 from xfernas_jax.space.base import Genotype
 from xfernas_jax.space.table import TableSpace
+
+ANY_SPLIT = "any"
+"""The split `valid` of each task that has one, else the task's first in the manifest."""
 
 _LONG = ("random", "nao")  # run on to the baseline budget
 
@@ -97,9 +100,9 @@ class Setting:
     budget: int = option(100, "Evaluations of a search.", low=1)
     batch_size: int = option(5, "Suggestions at once.", low=1)
     initial_random: int = option(10, "Start rows of optimizers without sources.", low=1)
-    corrupt_sources: Literal["none", "shuffle", "negate", "one_shuffled", "one_negated"] = option(
-        "none", "How source scores are made wrong."
-    )
+    corrupt_sources: Literal[
+        "none", "shuffle", "negate", "constant", "one_shuffled", "one_negated", "one_constant"
+    ] = option("none", "How source scores are made wrong.")
     surrogate: str = option("head", "Surrogate: head, joint or graph.")
     encoder: str = option("mlp", "Encoder: mlp or lstm.")
     num_sources: int | None = option(
@@ -108,12 +111,21 @@ class Setting:
         "all.",
         low=0,
     )
+    searches: int = option(
+        1, "Searches (seeds) in a row that share what was drawn as sources.", low=1
+    )
 
 
 @functools.cache
 def cached_table(folder: str, name: str, *costs: str) -> Table:
-    """Reads a table once in a process."""
-    return load_table(folder, name, costs)
+    """Reads a table once in a process, and offers `ANY_SPLIT` of every task."""
+    table = load_table(folder, name, costs)
+    found: dict[str, TaskColumn] = {}
+    for (task, split), column in table.columns.items():
+        if task not in found or split == "valid":
+            found[task] = column
+    columns = {(task, ANY_SPLIT): column for task, column in found.items()}
+    return dataclasses.replace(table, columns={**table.columns, **columns})
 
 
 def run_unit(setting: Setting, folder: str, output: pathlib.Path, unit: Unit) -> dict[str, Any]:
@@ -128,7 +140,8 @@ def search_rows(unit: Unit, setting: Setting, table: Table, cache_dir: str) -> d
     space = CountingSpace(table.space)
     target_index = task_index(table, unit.target)
     is_transfer = optimizer_names.uses_sources(unit.optimizer)
-    sources = source_histories(unit, setting, table) if is_transfer else ()
+    drawn = dataclasses.replace(unit, seed=unit.seed // setting.searches)
+    sources = source_histories(drawn, setting, table) if is_transfer else ()
     config = SearchConfig(
         surrogate=setting.surrogate,
         predictor=PredictorConfig(encoder=setting.encoder, cache_dir=cache_dir),
@@ -253,6 +266,8 @@ def source_histories(unit: Unit, setting: Setting, table: Table) -> tuple[TaskHi
             scores = rng.permutation(scores)
         elif kind in ("negate", "one_negated"):
             scores = -scores
+        elif kind in ("constant", "one_constant"):
+            scores = np.zeros(len(scores))
         histories.append(TaskHistory(name, table.space.rows[rows], scores))
     return tuple(histories)
 
