@@ -10,9 +10,10 @@ from xfernas_jax.errors import FlagError
 from xfernas_jax.predictor import cache, processes
 from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
+from xfernas_jax.predictor.graph_blocks import GraphBlocks
 from xfernas_jax.predictor.head import HeadSurrogate
 from xfernas_jax.predictor.hypotheses import NONE, draw_hypotheses
-from xfernas_jax.predictor.processes import GraphBlocks, SourceProcesses
+from xfernas_jax.predictor.processes import SourceProcesses
 from xfernas_jax.predictor.registry import make_surrogate
 from xfernas_jax.predictor.relatedness import rank_correlation
 from xfernas_jax.space import get_space
@@ -31,6 +32,10 @@ def _forget_fits() -> None:
 def convolutions(tokens: np.ndarray) -> np.ndarray:
     """What no single token tells: the 3x3 convolutions on edges that some path takes."""
     return SPACE.features(tokens)[1][0][:, 3].astype(np.float64)
+
+
+def said(sources: list[TaskHistory], tokens: np.ndarray) -> np.ndarray:
+    return SourceProcesses(GRAPH, sources).scores(tokens, GRAPH.blocks(tokens))
 
 
 def history(count: int, seed: int, shuffled: bool = False) -> TaskHistory:
@@ -56,32 +61,74 @@ def test_groups_of_a_block_are_equally_large() -> None:
 
 def test_a_process_predicts_what_its_source_scores() -> None:
     source, others = history(120, 0), SPACE.sample_tokens(np.random.default_rng(7), 300)
-    found = SourceProcesses(GRAPH, [source]).scores(GRAPH.blocks(others))
+    found = said([source], others)
     assert found.shape == (300, 1)
     assert rank_correlation(found[:, 0], convolutions(others)) > 0.9
 
 
 def test_scores_do_not_depend_on_the_order_of_rows() -> None:
-    source, blocks = history(60, 0), GRAPH.blocks(history(20, 5).tokens)
+    source, query = history(60, 0), history(20, 5).tokens
     order = np.random.default_rng(0).permutation(60)
     other = TaskHistory("t", source.tokens[order], source.scores[order])
-    first, second = (SourceProcesses(GRAPH, [each]).scores(blocks) for each in (source, other))
+    first, second = (said([each], query) for each in (source, other))
     np.testing.assert_array_equal(first, second)
 
 
 def test_many_rows_are_thinned_and_a_constant_source_says_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(processes, "_MAX_ROWS", 60)
-    many = history(300, 0)
+    monkeypatch.setattr(processes, "_MAX_ROWS", 120)
+    many, query = history(300, 0), history(50, 5).tokens
     flat = dataclasses.replace(many, scores=np.zeros(300), costs=None, noise=None)
-    found = SourceProcesses(GRAPH, [many, flat]).scores(GRAPH.blocks(history(50, 5).tokens))
-    assert np.isfinite(found).all()
-    np.testing.assert_allclose(found[:, 1], 0.0, atol=1e-9)
+    found = said([many, flat], query)
+    assert rank_correlation(found[:, 0], convolutions(query)) > 0.8
+    np.testing.assert_array_equal(found[:, 1], 0.0)
+    assert not said([flat], query).any()
+    np.testing.assert_array_equal(found[:, 0], said([flat, many], query)[:, 1])
+
+
+@pytest.mark.slow
+def test_sources_that_agree_are_pooled_and_others_are_not() -> None:
+    query = SPACE.sample_tokens(np.random.default_rng(7), 300)
+    right = convolutions(query)
+
+    def right_of(first: TaskHistory, *others: TaskHistory) -> float:
+        return rank_correlation(said([first, *others], query)[:, 0], right)
+
+    rows = []
+    for seed in range(4):
+        few, enough, other = history(8, 10 + seed), history(20, 10 + seed), history(60, 20 + seed)
+        noise = history(60, 30 + seed, shuffled=True)
+        opposed = dataclasses.replace(other, scores=-other.scores, costs=None, noise=None)
+        rows.append(
+            (
+                right_of(few, other) - right_of(few),
+                right_of(few, opposed) - right_of(few),
+                right_of(enough, noise) - right_of(enough),
+            )
+        )
+    pooled, opposite, beside_noise = np.mean(rows, axis=0)
+    assert pooled > 0.05
+    assert opposite > 0.05  # an opposed source tells as much
+    assert beside_noise > -0.05
+
+
+@pytest.mark.slow
+def test_noise_is_rarely_taken_for_relatedness() -> None:
+    def related(seed: int, count: int, rows: int, shuffled: bool) -> float:
+        sources = [history(rows, 100 * seed + j, shuffled) for j in range(count)]
+        return SourceProcesses(GRAPH, sources).relatedness
+
+    trusted = 0.2  # at which a search follows its sources from the first evaluation
+    for count, rows in ((4, 10), (2, 10), (1, 20)):
+        noise = [related(seed, count, rows, True) > trusted for seed in range(20)]
+        assert np.mean(noise) <= 0.2, (count, rows)
+    assert related(0, 3, 30, False) > 0.4
+    assert 0.2 < related(0, 1, 60, False) <= 0.5
 
 
 def test_without_sources_there_are_no_scores() -> None:
-    found = SourceProcesses(GRAPH, []).scores(GRAPH.blocks(history(5, 5).tokens))
+    found = said([], history(5, 5).tokens)
     assert found.shape == (5, 0)
 
 
@@ -94,6 +141,7 @@ def test_no_transfer_uses_blind_kernels_alone() -> None:
     assert draw_hypotheses(6, False, 2).mixture[:, :4].all()
 
 
+@pytest.mark.slow
 def test_what_no_transfer_predicts_does_not_depend_on_the_sources() -> None:
     query, target = history(40, 3).tokens, history(15, 4)
     means = []
@@ -106,6 +154,7 @@ def test_what_no_transfer_predicts_does_not_depend_on_the_sources() -> None:
     np.testing.assert_allclose(means[0], means[1], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_graph_is_a_surrogate_by_name_for_spaces_with_features() -> None:
     target = history(15, 4)
     plain = make_surrogate("head", SPACE, [history(80, 0)], QUICK).condition(target)

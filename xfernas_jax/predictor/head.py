@@ -4,7 +4,7 @@ The head is refitted in closed form at each round, on the network's source score
 "No transfer" and "the sources are wrong" are among its hypotheses, so bad sources cost little.
 
 The `graph` surrogate also has what the space reads off architectures (`Space.features`): its source
-scores are those of processes over that (`predictor.processes`), and "no transfer" looks at nothing
+scores are those of a process over that (`predictor.processes`), and "no transfer" looks at nothing
 else, since the latent space was learned from the sources' scores.
 """
 
@@ -23,6 +23,7 @@ from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.predictor.costs import CostPredictor
 from xfernas_jax.predictor.explain import TaskRelations, relate
 from xfernas_jax.predictor.gp import GaussianProcess, draw
+from xfernas_jax.predictor.graph_blocks import GraphBlocks
 from xfernas_jax.predictor.hypotheses import NONE, Hypotheses, consensus_weights, draw_hypotheses
 from xfernas_jax.predictor.kernels import (
     KERNELS_OF_A_BLOCK,
@@ -31,7 +32,7 @@ from xfernas_jax.predictor.kernels import (
     measure_scales,
 )
 from xfernas_jax.predictor.padding import capacity, in_chunks, pad_rows
-from xfernas_jax.predictor.processes import GraphBlocks, SourceProcesses
+from xfernas_jax.predictor.processes import SourceProcesses
 from xfernas_jax.predictor.relatedness import relatedness, similarity
 from xfernas_jax.predictor.scaling import clipped_spread, standardize_clipped
 from xfernas_jax.predictor.source_model import SourceModel
@@ -102,7 +103,7 @@ class _NetworkPrior(Prior):
             scores = self.model.ensemble.source_scores(found)
         else:
             graph = processes.graph.blocks(tokens)
-            blocks, scores = [*blocks, *graph], processes.scores(graph)
+            blocks, scores = [*blocks, *graph], processes.scores(tokens, graph)
         scores, *blocks = (np.asarray(x, np.float64) for x in (scores, *blocks))
         return HeadFeatures(scores, tuple(blocks))
 
@@ -165,7 +166,13 @@ class HeadSurrogate:
         num_kernels = KERNELS_OF_A_BLOCK * num_blocks + num_blind
         histories = self._model.sources
         hypotheses = draw_hypotheses(num_kernels, bool(histories), num_blind)
-        return hypotheses, hypotheses.prior(relatedness(histories))
+        found = self._processes
+        related = relatedness(histories) if found is None else found.relatedness
+        return hypotheses, hypotheses.prior(related)
+
+    @functools.cached_property
+    def _processes(self) -> SourceProcesses | None:
+        return None if self._graph is None else SourceProcesses(self._graph, self._model.sources)
 
     def condition(self, target: TaskHistory) -> "HeadPosterior":
         """Fits the head to the target's observations; see `Surrogate`."""
@@ -198,18 +205,17 @@ class HeadSurrogate:
 
     @functools.cached_property
     def _prior(self) -> _NetworkPrior:
-        tokens, processes = self._model.reference, None
+        tokens, processes = self._model.reference, self._processes
         reference = self._model.features(tokens)
         blocks = [reference.z, reference.hidden]
         numbers = None
         if self._numbers is not None:
             numbers, block = _standardized(self._numbers, tokens)
             blocks.append(block)
-        if self._graph is None:
+        if processes is None:
             scores = self._model.ensemble.source_scores(reference)
         else:
-            processes = SourceProcesses(self._graph, self._model.sources)
-            scores = processes.scores(self._graph.blocks(tokens))
+            scores = processes.scores(tokens, processes.graph.blocks(tokens))
         consensus, scales = consensus_weights(scores), measure_scales(tuple(blocks))
         return _NetworkPrior(*self._hypotheses, consensus, self._model, scales, numbers, processes)
 
