@@ -185,3 +185,63 @@ def test_a_search_that_was_killed_goes_on_with_the_members_that_it_has(now: Now)
     assert outcome.member_values == (0.5, 0.6, 0.4)
     trained: list[Evaluation] = list(record.evaluations())
     assert len({evaluation.seed for evaluation in trained}) == 3
+
+
+def rivals(budget: float, count: int = 4) -> SearchPlan:
+    """Nothing was compared; both cells are known to do well."""
+    several = dataclasses.replace(FREE, count=lambda *_: count)
+    first = (CELL, OTHER)
+    return dataclasses.replace(plan(budget, several), first=first, standing=first)
+
+
+def test_of_two_that_are_known_the_better_by_a_full_training_has_the_rest(now: Now) -> None:
+    values = {KEY: 0.5, SPACE.key(OTHER): 0.7}
+    toy, record = Answers(now, score=lambda job: values[job.key]), MemoryRecord()
+    outcome = found(toy, record, rivals(42.0))
+    other = SPACE.key(OTHER)
+    assert toy.keys("final") == [KEY, other, other, other]
+    assert outcome.genotype == OTHER
+    assert outcome.member_values == (0.7, 0.7, 0.7)
+    assert outcome.value == pytest.approx(0.8)
+    assert [finalist.mean for finalist in outcome.finalists] == [0.5, pytest.approx(0.8)]
+    assert outcome.num_confirmations == 4
+    assert [job.number for job in toy.jobs] == [0, 1, 2, 3]
+    assert len({(job.key, job.seed) for job in toy.jobs}) == 4
+
+
+def test_of_equals_the_first_has_the_rest(now: Now) -> None:
+    toy = Answers(now, score=lambda _: 0.5)
+    outcome = found(toy, MemoryRecord(), rivals(42.0))
+    assert toy.keys("final") == [KEY, SPACE.key(OTHER), KEY, KEY]
+    assert outcome.genotype == CELL
+    assert [finalist.genotype for finalist in outcome.finalists] == [OTHER, CELL]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_without_time_for_three_trainings_nothing_competes(now: Now, count: int) -> None:
+    toy = Answers(now, score=lambda _: 0.5)
+    found(toy, MemoryRecord(), rivals(24.0, count))
+    assert set(toy.keys("final")) == {KEY}
+
+
+def test_one_that_fails_leaves_the_time_to_the_other(now: Now) -> None:
+    failed = Result("failed", failure="diverged")
+    toy = Answers(now, score=lambda job: failed if job.key != KEY else 0.5)
+    outcome = found(toy, MemoryRecord(), rivals(42.0))
+    assert outcome.genotype == CELL
+    assert outcome.member_values == (0.5, 0.5, 0.5)
+
+
+def test_what_was_trained_before_a_kill_still_competes(now: Now) -> None:
+    values = {KEY: 0.5, SPACE.key(OTHER): 0.7}
+    record, keeper = MemoryRecord(), Keeper()
+    begun = Answers(now, score=lambda job: values[job.key], limit=2)
+    with pytest.raises(KeyboardInterrupt):
+        found(begun, record, rivals(42.0), keeper=keeper)
+    rest = Answers(now, score=lambda job: values[job.key])
+    left = start_clock(42.0, 0.0, record.evaluations())
+    again = dataclasses.replace(rivals(42.0, 2), clock=left)  # with less time, nothing new competes
+    outcome = found(rest, record, again, keeper=keeper)
+    assert outcome.genotype == OTHER
+    assert outcome.member_values == (0.7, 0.7, 0.7)
+    assert len(record.evaluations()) == 4

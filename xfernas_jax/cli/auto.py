@@ -38,7 +38,7 @@ _FAMILIES = {
 }
 _STAYS = (
     f"; what is known to do well stays unless another network is better with a probability of "
-    f"{100 * SURE:.0f} %, since short trainings are noisy"
+    f"{100 * SURE:.0f} % and, where there is time, in a full training too"
 )
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -92,6 +92,12 @@ class Decided:
         """Returns the same with another network before the references."""
         others = [each for each in self.references if space.key(each[1]) != space.key(genotype)]
         return dataclasses.replace(self, references=((name, genotype), *others))
+
+    def ending_with(self, name: str, genotype: Genotype, space: Space) -> "Decided":
+        """Returns the same with a network after the references, unless it is one of them."""
+        if space.key(genotype) in {space.key(each[1]) for each in self.references}:
+            return self
+        return dataclasses.replace(self, references=(*self.references, (name, genotype)))
 
     @property
     def config(self) -> dict[str, Any]:
@@ -357,7 +363,8 @@ def _time_lines(
     most = flags.MEMBERS.value
     again = (
         f", and up to {most} times where each has {auto.ENOUGH_OF_A_MEMBER * enough:.0f} of them: "
-        "the mean of their answers is handed over (--members)"
+        "the mean of their answers is handed over (--members); with time for three, two or three "
+        "networks have one each, and the best of them the rest"
         if most > 1
         else ""
     )

@@ -27,8 +27,10 @@ from xfernas_jax.search.recommend import LastValue, in_order, last_value, univer
 from xfernas_jax.search.seen import Outlook
 from xfernas_jax.space.base import Genotype, Space
 
-RECOMMENDED = "the best of other tasks"
-"""Name of the network, in log and report."""
+BEST, OTHER = "the best of other tasks", "another of other tasks"
+"""Names of the networks, in log and report."""
+_AS_GOOD = 0.08
+"""Of logarithms of errors: how much worse a network may look that is as good as the best."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +39,13 @@ class Recommended:
 
     Attributes:
       genotype: of the network.
+      other: one that is about as good there and as unlike it as any; None where there is none.
       num_tasks: that were asked.
       num_networks: that were trained there.
     """
 
     genotype: Genotype
+    other: Genotype | None
     num_tasks: int
     num_networks: int
 
@@ -139,11 +143,29 @@ def recommended(
         key: error - averaging_gain(members(genotypes[key]))
         for key, error in universal_log_errors(tasks).items()
     }
-    num_epochs = {key: epochs(genotypes[key]) for key in errors}
-    for key in in_order(errors, num_epochs, enough_epochs(num_images)):
-        if not goal.limits or goal.admits(known(genotypes[key])):
-            return Recommended(genotypes[key], len(tasks), len(errors))
-    return None
+    num_epochs, enough = {key: epochs(genotypes[key]) for key in errors}, enough_epochs(num_images)
+    fitting = [
+        key
+        for key in in_order(errors, num_epochs, enough)
+        if not goal.limits or goal.admits(known(genotypes[key]))
+    ]
+    if not fitting:
+        return None
+    best, as_good = fitting[0], errors[fitting[0]] + _AS_GOOD
+    others = [
+        genotypes[key]
+        for key in fitting[1:]
+        if errors[key] <= as_good and (num_epochs[key] >= enough or num_epochs[best] < enough)
+    ]
+    other = _most_unlike(space, genotypes[best], others)
+    return Recommended(genotypes[best], other, len(tasks), len(errors))
+
+
+def _most_unlike(space: Space, genotype: Genotype, others: Sequence[Genotype]) -> Genotype | None:
+    """Returns the one that differs in the most tokens, the first of several; None of none."""
+    own = np.asarray(space.encode(space.canonical(genotype)))
+    differ = [int(np.sum(np.asarray(space.encode(space.canonical(o))) != own)) for o in others]
+    return others[int(np.argmax(differ))] if others else None
 
 
 def averaging(space: Space, scored: Scoring, goal: Goal) -> Averaging | None:

@@ -177,9 +177,13 @@ def _recommended(asked: _Asked, learned: Learned) -> _Asked:
     found = last_training.recommended(scored, space, learned.last, asked.goal_of_search)
     if found is None:
         return asked
-    decided = decided.beginning_with(last_training.RECOMMENDED, found.genotype, space)
+    decided = decided.beginning_with(last_training.BEST, found.genotype, space)
+    standing = [found.genotype]
+    if found.other is not None and decided.most_members > 1:
+        decided = decided.ending_with(last_training.OTHER, found.other, space)
+        standing.append(found.other)
     console.print(found.words(space.describe(found.genotype)))
-    plan = dataclasses.replace(asked.plan, first=decided.compared, standing=(found.genotype,))
+    plan = dataclasses.replace(asked.plan, first=decided.compared, standing=tuple(standing))
     return dataclasses.replace(
         asked, scored=dataclasses.replace(scored, decided=decided), plan=plan
     )

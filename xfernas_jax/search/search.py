@@ -15,7 +15,7 @@ from xfernas_jax.search.outcome import Outcome
 from xfernas_jax.search.phases.average import finish_averaged
 from xfernas_jax.search.phases.confirm import Confirmed, TestPart, choose_finalists, confirm, test
 from xfernas_jax.search.phases.explore import explore
-from xfernas_jax.search.phases.finish import Candidate, finish
+from xfernas_jax.search.phases.finish import Candidate, competing, finish
 from xfernas_jax.search.phases.resume import resume
 from xfernas_jax.search.plan import SearchPlan
 from xfernas_jax.search.seen import Seen, Suggestion
@@ -54,9 +54,9 @@ class Search:
             stop = self.early_stop.stopper(everything, plan.num_finalists)
             done = resume(self.desk, done, stop, goal, plan.num_finalists)
         seen = self.start.then(done)
-        standing = (plan.standing or plan.first) if plan.finishes else ()
-        known = {self.desk.space.key(genotype) for genotype in standing}
-        chosen = choose_finalists(self.optimizer, seen, plan.num_finalists, known)
+        most_known = max(len(plan.standing), 1)
+        known = self._known
+        chosen = choose_finalists(self.optimizer, seen, plan.num_finalists, known, most_known)
         if plan.finishes:
             return self._finished(done, chosen)
         if not chosen:
@@ -67,6 +67,13 @@ class Search:
             return self._outcome(best, best.value, TestPart(), done, Confirmed((), ()))
         confirmed = confirm(self.desk, chosen, plan.confirm_seeds, goal.metric, seen.evaluations)
         return self._confirmed(confirmed, done, chosen)
+
+    @property
+    def _known(self) -> set[str]:
+        """Keys of the networks one of which is handed over unless another one is better."""
+        plan = self.plan
+        standing = (plan.standing or plan.first) if plan.finishes else ()
+        return {self.desk.space.key(genotype) for genotype in standing}
 
     def _finished(self, done: Sequence[Evaluation], chosen: Sequence[Evaluation]) -> Outcome | None:
         """Trains the finalists by the final recipe.
@@ -87,6 +94,12 @@ class Search:
         if clock is None or several is None:
             finished = finish(self.desk, candidates, goal.metric, clock, plan.grow)
         else:
+            shown = {candidate.key for candidate in candidates}
+            keys = [(genotype, key(genotype)) for genotype in plan.standing]
+            candidates += [
+                Candidate(g, k, key_seed(k, plan.seed) + 1) for g, k in keys if k not in shown
+            ]
+            candidates = competing(candidates, self._known, max(len(plan.standing), 1))
             finished = finish_averaged(self.desk, candidates, goal.metric, clock, several)
         return self._confirmed(finished, done, chosen)
 

@@ -40,33 +40,57 @@ def finish_averaged(
     the best evaluation of the search is handed over as it is. Where the validation part finds the
     mean worse than its members are on average, the best single one is handed over.
 
+    Where there is time for more trainings than candidates that compete, each of these has one, and
+    the best by the validation part has all that follow; where there is not, the first has all. So
+    what short trainings prefer takes the place of a network that is known to do well only where a
+    full training of both says so (`experiments/RIVALS.md`).
+
     Args:
       desk: where jobs go.
-      candidates: the best first; not empty.
+      candidates: first those that compete, then the others, each the best first; not empty.
       metric: of the task.
       clock: that runs.
       averaging: what may be averaged.
     """
     recorded = {(e.key, e.seed): e for e in desk.recorded("final")}
-    failed: list[Evaluation] = []
+    trainings: list[Evaluation] = []
+    best: tuple[Candidate, Evaluation, Any] | None = None
+    num_rivals, share = 1, 0.0
     for candidate in candidates:
-        seconds = clock.left_to_train()
-        limit = seconds / averaging.count(candidate.genotype, seconds)
-        training, variables = _trained(desk, candidate, len(failed), limit, recorded)
-        if training.value is not None:
+        if best is None:
+            seconds = clock.left_to_train()
+            count = averaging.count(candidate.genotype, seconds)
+            share = seconds / count
+            num_rivals = _num_rivals(candidates, count)
+        elif (candidate.key, candidate.seed) not in recorded and (
+            len(trainings) >= num_rivals or not candidate.competes
+        ):
             break
-        failed.append(training)
-    else:
-        return unfinished(candidates[0].searched, tuple(failed))
-    finalists = tuple(map(finalist, (*failed, training)))
-    trainings = (*failed, training)
-    single = Confirmed(finalists, trainings, finalists[-1], training, variables)
+        limit = min(share, clock.left_to_train())
+        training, variables = _trained(desk, candidate, len(trainings), limit, recorded)
+        trainings.append(training)
+        if training.value is not None and (
+            best is None or metric.gain(training.value) > metric.gain(best[1].value)  # type: ignore[arg-type]
+        ):
+            best = (candidate, training, variables)
+    if best is None:
+        return unfinished(candidates[0].searched, tuple(trainings))
+    candidate, training, variables = best
+    others = [each for each in trainings if each is not training]
+    finalists = tuple(map(finalist, (*others, training)))
+    single = Confirmed(finalists, tuple(trainings), finalists[-1], training, variables)
     if variables is None or not isinstance(desk.executor, Answering):
         return single
-    further = _further(desk, candidate, training, clock, averaging, recorded)
+    further = _further(desk, candidate, training, len(trainings), clock, averaging, recorded)
     if not further:
         return single
     return _averaged(desk, single, [(training, variables), *further], metric)
+
+
+def _num_rivals(candidates: Sequence[Candidate], count: int) -> int:
+    """Returns how many candidates have a training each, where there is time for `count`."""
+    competing = sum(candidate.competes for candidate in candidates)
+    return min(competing, count - 1) if count > 2 else 1
 
 
 def _trained(
@@ -91,6 +115,7 @@ def _further(
     desk: Desk,
     candidate: Candidate,
     first: Evaluation,
+    num_before: int,
     clock: Clock,
     averaging: Averaging,
     recorded: dict[tuple[str, int], Evaluation],
@@ -106,7 +131,7 @@ def _further(
         count = min(round(left / first.seconds), averaging.most - place) if first.seconds else 0
         if not count and (again.key, again.seed) not in recorded:
             break
-        number = first.number + place
+        number = num_before + place - 1
         training, variables = _trained(desk, again, number, left / max(count, 1), recorded)
         if training.value is not None and variables is not None:
             found.append((training, variables))

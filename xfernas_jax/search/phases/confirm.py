@@ -41,7 +41,7 @@ class Confirmed:
 
 
 def choose_finalists(
-    optimizer: Optimizer, seen: Seen, count: int, known: Collection[str] = ()
+    optimizer: Optimizer, seen: Seen, count: int, known: Collection[str] = (), most_known: int = 1
 ) -> list[Evaluation]:
     """Returns the evaluations that are worth confirming, the best first.
 
@@ -56,6 +56,7 @@ def choose_finalists(
         before another one that is not better with a probability of `SURE` at least, since short
         trainings flatter what is good at small images and few epochs
         (`experiments/TIMED_NETWORKS.md`).
+      most_known: of these that come before all others, but not before a surely better one.
     """
     admitted = seen.goal.best(seen.evaluations, len(seen.evaluations))
     if seen.outlook is not None:
@@ -65,9 +66,14 @@ def choose_finalists(
         # One network may have been evaluated twice, by an earlier study: its latest mean counts.
         by_key = {e.key: float(mean) for e, mean in zip(seen.complete, means, strict=True)}
         admitted.sort(key=lambda e: -by_key[e.key])
-        standing = next((e for e in admitted if e.key in known), None)
-        if standing is not None and not _is_surely_better(optimizer, seen, admitted[0], standing):
-            admitted.sort(key=lambda e: e.key != standing.key)
+        standing = list(dict.fromkeys(e.key for e in admitted if e.key in known))[:most_known]
+        if standing:
+            best, stays = admitted[0], next(e for e in admitted if e.key == standing[0])
+            is_better = _is_surely_better(optimizer, seen, best, stays)
+            front = [best.key, *standing] if is_better else standing
+            admitted.sort(key=lambda e: e.key not in front)
+            if not is_better:
+                admitted.sort(key=lambda e: e.key != stays.key)
     distinct = {evaluation.key: evaluation for evaluation in reversed(admitted)}
     return list(reversed(distinct.values()))[:count]
 

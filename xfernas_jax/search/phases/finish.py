@@ -1,7 +1,7 @@
 """Finishing: the best are trained by the final recipe, in the time that is left."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from xfernas_jax.history.metric import Metric
@@ -22,12 +22,35 @@ class Candidate:
       key: of it.
       seed: of its final training.
       searched: its evaluation in the search; None where it had none.
+      competes: whether it is worth a full training although another one has had its own.
     """
 
     genotype: Genotype
     key: str
     seed: int
     searched: Evaluation | None = None
+    competes: bool = False
+
+
+def competing(
+    candidates: Sequence[Candidate], known: Collection[str], most: int
+) -> list[Candidate]:
+    """Returns the candidates, first those that compete for the time.
+
+    These are the best that is known to do well, what short trainings surely prefer to it, if
+    anything, and the next best that are known.
+
+    Args:
+      candidates: the best first.
+      known: keys of networks that are known to do well.
+      most: of these that compete.
+    """
+    standing = [candidate for candidate in candidates if candidate.key in known][:most]
+    preferred = [candidate for candidate in candidates[:1] if candidate.key not in known]
+    first = [*standing[:1], *preferred, *standing[1:]] if standing else []
+    keys = {candidate.key for candidate in first}
+    others = [candidate for candidate in candidates if candidate.key not in keys]
+    return [*(dataclasses.replace(each, competes=True) for each in first), *others]
 
 
 _LEAST_SHARE = 0.5  # of the longest training's time, in which another one is still worth its time
