@@ -62,3 +62,24 @@ def test_last_trainings_recommend_a_network_by_the_time_that_there_is(
     with given(*DIGITS, "--budget_evaluations=3"):
         untimed = scoring(SPACE, is_search=True)
     assert recommended(untimed, SPACE, studies, Goal()) is None
+
+
+@pytest.mark.slow
+def test_the_other_network_is_about_as_good_and_as_unlike_as_any(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(auto, "training_speed", lambda *_, **__: Speed(2e-5, 8.0))
+    with given(*DIGITS, "--time_budget=10m"):
+        scored = scoring(SPACE, is_search=True)
+
+    def both(**accuracies: float) -> set[str]:
+        rows = {name: (value, 20.0) for name, value in accuracies.items()}
+        found = recommended(scored, SPACE, studies_of_last_trainings(*[rows] * 4), Goal())
+        assert found is not None
+        return {name for name in rows if PUBLISHED[name][1] in (found.genotype, found.other)}
+
+    # `vgg_small` differs from `vgg_like` in its width alone, `resnet8` in its block too.
+    assert both(vgg_like=0.72, vgg_small=0.70, resnet8=0.70) == {"vgg_like", "resnet8"}
+    assert both(vgg_like=0.70, vgg_small=0.70, resnet8=0.40) == {"vgg_like", "vgg_small"}
+    assert both(vgg_like=0.70) == {"vgg_like"}
+    assert both(vgg_like=0.70, resnet8=0.30) == {"vgg_like"}

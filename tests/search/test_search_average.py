@@ -245,3 +245,9 @@ def test_what_was_trained_before_a_kill_still_competes(now: Now) -> None:
     assert outcome.genotype == OTHER
     assert outcome.member_values == (0.7, 0.7, 0.7)
     assert len(record.evaluations()) == 4
+
+
+def test_one_that_had_no_short_training_competes_too(now: Now) -> None:
+    toy = Answers(now, score=lambda _: 0.5)
+    found(toy, MemoryRecord(), dataclasses.replace(rivals(42.0), first=(CELL,)))
+    assert toy.keys("final") == [KEY, SPACE.key(OTHER), KEY, KEY]
