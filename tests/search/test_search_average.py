@@ -217,8 +217,8 @@ def test_of_equals_the_first_has_the_rest(now: Now) -> None:
     assert [finalist.genotype for finalist in outcome.finalists] == [OTHER, CELL]
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_without_time_for_three_trainings_nothing_competes(now: Now, count: int) -> None:
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_without_time_for_four_trainings_nothing_competes(now: Now, count: int) -> None:
     toy = Answers(now, score=lambda _: 0.5)
     found(toy, MemoryRecord(), rivals(24.0, count))
     assert set(toy.keys("final")) == {KEY}

@@ -363,8 +363,8 @@ def _time_lines(
     most = flags.MEMBERS.value
     again = (
         f", and up to {most} times where each has {auto.ENOUGH_OF_A_MEMBER * enough:.0f} of them: "
-        "the mean of their answers is handed over (--members); with time for three, two or three "
-        "networks have one each, and the best of them the rest"
+        "the mean of their answers is handed over (--members); with time for four, two networks "
+        "have one each, and the better one the rest"
         if most > 1
         else ""
     )

@@ -40,8 +40,8 @@ def finish_averaged(
     the best evaluation of the search is handed over as it is. Where the validation part finds the
     mean worse than its members are on average, the best single one is handed over.
 
-    Where there is time for more trainings than candidates that compete, each of these has one, and
-    the best by the validation part has all that follow; where there is not, the first has all. So
+    Where there is time for four trainings or more, candidates that compete have one each, as far as
+    that is half of them, and the best by the validation part has all that follow. So
     what short trainings prefer takes the place of a network that is known to do well only where a
     full training of both says so (`experiments/RIVALS.md`).
 
@@ -88,9 +88,8 @@ def finish_averaged(
 
 
 def _num_rivals(candidates: Sequence[Candidate], count: int) -> int:
-    """Returns how many candidates have a training each, where there is time for `count`."""
-    competing = sum(candidate.competes for candidate in candidates)
-    return min(competing, count - 1) if count > 2 else 1
+    """Returns how many candidates have a training each: half of the `count` that fit, at most."""
+    return max(min(sum(candidate.competes for candidate in candidates), count // 2), 1)
 
 
 def _trained(
