@@ -20,6 +20,7 @@ from xfernas_jax.evaluate.recipes import Recipe, check_changes, is_read
 from xfernas_jax.evaluate.speed import Gauge, Speed, training_speed
 from xfernas_jax.nn.costs import NetworkCosts
 from xfernas_jax.options import parse_changes
+from xfernas_jax.search.phases.average import FEWEST_TO_COMPETE
 from xfernas_jax.search.phases.confirm import SURE
 from xfernas_jax.space.base import Genotype, Space
 from xfernas_jax.space.published import PUBLISHED
@@ -363,11 +364,15 @@ def _time_lines(
     most = flags.MEMBERS.value
     again = (
         f", and up to {most} times where each has {auto.ENOUGH_OF_A_MEMBER * enough:.0f} of them: "
-        "the mean of their answers is handed over (--members); with time for four, two networks "
-        "have one each, and the better one the rest"
+        "the mean of their answers is handed over (--members)"
         if most > 1
         else ""
     )
+    if most >= FEWEST_TO_COMPETE:
+        again += (
+            f"; where {FEWEST_TO_COMPETE} fit, two networks have one each, and the better one "
+            "has the rest"
+        )
     lines = (
         f"speed: {1e3 * per_image:.2f} ms for an image of ResNet-8 at "
         f"{final.data.image_size} pixels",

@@ -21,6 +21,9 @@ from xfernas_jax.search.desk import Desk, joined_name
 from xfernas_jax.search.phases.confirm import Confirmed
 from xfernas_jax.search.phases.finish import Candidate, final_job, finalist, unfinished
 
+FEWEST_TO_COMPETE = 4
+"""Trainings for which there has to be time where two networks have one each."""
+
 Member = tuple[Evaluation, Any]
 """A training that completed, with its variables."""
 
@@ -40,7 +43,7 @@ def finish_averaged(
     the best evaluation of the search is handed over as it is. Where the validation part finds the
     mean worse than its members are on average, the best single one is handed over.
 
-    Where there is time for four trainings or more, candidates that compete have one each, as far as
+    Where there is time for `FEWEST_TO_COMPETE` trainings, candidates that compete have one each, as far as
     that is half of them, and the best by the validation part has all that follow. So
     what short trainings prefer takes the place of a network that is known to do well only where a
     full training of both says so (`experiments/RIVALS.md`).
@@ -89,7 +92,8 @@ def finish_averaged(
 
 def _num_rivals(candidates: Sequence[Candidate], count: int) -> int:
     """Returns how many candidates have a training each: half of the `count` that fit, at most."""
-    return max(min(sum(candidate.competes for candidate in candidates), count // 2), 1)
+    competing = sum(candidate.competes for candidate in candidates)
+    return max(min(competing, 2 * count // FEWEST_TO_COMPETE), 1)
 
 
 def _trained(
