@@ -43,10 +43,10 @@ def finish_averaged(
     the best evaluation of the search is handed over as it is. Where the validation part finds the
     mean worse than its members are on average, the best single one is handed over.
 
-    Where there is time for `FEWEST_TO_COMPETE` trainings, candidates that compete have one each, as far as
-    that is half of them, and the best by the validation part has all that follow. So
-    what short trainings prefer takes the place of a network that is known to do well only where a
-    full training of both says so (`experiments/RIVALS.md`).
+    Where there is time for `FEWEST_TO_COMPETE` trainings, candidates that compete have one each, as
+    far as that is half of them, and the best by the validation part has all that follow. So what
+    short trainings prefer takes the place of a network that is known to do well only where a full
+    training of both says so (`experiments/RIVALS.md`).
 
     Args:
       desk: where jobs go.
