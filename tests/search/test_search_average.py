@@ -217,11 +217,17 @@ def test_of_equals_the_first_has_the_rest(now: Now) -> None:
     assert [finalist.genotype for finalist in outcome.finalists] == [OTHER, CELL]
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_without_time_for_four_trainings_nothing_competes(now: Now, count: int) -> None:
+@pytest.mark.parametrize(("budget", "num_rivals"), [(12.0, 1), (34.0, 1), (42.0, 2), (200.0, 3)])
+def test_half_of_the_trainings_that_fit_compare_at_most(
+    now: Now, budget: float, num_rivals: int
+) -> None:
+    third = distinct_cells(3, seed=5)[2]
+    first = (CELL, OTHER, third)
     toy = Answers(now, score=lambda _: 0.5)
-    found(toy, MemoryRecord(), rivals(24.0, count))
-    assert set(toy.keys("final")) == {KEY}
+    given = dataclasses.replace(rivals(budget, 1), first=first, standing=first)
+    found(toy, MemoryRecord(), given)
+    assert toy.keys("final")[:num_rivals] == [SPACE.key(cell) for cell in first[:num_rivals]]
+    assert set(toy.keys("final")[num_rivals:]) <= {KEY}
 
 
 def test_one_that_fails_leaves_the_time_to_the_other(now: Now) -> None:
@@ -240,7 +246,7 @@ def test_what_was_trained_before_a_kill_still_competes(now: Now) -> None:
         found(begun, record, rivals(42.0), keeper=keeper)
     rest = Answers(now, score=lambda job: values[job.key])
     left = start_clock(42.0, 0.0, record.evaluations())
-    again = dataclasses.replace(rivals(42.0, 2), clock=left)  # with less time, nothing new competes
+    again = dataclasses.replace(rivals(42.0), clock=left)  # in which nothing new would compete
     outcome = found(rest, record, again, keeper=keeper)
     assert outcome.genotype == OTHER
     assert outcome.member_values == (0.7, 0.7, 0.7)

@@ -22,7 +22,7 @@ from xfernas_jax.search.phases.confirm import Confirmed
 from xfernas_jax.search.phases.finish import Candidate, final_job, finalist, unfinished
 
 FEWEST_TO_COMPETE = 4
-"""Trainings for which there has to be time where two networks have one each."""
+"""Trainings like the first for which there has to be time where two networks have one each."""
 
 Member = tuple[Evaluation, Any]
 """A training that completed, with its variables."""
@@ -62,9 +62,7 @@ def finish_averaged(
     for candidate in candidates:
         if best is None:
             seconds = clock.left_to_train()
-            count = averaging.count(candidate.genotype, seconds)
-            share = seconds / count
-            num_rivals = _num_rivals(candidates, count)
+            share = seconds / averaging.count(candidate.genotype, seconds)
         elif (candidate.key, candidate.seed) not in recorded and (
             len(trainings) >= num_rivals or not candidate.competes
         ):
@@ -72,6 +70,8 @@ def finish_averaged(
         limit = min(share, clock.left_to_train())
         training, variables = _trained(desk, candidate, len(trainings), limit, recorded)
         trainings.append(training)
+        if best is None and training.value is not None:
+            num_rivals = _num_rivals(candidates, training, clock)
         if training.value is not None and (
             best is None or metric.gain(training.value) > metric.gain(best[1].value)  # type: ignore[arg-type]
         ):
@@ -90,9 +90,10 @@ def finish_averaged(
     return _averaged(desk, single, [(training, variables), *further], metric)
 
 
-def _num_rivals(candidates: Sequence[Candidate], count: int) -> int:
-    """Returns how many candidates have a training each: half of the `count` that fit, at most."""
+def _num_rivals(candidates: Sequence[Candidate], first: Evaluation, clock: Clock) -> int:
+    """Returns how many candidates have a training each: half of those that fit, at most."""
     competing = sum(candidate.competes for candidate in candidates)
+    count = 1 + round(clock.left_to_train() / first.seconds) if first.seconds else 1
     return max(min(competing, 2 * count // FEWEST_TO_COMPETE), 1)
 
 
