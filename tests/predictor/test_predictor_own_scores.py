@@ -32,10 +32,16 @@ def test_with_nothing_in_common_to_look_at_half_is_added_where_it_was_measured()
     np.testing.assert_allclose(got, [[0.5 * distances[3]], [0.0], [0.5 * distances[7]]])
 
 
-def test_rows_that_a_model_was_fitted_to_do_not_say_what_carries_over() -> None:
-    everything = np.arange(200)
-    fitted = [(task, row, everything) for task, row, _ in sources(1.0)]
-    assert Distances(fitted).share == 0.5
+def test_rows_that_a_model_was_fitted_to_are_left_out() -> None:
+    half = np.arange(100)
+    fitted = [(task, row, half) for task, row, _ in sources(1.0)]
+    found = Distances(fitted)
+    added = found(TOKENS)
+    assert not added[:100].any()
+    assert added[100:].all()
+    everything = [(task, row, np.arange(200)) for task, row, _ in sources(1.0)]
+    assert Distances(everything).share == 0.5  # nothing tells
+    assert not Distances(everything)(TOKENS).any()
 
 
 def test_repeated_architectures_count_by_their_mean() -> None:

@@ -4,7 +4,7 @@ The head is refitted in closed form at each round, on the network's source score
 "No transfer" and "the sources are wrong" are among its hypotheses, so bad sources cost little.
 
 The `graph` surrogate also has what the space reads off architectures (`Space.features`): its source
-scores are those of a process over that (`predictor.processes`), and "no transfer" looks at nothing
+scores are those of processes over that (`predictor.processes`), and "no transfer" looks at nothing
 else, since the latent space was learned from the sources' scores.
 """
 

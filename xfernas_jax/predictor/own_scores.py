@@ -15,8 +15,8 @@ class Distances:
 
     Part of a distance is of the architecture and would show on another task too, part is the noise
     of one training, or of one task. The share that carries over is the slope of a source's
-    distance on the mean of the others', over the architectures that several have measured and whose
-    smooth models did not see them.
+    distance on the mean of the others', over the architectures that several have measured. Rows
+    that a smooth model was fitted to are left out: it has weighed what they say.
 
     Source: our own.
 
@@ -31,12 +31,8 @@ class Distances:
           sources: J histories, each with `[N]` distances of its rows, and which of them its model
             was fitted to.
         """
-        self._found = [_by_tokens(task, distances) for task, distances, _ in sources]
-        fitted = [
-            {row.tobytes() for row in np.asarray(task.tokens[which], np.int32)}
-            for task, _, which in sources
-        ]
-        self.share = _carried(self._found, fitted)
+        self._found = [_by_tokens(*source) for source in sources]
+        self.share = _carried(self._found)
 
     def __call__(self, tokens: np.ndarray) -> np.ndarray:
         """Returns `[N, J]`: what is to be added to the smooth models; 0 where none has measured."""
@@ -45,30 +41,27 @@ class Distances:
         return self.share * np.array(columns, np.float64).reshape(len(columns), len(keys)).T
 
 
-def _by_tokens(task: TaskHistory, distances: np.ndarray) -> dict[bytes, float]:
-    """Returns the mean distance of each of the best architectures."""
-    best = np.argsort(-task.scores, kind="stable")[:_MOST_ROWS]
+def _by_tokens(task: TaskHistory, distances: np.ndarray, fitted: np.ndarray) -> dict[bytes, float]:
+    """Returns the mean distance of each of the best architectures that were not fitted."""
+    known = {row.tobytes() for row in np.asarray(task.tokens[fitted], np.int32)}
     found: dict[bytes, list[float]] = {}
-    for row in best.tolist():
-        found.setdefault(np.asarray(task.tokens[row], np.int32).tobytes(), []).append(
-            distances[row]
-        )
+    for row in np.argsort(-task.scores, kind="stable")[:_MOST_ROWS].tolist():
+        key = np.asarray(task.tokens[row], np.int32).tobytes()
+        if key not in known:
+            found.setdefault(key, []).append(float(distances[row]))
     return {key: float(np.mean(values)) for key, values in found.items()}
 
 
-def _carried(found: Sequence[dict[bytes, float]], fitted: Sequence[set[bytes]]) -> float:
-    own, mean_of_others = [], []
+def _carried(found: Sequence[dict[bytes, float]]) -> float:
+    pairs = []
     for j, its in enumerate(found):
+        others = [other for i, other in enumerate(found) if i != j]
         for key, distance in its.items():
-            others = [
-                other[key]
-                for i, other in enumerate(found)
-                if i != j and key in other and key not in fitted[i]
-            ]
-            if others and key not in fitted[j]:
-                own.append(distance)
-                mean_of_others.append(float(np.mean(others)))
-    x, y = np.array(mean_of_others), np.array(own)
-    weight = _ITS_ROWS * (float(np.square(x).mean()) if len(x) else 1.0)
-    slope = (float(x @ y) + weight * _FIRST_GUESS) / max(float(x @ x) + weight, 1e-12)
+            same = [other[key] for other in others if key in other]
+            if same:
+                pairs.append((distance, float(np.mean(same))))
+    own, mean_of_others = np.array(pairs).reshape(-1, 2).T
+    square = float(mean_of_others @ mean_of_others)
+    weight = _ITS_ROWS * (square / len(pairs) if pairs else 1.0)
+    slope = (float(own @ mean_of_others) + weight * _FIRST_GUESS) / max(square + weight, 1e-12)
     return min(max(slope, 0.0), 1.0)
