@@ -87,6 +87,7 @@ def test_a_search_predicts_what_0_1_0_predicted(name: str) -> None:
     assert found == pytest.approx(wanted, abs=_TOLERANCE, rel=0, nan_ok=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SEARCHES)
 def test_a_search_confirms_and_finds_what_it_did(name: str) -> None:
     rows, outcome = run(name)
