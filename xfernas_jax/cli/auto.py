@@ -39,7 +39,7 @@ _FAMILIES = {
 }
 _STAYS = (
     f"; what is known to do well stays unless another network is better with a probability of "
-    f"{100 * SURE:.0f} % and, where there is time, in a full training too"
+    f"{100 * SURE:.0f} % and, where {FEWEST_TO_COMPETE} full trainings fit, in one of these too"
 )
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 

@@ -15,7 +15,7 @@ from xfernas_jax.search.outcome import Outcome
 from xfernas_jax.search.phases.average import finish_averaged
 from xfernas_jax.search.phases.confirm import Confirmed, TestPart, choose_finalists, confirm, test
 from xfernas_jax.search.phases.explore import explore
-from xfernas_jax.search.phases.finish import Candidate, competing, finish
+from xfernas_jax.search.phases.finish import Candidate, finish
 from xfernas_jax.search.phases.resume import resume
 from xfernas_jax.search.plan import SearchPlan
 from xfernas_jax.search.seen import Seen, Suggestion
@@ -99,8 +99,8 @@ class Search:
             candidates += [
                 Candidate(g, k, key_seed(k, plan.seed) + 1) for g, k in keys if k not in shown
             ]
-            candidates = competing(candidates, self._known, max(len(plan.standing), 1))
-            finished = finish_averaged(self.desk, candidates, goal.metric, clock, several)
+            known = self._known, max(len(plan.standing), 1)
+            finished = finish_averaged(self.desk, candidates, goal.metric, clock, several, *known)
         return self._confirmed(finished, done, chosen)
 
     def _confirmed(

@@ -6,7 +6,7 @@ of several by few validation images is luck. It takes as many times longer to pr
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,13 @@ from xfernas_jax.search.averaging import Averaging
 from xfernas_jax.search.clock import Clock
 from xfernas_jax.search.desk import Desk, joined_name
 from xfernas_jax.search.phases.confirm import Confirmed
-from xfernas_jax.search.phases.finish import Candidate, final_job, finalist, unfinished
+from xfernas_jax.search.phases.finish import (
+    Candidate,
+    competing,
+    final_job,
+    finalist,
+    unfinished,
+)
 
 FEWEST_TO_COMPETE = 4
 """Trainings like the first for which there has to be time where two networks have one each."""
@@ -34,6 +40,8 @@ def finish_averaged(
     metric: Metric,
     clock: Clock,
     averaging: Averaging,
+    known: Collection[str] = (),
+    most_known: int = 1,
 ) -> Confirmed:
     """Trains the best candidate by the final recipe, under as many seeds as there is time for.
 
@@ -43,18 +51,23 @@ def finish_averaged(
     the best evaluation of the search is handed over as it is. Where the validation part finds the
     mean worse than its members are on average, the best single one is handed over.
 
-    Where there is time for `FEWEST_TO_COMPETE` trainings, candidates that compete have one each, as
-    far as that is half of them, and the best by the validation part has all that follow. So what
-    short trainings prefer takes the place of a network that is known to do well only where a full
-    training of both says so (`experiments/RIVALS.md`).
+    Where there is time for `FEWEST_TO_COMPETE` trainings of what is known to do well, candidates
+    that compete with it have one each, as far as that is half of those that fit, and the best by
+    the validation part has all that follow. So what short trainings prefer has to win by a full one
+    too (`experiments/RIVALS.md`).
 
     Args:
       desk: where jobs go.
-      candidates: first those that compete, then the others, each the best first; not empty.
+      candidates: the best first; not empty.
       metric: of the task.
       clock: that runs.
       averaging: what may be averaged.
+      known: keys of networks that are known to do well.
+      most_known: of these that compete.
     """
+    rivals = competing(candidates, known, most_known)
+    if averaging.count(rivals[0].genotype, clock.left_to_train()) >= FEWEST_TO_COMPETE:
+        candidates = rivals
     recorded = {(e.key, e.seed): e for e in desk.recorded("final")}
     trainings: list[Evaluation] = []
     best: tuple[Candidate, Evaluation, Any] | None = None
