@@ -116,7 +116,7 @@ def test_noise_is_rarely_taken_for_relatedness() -> None:
     trusted = 0.2  # at which a search follows its sources from the first evaluation
     for count, rows in ((4, 10), (2, 10), (1, 20)):
         noise = [related(seed, count, rows, True) > trusted for seed in range(20)]
-        assert np.mean(noise) <= 0.2, (count, rows)
+        assert np.mean(noise) <= 0.1, (count, rows)
     assert related(0, 3, 30, False) > 0.4
     assert 0.2 < related(0, 1, 60, False) <= 0.5
 

@@ -16,6 +16,7 @@ from xfernas_jax.nn.members import parted
 from xfernas_jax.search.averaging import Averaging
 from xfernas_jax.search.clock import start_clock
 from xfernas_jax.search.outcome import Outcome
+from xfernas_jax.search.phases.finish import Candidate, competing
 from xfernas_jax.search.plan import SearchPlan
 
 CELL, OTHER = distinct_cells(2, seed=5)
@@ -271,3 +272,27 @@ def test_one_that_had_no_short_training_competes_too(now: Now) -> None:
     toy = Answers(now, score=lambda _: 0.5)
     found(toy, MemoryRecord(), dataclasses.replace(rivals(42.0), first=(CELL,)))
     assert toy.keys("final") == [KEY, SPACE.key(OTHER), KEY, KEY]
+
+
+def test_what_is_preferred_competes_with_what_is_known() -> None:
+    cells = distinct_cells(4, seed=1)
+    a, b, c, d = (Candidate(cell, SPACE.key(cell), 0) for cell in cells)
+
+    def order(candidates: list[Candidate], known: set[str], most: int) -> list[tuple[str, bool]]:
+        return [(each.key, each.competes) for each in competing(candidates, known, most)]
+
+    known = {b.key, d.key}
+    assert order([a, b, c, d], known, 1) == [
+        (b.key, True),
+        (a.key, True),
+        (c.key, False),
+        (d.key, False),
+    ]
+    assert order([a, b, c, d], known, 2) == [
+        (b.key, True),
+        (a.key, True),
+        (d.key, True),
+        (c.key, False),
+    ]
+    assert order([b, a], known, 1) == [(b.key, True), (a.key, False)]
+    assert order([a, c], known, 2) == [(a.key, False), (c.key, False)]

@@ -28,7 +28,6 @@ from xfernas_jax.predictor.base import TaskHistory
 from xfernas_jax.predictor.config import PredictorConfig
 from xfernas_jax.search.outcome import selection_bias
 from xfernas_jax.search.phases.confirm import choose_finalists
-from xfernas_jax.search.phases.finish import Candidate, competing
 from xfernas_jax.search.plan import SearchPlan
 from xfernas_jax.search.registry import OPTIMIZERS, SearchConfig, make_optimizer
 from xfernas_jax.search.seen import Seen, Suggestion
@@ -382,27 +381,3 @@ def test_known_networks_come_before_all_others_but_a_surely_better_one() -> None
     assert choose_finalists(sure, seen, 4, keys, 2) == [best, known, last, other]
     assert choose_finalists(unsure, seen, 4, keys) == [known, best, other, last]
     assert choose_finalists(unsure, seen, 4, keys, 2) == [known, last, best, other]
-
-
-def test_what_is_preferred_competes_with_what_is_known() -> None:
-    cells = distinct_cells(4, seed=1)
-    a, b, c, d = (Candidate(cell, SPACE.key(cell), 0) for cell in cells)
-
-    def order(candidates: list[Candidate], known: set[str], most: int) -> list[tuple[str, bool]]:
-        return [(each.key, each.competes) for each in competing(candidates, known, most)]
-
-    known = {b.key, d.key}
-    assert order([a, b, c, d], known, 1) == [
-        (b.key, True),
-        (a.key, True),
-        (c.key, False),
-        (d.key, False),
-    ]
-    assert order([a, b, c, d], known, 2) == [
-        (b.key, True),
-        (a.key, True),
-        (d.key, True),
-        (c.key, False),
-    ]
-    assert order([b, a], known, 1) == [(b.key, True), (a.key, False)]
-    assert order([a, c], known, 2) == [(a.key, False), (c.key, False)]

@@ -370,8 +370,8 @@ def _time_lines(
     )
     if most >= FEWEST_TO_COMPETE:
         again += (
-            f"; where {FEWEST_TO_COMPETE} fit, two networks have one each, and the better one "
-            "has the rest"
+            f"; where {FEWEST_TO_COMPETE} or more fit, networks that compete have one each, as far "
+            "as that is half of them, and the best has the rest"
         )
     lines = (
         f"speed: {1e3 * per_image:.2f} ms for an image of ResNet-8 at "

@@ -38,6 +38,7 @@ from xfernas_jax.search.base import Optimizer
 from xfernas_jax.search.desk import Desk
 from xfernas_jax.search.early_stop import EarlyStop, make_early_stop
 from xfernas_jax.search.outcome import Outcome
+from xfernas_jax.search.phases.average import FEWEST_TO_COMPETE
 from xfernas_jax.search.plan import SearchPlan
 from xfernas_jax.search.registry import SearchConfig, find_builder, make_optimizer
 from xfernas_jax.search.result import read_result
@@ -179,7 +180,7 @@ def _recommended(asked: _Asked, learned: Learned) -> _Asked:
         return asked
     decided = decided.beginning_with(last_training.BEST, found.genotype, space)
     standing = [found.genotype]
-    if found.other is not None and decided.most_members > 1:
+    if found.other is not None and decided.most_members >= FEWEST_TO_COMPETE:
         decided = decided.ending_with(last_training.OTHER, found.other, space)
         standing.append(found.other)
     console.print(found.words(space.describe(found.genotype)))

@@ -54,9 +54,7 @@ class Search:
             stop = self.early_stop.stopper(everything, plan.num_finalists)
             done = resume(self.desk, done, stop, goal, plan.num_finalists)
         seen = self.start.then(done)
-        most_known = max(len(plan.standing), 1)
-        known = self._known
-        chosen = choose_finalists(self.optimizer, seen, plan.num_finalists, known, most_known)
+        chosen = choose_finalists(self.optimizer, seen, plan.num_finalists, *self._known)
         if plan.finishes:
             return self._finished(done, chosen)
         if not chosen:
@@ -69,11 +67,11 @@ class Search:
         return self._confirmed(confirmed, done, chosen)
 
     @property
-    def _known(self) -> set[str]:
-        """Keys of the networks one of which is handed over unless another one is better."""
+    def _known(self) -> tuple[set[str], int]:
+        """Keys of the networks that are known to do well, and how many of them may compete."""
         plan = self.plan
         standing = (plan.standing or plan.first) if plan.finishes else ()
-        return {self.desk.space.key(genotype) for genotype in standing}
+        return {self.desk.space.key(each) for each in standing}, max(len(plan.standing), 1)
 
     def _finished(self, done: Sequence[Evaluation], chosen: Sequence[Evaluation]) -> Outcome | None:
         """Trains the finalists by the final recipe.
@@ -99,8 +97,8 @@ class Search:
             candidates += [
                 Candidate(g, k, key_seed(k, plan.seed) + 1) for g, k in keys if k not in shown
             ]
-            known = self._known, max(len(plan.standing), 1)
-            finished = finish_averaged(self.desk, candidates, goal.metric, clock, several, *known)
+            rest = goal.metric, clock, several, *self._known
+            finished = finish_averaged(self.desk, candidates, *rest)
         return self._confirmed(finished, done, chosen)
 
     def _confirmed(

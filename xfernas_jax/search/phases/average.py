@@ -70,7 +70,7 @@ def finish_averaged(
         candidates = rivals
     recorded = {(e.key, e.seed): e for e in desk.recorded("final")}
     trainings: list[Evaluation] = []
-    best: tuple[Candidate, Evaluation, Any] | None = None
+    best: tuple[float, Candidate, Evaluation, Any] | None = None
     num_rivals, share = 1, 0.0
     for candidate in candidates:
         if best is None:
@@ -83,15 +83,16 @@ def finish_averaged(
         limit = min(share, clock.left_to_train())
         training, variables = _trained(desk, candidate, len(trainings), limit, recorded)
         trainings.append(training)
-        if best is None and training.value is not None:
+        if training.value is None:
+            continue
+        if best is None:
             num_rivals = _num_rivals(candidates, training, clock)
-        if training.value is not None and (
-            best is None or metric.gain(training.value) > metric.gain(best[1].value)  # type: ignore[arg-type]
-        ):
-            best = (candidate, training, variables)
+        gain = metric.gain(training.value)
+        if best is None or gain > best[0]:
+            best = gain, candidate, training, variables
     if best is None:
         return unfinished(candidates[0].searched, tuple(trainings))
-    candidate, training, variables = best
+    _, candidate, training, variables = best
     others = [each for each in trainings if each is not training]
     finalists = tuple(map(finalist, (*others, training)))
     single = Confirmed(finalists, tuple(trainings), finalists[-1], training, variables)

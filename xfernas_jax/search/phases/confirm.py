@@ -69,11 +69,9 @@ def choose_finalists(
         standing = list(dict.fromkeys(e.key for e in admitted if e.key in known))[:most_known]
         if standing:
             best, stays = admitted[0], next(e for e in admitted if e.key == standing[0])
-            is_better = _is_surely_better(optimizer, seen, best, stays)
-            front = [best.key, *standing] if is_better else standing
-            admitted.sort(key=lambda e: e.key not in front)
-            if not is_better:
-                admitted.sort(key=lambda e: e.key != stays.key)
+            if _is_surely_better(optimizer, seen, best, stays):
+                standing.append(best.key)
+            admitted.sort(key=lambda e: e.key not in standing)
     distinct = {evaluation.key: evaluation for evaluation in reversed(admitted)}
     return list(reversed(distinct.values()))[:count]
 
